@@ -1,0 +1,37 @@
+/* What core needs of a place where graphs run. One object per opened device; the CPU's owns a thread pool. */
+#ifndef CORE_BACKEND_H
+#define CORE_BACKEND_H
+
+#include "core/op.h"
+
+typedef struct Backend Backend;
+
+typedef struct ExecOp { /* one resolved node: nothing of it is looked up again while tokens flow */
+    void (*run)(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
+    int64_t (*units)(const OpArgs *a);
+    int64_t n_units; /* of the bound step */
+    OpArgs args;
+    int node; /* in the graph, for profiles */
+} ExecOp;
+
+typedef struct BackendOptions {
+    int threads;     /* 0: one per physical core that this process may use */
+    const char *isa; /* NULL: the best */
+} BackendOptions;
+
+struct Backend {
+    const char *name; /* "cpu" */
+    const char *isa;  /* what its kernels use: part of the promise of equal bits */
+    int threads;
+    /* Picks the kernel for op on these operands (shapes at their bounds); an op it cannot do is an error naming op and dtypes. */
+    bool (*kernel)(Backend *b, Op op, const OpArgs *a, Kernel *out, Err *e);
+    /* Zero-filled memory of the device, touched only when used; NULL with *e when there is none. */
+    void *(*reserve)(Backend *b, size_t bytes, Err *e);
+    void (*release)(Backend *b, void *block, size_t bytes);
+    size_t (*free_bytes)(Backend *b);
+    /* Runs ops in order. scratch holds `threads` areas of scratch_bytes each. */
+    void (*run)(Backend *b, const ExecOp *ops, size_t n, char *scratch, size_t scratch_bytes);
+    void (*close)(Backend *b);
+};
+
+#endif

@@ -1,0 +1,249 @@
+/* libllmws: run, inspect and train language models in the calling process.
+ *
+ * Two objects do the work. A Model is a set of weights, its configuration and its tokenizer; it never changes after it was opened and
+ * may be shared by threads. A Session is one timeline of computation on a Model: one memory plan, one Cache, one set of worker threads;
+ * one thread may use it at a time. A Tokenizer belongs to a Model or is opened alone.
+ *
+ *     LlmwsErr e;
+ *     LlmwsModel *m = llmws_model_open("SmolLM2.gguf", NULL, &e);
+ *     LlmwsSession *s = llmws_session_open(m, NULL, &e);
+ *     int seq = llmws_seq_open(s, &e);
+ *     llmws_eval(s, seq, ids, n, &e);                        // the prompt, in chunks
+ *     while (llmws_sample(s, seq, &sampling, &id, &e) && id != eos) llmws_eval(s, seq, &id, 1, &e);
+ *
+ * Every function that can fail takes a LlmwsErr last, returns false or NULL and fills it; nothing prints, exits or reads the
+ * environment. Strings are UTF-8. Pointers that a getter returns stay valid as long as the object they came from. */
+#ifndef LLMWS_H
+#define LLMWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LLMWS_API __attribute__((visibility("default")))
+
+/* ---- errors, messages, version ---- */
+
+typedef struct LlmwsErr {
+    int code;       /* 0: none */
+    char msg[500];  /* one line: what failed: 'subject': why; what to do */
+} LlmwsErr;
+
+/* The exit status that the llmws program gives for an error code (1 failed, 2 usage, 3 bad input, 4 does not fit, 5 no backend, ...). */
+LLMWS_API int llmws_exit_status(int code);
+LLMWS_API const char *llmws_version(void);
+/* Called with the wanted size when a small allocation fails; must not return. The default aborts. */
+LLMWS_API void llmws_set_oom_hook(void (*hook)(size_t bytes));
+
+enum { LLMWS_LOG_WARN, LLMWS_LOG_INFO, LLMWS_LOG_DEBUG };
+typedef void LlmwsLogFn(void *ctx, int level, const char *line);
+
+/* ---- tokenizer ---- */
+
+typedef struct LlmwsTokenizer LlmwsTokenizer;
+
+typedef struct LlmwsTokens {
+    int32_t *ids;
+    int64_t (*offsets)[2]; /* code points [begin, end) of the text that each id came from; equal for an id that came from none */
+    size_t n;
+} LlmwsTokens;
+
+enum {
+    LLMWS_TOK_ADD_SPECIAL = 1,   /* what the model's post-processor adds, usually one BOS */
+    LLMWS_TOK_PARSE_SPECIAL = 2, /* recognise special tokens written in the text */
+};
+
+/* From a .gguf file, tokenizer.json, or a directory that holds one. */
+LLMWS_API LlmwsTokenizer *llmws_tokenizer_open(const char *path, LlmwsErr *e);
+LLMWS_API void llmws_tokenizer_close(LlmwsTokenizer *t);
+/* Appends nothing: *out is overwritten and belongs to the caller (llmws_tokens_free). Invalid UTF-8 counts as U+FFFD. */
+LLMWS_API bool llmws_tokenize(LlmwsTokenizer *t, const char *text, size_t n, int flags, LlmwsTokens *out, LlmwsErr *e);
+LLMWS_API void llmws_tokens_free(LlmwsTokens *tokens);
+/* The bytes of ids[0..n), NUL-terminated; free() them. Special tokens are left out unless keep_special. */
+LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len, LlmwsErr *e);
+LLMWS_API int32_t llmws_token_count(const LlmwsTokenizer *t);
+/* The token as the vocabulary spells it ("" for an id that has none). */
+LLMWS_API const char *llmws_token_piece(const LlmwsTokenizer *t, int32_t id);
+/* True for ids that end an answer (EOS, and the others that generation_config or the file's metadata name). */
+LLMWS_API bool llmws_token_ends(const LlmwsTokenizer *t, int32_t id);
+
+/* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the rest, with U+FFFD
+ * for bytes that never became a character. The returned text is valid until the next call. */
+typedef struct LlmwsDecoder LlmwsDecoder;
+LLMWS_API LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, bool keep_special);
+LLMWS_API const char *llmws_decoder_push(LlmwsDecoder *d, int32_t id, size_t *len);
+LLMWS_API const char *llmws_decoder_flush(LlmwsDecoder *d, size_t *len);
+LLMWS_API void llmws_decoder_close(LlmwsDecoder *d);
+
+/* ---- model ---- */
+
+typedef struct LlmwsModel LlmwsModel;
+
+typedef struct LlmwsModelOptions {
+    LlmwsLogFn *log;
+    void *log_ctx;
+} LlmwsModelOptions;
+
+/* From a .gguf file or a Hugging Face directory. opt may be NULL. */
+LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
+LLMWS_API void llmws_model_close(LlmwsModel *m);
+/* The model's tokenizer, made on first use; fails where the file has none or one of a kind that is not supported. Belongs to m. */
+LLMWS_API LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e);
+
+typedef struct LlmwsModelInfo {
+    const char *family, *name, *format, *dtypes; /* "llama", "SmolLM2 ...", "gguf", "q4_1 120, f32 61" */
+    const char *rope;                            /* "theta 1e+05", "llama3 x8 from 8192, theta 5e+05" */
+    int64_t params, bytes;                       /* weights: elements, and bytes in the file */
+    int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
+    bool tied; /* the head is the embedding */
+} LlmwsModelInfo;
+LLMWS_API void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info);
+
+typedef struct LlmwsTensorInfo {
+    const char *name;      /* Hugging Face module path */
+    const char *file_name; /* as the file calls it */
+    const char *dtype;
+    int ndim;
+    int64_t shape[4]; /* outermost first */
+    int64_t bytes;
+} LlmwsTensorInfo;
+LLMWS_API size_t llmws_tensor_count(const LlmwsModel *m);
+LLMWS_API void llmws_tensor_info(const LlmwsModel *m, size_t i, LlmwsTensorInfo *info);
+
+typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captured or changed */
+    const char *name;  /* "model.layers.0.mlp" */
+    const char *shape; /* "[T,576]" */
+    const char *op;    /* what computes it */
+} LlmwsModuleInfo;
+LLMWS_API size_t llmws_module_count(const LlmwsModel *m);
+LLMWS_API void llmws_module_info(const LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
+
+/* Writes the model's weights and configuration; a GGUF file, or a directory of safetensors (shards of at most max_shard_bytes, 0: one). */
+LLMWS_API bool llmws_model_save_gguf(LlmwsModel *m, const char *path, LlmwsErr *e);
+LLMWS_API bool llmws_model_save_hf(LlmwsModel *m, const char *dir, int64_t max_shard_bytes, LlmwsErr *e);
+
+/* ---- sampling ---- */
+
+typedef struct LlmwsLogitBias {
+    int32_t id;
+    float bias; /* added to the logit; -INFINITY forbids the token */
+} LlmwsLogitBias;
+
+typedef struct LlmwsSampling {
+    float temp;  /* 0: greedy */
+    int top_k;   /* 0: off */
+    float top_p; /* 1: off */
+    float min_p; /* 0: off */
+    float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0: off */
+    int repeat_last_n;                                         /* tokens that the penalties look back over; 0 off, -1 all */
+    const LlmwsLogitBias *bias;
+    size_t n_bias;
+    uint64_t seed;
+    bool ignore_eos;
+} LlmwsSampling;
+
+/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, penalties off, last 64. */
+LLMWS_API void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s);
+
+/* ---- session ---- */
+
+typedef struct LlmwsSession LlmwsSession;
+
+typedef struct LlmwsPatch { /* at positions [from, to) of every sequence the named value x becomes mul * x + add * vec */
+    const char *name;       /* module name or pattern */
+    float mul, add;
+    const float *vec; /* width values, or NULL for none; copied */
+    size_t n;
+    int64_t from, to; /* to < 0: no end */
+} LlmwsPatch;
+
+typedef struct LlmwsSessionOptions { /* all zero: defaults */
+    const char *backend;             /* "auto" or "cpu" */
+    const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512" */
+    const char *compute;             /* "auto", "f32", "bf16", "int8" */
+    const char *kv_type;             /* "f16" (default) or "f32" */
+    int threads;                     /* 0: one per physical core that this process may use */
+    int64_t ctx;                     /* tokens of one sequence; 0: the trained length, capped by free memory */
+    int64_t chunk;                   /* tokens of one prompt step; 0: 512 */
+    int64_t parallel;                /* sequences at once; 0: 1 */
+    bool all_logits;                 /* logits of every token of a step, not only of the last of each sequence */
+    const char *const *taps;         /* NULL-terminated patterns of values to keep, see llmws_tap */
+    const LlmwsPatch *patches;
+    size_t n_patches;
+} LlmwsSessionOptions;
+
+typedef struct LlmwsPlanRow {
+    const char *name; /* class of memory: "weights", "cache", "activations", ... */
+    int64_t bytes;
+} LlmwsPlanRow;
+
+typedef struct LlmwsPlan { /* what a session reserves, exactly */
+    LlmwsPlanRow rows[12];
+    size_t n;
+    int64_t total_bytes;
+    int64_t ctx, chunk, parallel; /* as resolved */
+    int threads;
+    const char *isa, *compute, *kv_type;
+} LlmwsPlan;
+
+/* The plan that llmws_session_open would allocate, without allocating. Fails with "does not fit" as open would. */
+LLMWS_API bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e);
+/* opt may be NULL. Memory is reserved here once; nothing is allocated while tokens flow. Keeps a reference to m: close s first. */
+LLMWS_API LlmwsSession *llmws_session_open(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsErr *e);
+LLMWS_API void llmws_session_close(LlmwsSession *s);
+LLMWS_API void llmws_session_plan(const LlmwsSession *s, LlmwsPlan *plan);
+
+/* Sequences. Ids are small integers; -1 on failure. A fork shares all that is cached so far. */
+LLMWS_API int llmws_seq_open(LlmwsSession *s, LlmwsErr *e);
+LLMWS_API int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e);
+LLMWS_API void llmws_seq_close(LlmwsSession *s, int seq);
+LLMWS_API int64_t llmws_seq_len(const LlmwsSession *s, int seq);
+/* Forgets all tokens from position len on. */
+LLMWS_API bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e);
+/* One sequence to and from a file. A file made with other weights, KV type, positions or instruction set is refused. */
+LLMWS_API bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
+LLMWS_API bool llmws_seq_load(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
+
+/* Appends n tokens to a sequence and computes them, chunk by chunk; afterwards llmws_logits(s, seq) are those of the last token. */
+LLMWS_API bool llmws_eval(LlmwsSession *s, int seq, const int32_t *ids, size_t n, LlmwsErr *e);
+
+/* The next n tokens of several sequences in one step: token i belongs to seqs[i]; at most `chunk` of them, tokens of one sequence in order. */
+LLMWS_API bool llmws_eval_batch(LlmwsSession *s, const int *seqs, const int32_t *ids, size_t n, LlmwsErr *e);
+
+/* Logits [V] after the last evaluated token of seq, valid until the next eval; NULL when the last step had none for it. With
+ * all_logits, llmws_logits_row(s, i) are those of token i of the last step. */
+LLMWS_API const float *llmws_logits(const LlmwsSession *s, int seq);
+LLMWS_API const float *llmws_logits_row(const LlmwsSession *s, size_t i);
+/* Draws the next token of seq. The choice depends on (seed, seq's id given by llmws_seq_open order, position) and the logits alone. */
+LLMWS_API bool llmws_sample(LlmwsSession *s, int seq, const LlmwsSampling *how, int32_t *id, LlmwsErr *e);
+
+/* Kept values of the last step, in graph order. dims outermost first; rows are the tokens of the step. f32. */
+typedef struct LlmwsTap {
+    const char *name;
+    const float *data;
+    int ndim;
+    int64_t dims[4];
+} LlmwsTap;
+LLMWS_API size_t llmws_tap_count(const LlmwsSession *s);
+LLMWS_API bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap);
+
+/* Makes a running llmws_eval of this session stop at the next chunk with an "interrupted" error. Safe in signal handlers. */
+LLMWS_API void llmws_interrupt(LlmwsSession *s);
+
+/* Named f32 arrays to a safetensors file, written beside and renamed. */
+typedef struct LlmwsArray {
+    const char *name;
+    const float *data;
+    int ndim;
+    int64_t dims[4];
+} LlmwsArray;
+LLMWS_API bool llmws_save_arrays(const char *path, const LlmwsArray *arrays, size_t n, LlmwsErr *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,83 @@
+/* What an op is: its place in the list, its rules, and how a backend computes it. */
+#ifndef CORE_OP_H
+#define CORE_OP_H
+
+#include "core/op_params.h"
+#include "core/tensor.h"
+
+typedef enum Op {
+#define OP(name, params, min_in, max_in, flags) OP_##name,
+#include "core/ops.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+enum { MAX_IN = 5 };
+enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8 };
+
+typedef union OpParams {
+    NoParams none;
+    EmbedParams embed;
+    ViewParams view;
+    CastParams cast;
+    NormParams norm;
+    RopeParams rope;
+    RopeOrderParams rope_order;
+    AttnParams attn;
+    KvParams kv;
+    PatchParams patch;
+} OpParams;
+
+typedef struct Graph Graph;
+typedef struct Grad Grad;
+typedef struct Node Node;
+
+typedef struct OpInfo {
+    const char *name;
+    int min_in, max_in, flags;
+    /* Fills ne, sym, ndim and dtype of n from its inputs, or says in *e what does not fit. */
+    bool (*shape)(const Graph *g, Node *n, Err *e);
+    /* Adds to the graph what the gradient of node id contributes to its inputs (grad_of, grad_add). */
+    void (*grad)(Grad *gr, int id);
+} OpInfo;
+
+extern const OpInfo op_info[OP_COUNT];
+
+/* ---- what a kernel sees ---- */
+
+/* The tokens of one step, flat, whatever sequences they belong to; filled by the Cache (or by the trainer, without pages).
+ * Token t is the index-th of sequence seq. In a step the tokens of one sequence are contiguous and ascending; first_row is the row of
+ * the first of them, so that key j of the same sequence stands in row first_row + j - index[first_row] when it is in the step. */
+typedef struct Step {
+    int64_t n;                /* T */
+    const int32_t *index;     /* [T] position in its sequence, 0-based */
+    const int32_t *reach;     /* [T] end of its span, 0: none */
+    const int32_t *first_row; /* [T] */
+    /* paged keys and values, NULL in training */
+    const int32_t *const *pages; /* [T] page table of the token's sequence: key j is in page pages[t][j / KV_PAGE] */
+    char *const *kv;             /* [L] base of each layer's pool of pages */
+    int64_t kv_page_bytes;       /* of one layer: K of all heads, then V of all heads */
+    Dtype kv_dtype;
+} Step;
+
+/* A page of one layer holds KV_PAGE keys: K [kv heads][KV_PAGE/16][E][16] (16 keys in the lanes), then V [kv heads][KV_PAGE][E]. */
+enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256 };
+
+typedef struct OpArgs {
+    OpParams params;
+    Tensor out;
+    Tensor in[MAX_IN]; /* an absent input has ndim 0 */
+    int n_in;
+    const Step *step;
+} OpArgs;
+
+/* A kernel computes units [u0, u1) of its output. Units are independent of each other and may run in any order, on any thread, twice:
+ * which thread computes a unit never changes a bit. scratch is private to the call, of the size asked for, 64-byte aligned. */
+typedef struct Kernel {
+    const char *name; /* "ref", "avx512", ... */
+    int64_t (*units)(const OpArgs *a);
+    void (*run)(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
+    size_t (*scratch)(const OpArgs *a); /* NULL: none. With the largest shapes that the plan allows */
+} Kernel;
+
+#endif
