@@ -23,7 +23,8 @@ struct Backend {
     const char *name; /* "cpu" */
     const char *isa;  /* what its kernels use: part of the promise of equal bits */
     int threads;
-    /* Picks the kernel for op on these operands (shapes at their bounds); an op it cannot do is an error naming op and dtypes. */
+    /* Picks the kernel for op on these operands (shapes at their bounds); an op it cannot do is an error naming op and
+     * dtypes. */
     bool (*kernel)(Backend *b, Op op, const OpArgs *a, Kernel *out, Err *e);
     /* Zero-filled memory of the device, touched only when used; NULL with *e when there is none. */
     void *(*reserve)(Backend *b, size_t bytes, Err *e);

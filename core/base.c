@@ -12,7 +12,9 @@ static const int exit_status_of[] = {
 #undef ERROR
 };
 
-int err_exit_status(int code) { return code > 0 && code < (int)COUNT_OF(exit_status_of) ? exit_status_of[code] : code != 0; }
+int err_exit_status(int code) {
+    return code > 0 && code < (int)COUNT_OF(exit_status_of) ? exit_status_of[code] : code != 0;
+}
 
 /* Copies n bytes of src to dst (cap bytes with the NUL), bytes that could steer a terminal spelled \xNN. */
 static void put_inert(char *dst, size_t cap, const char *src, size_t n) {
@@ -21,11 +23,14 @@ static void put_inert(char *dst, size_t cap, const char *src, size_t n) {
         int len = utf8_len(src + i, n - i);
         unsigned char c = (unsigned char)src[i];
         uint32_t cp = len > 0 ? utf8_decode(src + i, &len) : 0;
-        bool plain = len > 0 && c >= 0x20 && cp != 0x7f && !(cp >= 0x80 && cp < 0xa0) && !(cp >= 0x202a && cp <= 0x202e);
+        bool plain =
+            len > 0 && c >= 0x20 && cp != 0x7f && !(cp >= 0x80 && cp < 0xa0) && !(cp >= 0x202a && cp <= 0x202e);
         size_t need = plain ? (size_t)len : 4;
         if (o + need + 1 > cap) break;
-        if (plain) memcpy(dst + o, src + i, need);
-        else snprintf(dst + o, 5, "\\x%02x", c);
+        if (plain)
+            memcpy(dst + o, src + i, need);
+        else
+            snprintf(dst + o, 5, "\\x%02x", c);
         o += need;
         i += plain ? need : 1;
     }
@@ -106,11 +111,13 @@ void *arena_alloc(Arena *a, size_t count, size_t size) {
     size_t n = align_up(MIN(checked_size(count, size), SIZE_MAX / 2), 16);
     ArenaBlock *b = a->head;
     if (!b || b->cap - b->used < n) {
-        size_t cap = MAX(n, MIN(MAX(a->bytes, (size_t)4096), (size_t)1 << 20)); /* grow with use: small arenas stay small */
+        size_t cap =
+            MAX(n, MIN(MAX(a->bytes, (size_t)4096), (size_t)1 << 20)); /* grow with use: small arenas stay small */
         ArenaBlock *fresh = mem_alloc(1, sizeof *fresh + cap);
         fresh->cap = cap;
         a->bytes += sizeof *fresh + cap;
-        if (b && n > 4096 && b->cap - b->used > 256) { /* keep filling the current block, the large one is full anyway */
+        if (b && n > 4096 &&
+            b->cap - b->used > 256) { /* keep filling the current block, the large one is full anyway */
             fresh->next = b->next;
             b->next = fresh;
         } else {
@@ -216,7 +223,8 @@ bool strmap_put(StrMap *m, Arena *a, Str key, int32_t value) {
         StrMap bigger = {.cap = m->cap ? m->cap * 2 : 32};
         bigger.slots = ARENA_NEW(a, struct StrSlot, bigger.cap);
         for (size_t i = 0, at; i < m->cap; i++)
-            if (m->slots[i].key.s && !strmap_find(&bigger, m->slots[i].key, m->slots[i].hash, &at)) bigger.slots[at] = m->slots[i];
+            if (m->slots[i].key.s && !strmap_find(&bigger, m->slots[i].key, m->slots[i].hash, &at))
+                bigger.slots[at] = m->slots[i];
         bigger.n = m->n;
         *m = bigger;
     }
@@ -302,7 +310,8 @@ uint32_t utf8_decode(const char *s, int *len) {
     if (u[0] < 0x80) return *len = 1, u[0];
     if (u[0] < 0xe0) return *len = 2, (uint32_t)(u[0] & 0x1f) << 6 | (u[1] & 0x3f);
     if (u[0] < 0xf0) return *len = 3, (uint32_t)(u[0] & 0x0f) << 12 | (uint32_t)(u[1] & 0x3f) << 6 | (u[2] & 0x3f);
-    return *len = 4, (uint32_t)(u[0] & 7) << 18 | (uint32_t)(u[1] & 0x3f) << 12 | (uint32_t)(u[2] & 0x3f) << 6 | (u[3] & 0x3f);
+    return *len = 4,
+           (uint32_t)(u[0] & 7) << 18 | (uint32_t)(u[1] & 0x3f) << 12 | (uint32_t)(u[2] & 0x3f) << 6 | (u[3] & 0x3f);
 }
 
 int utf8_encode(uint32_t cp, char out[4]) {

@@ -1,14 +1,16 @@
-/* What every room may include: errors as values, arenas, byte buffers, string slices, checked integers, logging, storage streams.
+/* What every room may include: errors as values, arenas, byte buffers, string slices, checked integers, logging,
+ * storage streams.
  *
- * Errors. A fallible function returns false (or NULL) and fills its last parameter, an Err. The message is one line without a
- * program name: "what failed: 'subject': why; what to do". Three classes: Err is the world or the user; BUG() is an invariant of
- * ours, prints and aborts; running out of memory for a small block calls the hook set by oom_set_hook and does not return.
+ * Errors. A fallible function returns false (or NULL) and fills its last parameter, an Err. The message is one line
+ * without a program name: "what failed: 'subject': why; what to do". Three classes: Err is the world or the user; BUG()
+ * is an invariant of ours, prints and aborts; running out of memory for a small block calls the hook set by
+ * oom_set_hook and does not return.
  *
- * Memory has three lifetimes: an Arena (freed whole), buffers of a plan, and borrowed mappings of files. Buf is the one growable
- * heap block, for text and bytes whose length is not known beforehand.
+ * Memory has three lifetimes: an Arena (freed whole), buffers of a plan, and borrowed mappings of files. Buf is the one
+ * growable heap block, for text and bytes whose length is not known beforehand.
  *
- * Shape letters used everywhere: B batch, T new tokens, S cached tokens, O rows of output, L layers, D width, H heads, K kv heads,
- * E head dim, F ffn width, V vocabulary, R rank. */
+ * Shape letters used everywhere: B batch, T new tokens, S cached tokens, O rows of output, L layers, D width, H heads,
+ * K kv heads, E head dim, F ffn width, V vocabulary, R rank. */
 #ifndef CORE_BASE_H
 #define CORE_BASE_H
 
@@ -36,20 +38,21 @@ typedef enum ErrCode {
 #undef ERROR
 } ErrCode;
 
-/* Fills *e and returns false, so that "return err_set(...)" forwards. Control bytes and broken UTF-8 in the formatted text become
- * \xNN: what a file says can never steer a terminal. e may be NULL. */
+/* Fills *e and returns false, so that "return err_set(...)" forwards. Control bytes and broken UTF-8 in the formatted
+ * text become \xNN: what a file says can never steer a terminal. e may be NULL. */
 bool err_set(Err *e, ErrCode code, const char *fmt, ...) PRINTF(3, 4);
 /* Puts "what: " before the message that is already there; returns false. */
 bool err_prefix(Err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Exit status of the program for an error code. */
 int err_exit_status(int code);
 
-#define TRY(call)                                                                                                              \
-    do {                                                                                                                       \
-        if (!(call)) return false;                                                                                             \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        if (!(call)) return false;                                                                                     \
     } while (0)
 
-/* Our own invariant does not hold: one line on stderr, then abort. Stays on in release builds. Never for file contents. */
+/* Our own invariant does not hold: one line on stderr, then abort. Stays on in release builds. Never for file contents.
+ */
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) PRINTF(3, 4);
 
@@ -88,7 +91,8 @@ static inline Str str_of(const char *z) { return (Str){z, strlen(z)}; }
 static inline bool str_eq(Str a, Str b) { return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s, a.n) == 0); }
 static inline bool str_is(Str a, const char *z) { return str_eq(a, str_of(z)); }
 bool str_starts(Str a, const char *prefix);
-/* True when `name` matches `pattern`: '*' any run without '.', '**' any run, '{8,12}' one of, '8..16' an inclusive number range. */
+/* True when `name` matches `pattern`: '*' any run without '.', '**' any run, '{8,12}' one of, '8..16' an inclusive
+ * number range. */
 bool name_match(const char *pattern, const char *name);
 
 typedef struct Buf { /* growable heap bytes; all-zero is empty; always NUL-terminated once written */
@@ -111,7 +115,7 @@ typedef struct StrMap {
         Str key;
         int32_t value;
         uint32_t hash;
-    } *slots;
+    } * slots;
     size_t cap, n;
 } StrMap;
 
@@ -121,7 +125,8 @@ int32_t strmap_get(const StrMap *m, Str key); /* -1 when absent */
 
 /* ---- UTF-8 ---- */
 
-/* Length of the valid UTF-8 sequence at s (RFC 3629: no surrogates, no overlong forms), 0 when invalid, -1 when s ends inside one. */
+/* Length of the valid UTF-8 sequence at s (RFC 3629: no surrogates, no overlong forms), 0 when invalid, -1 when s ends
+ * inside one. */
 int utf8_len(const char *s, size_t n);
 bool utf8_valid(Str s);
 /* Code point of the valid sequence at s; *len receives its length. */

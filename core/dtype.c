@@ -21,8 +21,8 @@ uint16_t f32_to_f16(float f) {
     memcpy(&u, &f, 4);
     uint32_t sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
     if (a > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x3ff)); /* NaN, made quiet */
-    if (a >= 0x477ff000) return (uint16_t)(sign | 0x7c00);                     /* rounds to 65536 or more: infinity */
-    if (a < 0x38800000) {                                                      /* below 2^-14: subnormal; the f32 adder rounds for us */
+    if (a >= 0x477ff000) return (uint16_t)(sign | 0x7c00);                    /* rounds to 65536 or more: infinity */
+    if (a < 0x38800000) { /* below 2^-14: subnormal; the f32 adder rounds for us */
         float m, magic = 0x1p-1f;
         memcpy(&m, &a, 4);
         m += magic; /* ulp of 0.5 is 2^-24, the step of f16 subnormals */
@@ -127,7 +127,7 @@ static void a8_encode(const float *src, void *dst, int64_t n) {
 #define u8_encode  NULL
 
 const DtypeInfo dtype_info[DT_COUNT] = {
-#define DTYPE(name, block, bytes, gguf, tag, class)                                                                            \
+#define DTYPE(name, block, bytes, gguf, tag, class)                                                                    \
     [DT_##name] = {#name, block, bytes, gguf, tag, DTC_##class, name##_decode, name##_encode},
 #include "core/dtypes.def"
 #undef DTYPE

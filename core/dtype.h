@@ -19,22 +19,34 @@ typedef struct DtypeInfo {
     int gguf_type;      /* -1: GGUF has none */
     const char *st_tag; /* safetensors; NULL: has none */
     DtypeClass class;
-    void (*decode)(const void *src, float *dst, int64_t n);  /* n a multiple of block; NULL for INT */
-    void (*encode)(const float *src, void *dst, int64_t n);  /* round to nearest even where the target is a float */
+    void (*decode)(const void *src, float *dst, int64_t n); /* n a multiple of block; NULL for INT */
+    void (*encode)(const float *src, void *dst, int64_t n); /* round to nearest even where the target is a float */
 } DtypeInfo;
 
 extern const DtypeInfo dtype_info[DT_COUNT];
 
 /* Bytes of a row of n elements; n must be a multiple of the block. */
-static inline int64_t dtype_row_bytes(Dtype t, int64_t n) { return n / dtype_info[t].block * dtype_info[t].block_bytes; }
+static inline int64_t dtype_row_bytes(Dtype t, int64_t n) {
+    return n / dtype_info[t].block * dtype_info[t].block_bytes;
+}
 bool dtype_from_name(const char *name, Dtype *out);
 bool dtype_from_gguf(uint32_t type, Dtype *out);
 bool dtype_from_st(Str tag, Dtype *out);
 
 /* Block layouts as they stand in files and buffers. */
-typedef struct BlockQ8_0 { uint16_t d; int8_t q[32]; } BlockQ8_0;
-typedef struct BlockQ4_1 { uint16_t d, m; uint8_t q[16]; } BlockQ4_1;
-typedef struct BlockA8 { float d; int32_t sum; int8_t q[32]; } BlockA8;
+typedef struct BlockQ8_0 {
+    uint16_t d;
+    int8_t q[32];
+} BlockQ8_0;
+typedef struct BlockQ4_1 {
+    uint16_t d, m;
+    uint8_t q[16];
+} BlockQ4_1;
+typedef struct BlockA8 {
+    float d;
+    int32_t sum;
+    int8_t q[32];
+} BlockA8;
 
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f); /* round to nearest even, overflow to infinity, subnormals kept */

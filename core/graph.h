@@ -1,7 +1,9 @@
-/* A graph is a list of nodes in an order in which they can run. Leaves are inputs of the step, weights, and state; all others are ops.
+/* A graph is a list of nodes in an order in which they can run. Leaves are inputs of the step, weights, and state; all
+ * others are ops.
  *
- * 1. A node's inputs stand before it. 2. Every node has one output. 3. Shapes are known when a node is added; a dim that changes from
- * step to step carries a symbol and its largest value. 4. Names are unique; a named value keeps its name through every rewrite.
+ * 1. A node's inputs stand before it. 2. Every node has one output. 3. Shapes are known when a node is added; a dim
+ * that changes from step to step carries a symbol and its largest value. 4. Names are unique; a named value keeps its
+ * name through every rewrite.
  * 5. Nodes are never removed, only left unread; the planner drops what nobody reads. */
 #ifndef CORE_GRAPH_H
 #define CORE_GRAPH_H
@@ -46,21 +48,27 @@ struct Graph {
 void graph_init(Graph *g, int64_t max_tokens, int64_t max_outputs);
 void graph_release(Graph *g);
 
-typedef struct Dim { int64_t n; Sym sym; } Dim; /* sym given: n is ignored */
+typedef struct Dim {
+    int64_t n;
+    Sym sym;
+} Dim; /* sym given: n is ignored */
 #define DIM(n) ((Dim){(n), SYM_NONE})
 #define DIM_T  ((Dim){0, SYM_T})
 #define DIM_O  ((Dim){0, SYM_O})
 
 /* A leaf. name is copied. */
 int graph_leaf(Graph *g, NodeKind kind, Dtype t, int ndim, const Dim *dims, const char *name);
-/* An op node. Checks arity and shapes; on an error notes it in g->err and returns 0, so that builders need no checks in between. */
+/* An op node. Checks arity and shapes; on an error notes it in g->err and returns 0, so that builders need no checks in
+ * between. */
 int graph_op(Graph *g, Op op, const OpParams *params, int n_in, const int *in);
-#define GRAPH_IN(...) (int)COUNT_OF(((const int[]){__VA_ARGS__})), (const int[]){__VA_ARGS__}
+#define GRAPH_IN(...)                                                                                                  \
+    (int)COUNT_OF(((const int[]){__VA_ARGS__})), (const int[]) { __VA_ARGS__ }
 
 /* Names a value ("model.layers.0.mlp"). Names are formatted into the graph's arena. */
 int graph_name(Graph *g, int id, const char *fmt, ...) PRINTF(3, 4);
 int graph_find(const Graph *g, const char *name); /* by name, alias, or name + ".output"; -1 */
-/* Makes every reader of `old` among nodes [from, n) read `now` instead, and moves the name. Keeps invariant 1 only if the caller does. */
+/* Makes every reader of `old` among nodes [from, n) read `now` instead, and moves the name. Keeps invariant 1 only if
+ * the caller does. */
 void graph_replace(Graph *g, int old, int now, int from);
 /* Checks invariants 1-4 and that each node's shape is what its rule says; the message names the node. */
 bool graph_verify(const Graph *g, Err *e);

@@ -1,8 +1,8 @@
 /* libllmws: run, inspect and train language models in the calling process.
  *
- * Two objects do the work. A Model is a set of weights, its configuration and its tokenizer; it never changes after it was opened and
- * may be shared by threads. A Session is one timeline of computation on a Model: one memory plan, one Cache, one set of worker threads;
- * one thread may use it at a time. A Tokenizer belongs to a Model or is opened alone.
+ * Two objects do the work. A Model is a set of weights, its configuration and its tokenizer; it never changes after it
+ * was opened and may be shared by threads. A Session is one timeline of computation on a Model: one memory plan, one
+ * Cache, one set of worker threads; one thread may use it at a time. A Tokenizer belongs to a Model or is opened alone.
  *
  *     LlmwsErr e;
  *     LlmwsModel *m = llmws_model_open("SmolLM2.gguf", NULL, &e);
@@ -11,8 +11,9 @@
  *     llmws_eval(s, seq, ids, n, &e);                        // the prompt, in chunks
  *     while (llmws_sample(s, seq, &sampling, &id, &e) && id != eos) llmws_eval(s, seq, &id, 1, &e);
  *
- * Every function that can fail takes a LlmwsErr last, returns false or NULL and fills it; nothing prints, exits or reads the
- * environment. Strings are UTF-8. Pointers that a getter returns stay valid as long as the object they came from. */
+ * Every function that can fail takes a LlmwsErr last, returns false or NULL and fills it; nothing prints, exits or
+ * reads the environment. Strings are UTF-8. Pointers that a getter returns stay valid as long as the object they came
+ * from. */
 #ifndef LLMWS_H
 #define LLMWS_H
 
@@ -29,11 +30,12 @@ extern "C" {
 /* ---- errors, messages, version ---- */
 
 typedef struct LlmwsErr {
-    int code;       /* 0: none */
-    char msg[500];  /* one line: what failed: 'subject': why; what to do */
+    int code;      /* 0: none */
+    char msg[500]; /* one line: what failed: 'subject': why; what to do */
 } LlmwsErr;
 
-/* The exit status that the llmws program gives for an error code (1 failed, 2 usage, 3 bad input, 4 does not fit, 5 no backend, ...). */
+/* The exit status that the llmws program gives for an error code (1 failed, 2 usage, 3 bad input, 4 does not fit, 5 no
+ * backend, ...). */
 LLMWS_API int llmws_exit_status(int code);
 LLMWS_API const char *llmws_version(void);
 /* Called with the wanted size when a small allocation fails; must not return. The default aborts. */
@@ -48,7 +50,8 @@ typedef struct LlmwsTokenizer LlmwsTokenizer;
 
 typedef struct LlmwsTokens {
     int32_t *ids;
-    int64_t (*offsets)[2]; /* code points [begin, end) of the text that each id came from; equal for an id that came from none */
+    int64_t (*offsets)[2]; /* code points [begin, end) of the text that each id came from; equal for an id that came
+                              from none */
     size_t n;
 } LlmwsTokens;
 
@@ -60,19 +63,21 @@ enum {
 /* From a .gguf file, tokenizer.json, or a directory that holds one. */
 LLMWS_API LlmwsTokenizer *llmws_tokenizer_open(const char *path, LlmwsErr *e);
 LLMWS_API void llmws_tokenizer_close(LlmwsTokenizer *t);
-/* Appends nothing: *out is overwritten and belongs to the caller (llmws_tokens_free). Invalid UTF-8 counts as U+FFFD. */
+/* Appends nothing: *out is overwritten and belongs to the caller (llmws_tokens_free). Invalid UTF-8 counts as U+FFFD.
+ */
 LLMWS_API bool llmws_tokenize(LlmwsTokenizer *t, const char *text, size_t n, int flags, LlmwsTokens *out, LlmwsErr *e);
 LLMWS_API void llmws_tokens_free(LlmwsTokens *tokens);
 /* The bytes of ids[0..n), NUL-terminated; free() them. Special tokens are left out unless keep_special. */
-LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len, LlmwsErr *e);
+LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len,
+                                 LlmwsErr *e);
 LLMWS_API int32_t llmws_token_count(const LlmwsTokenizer *t);
 /* The token as the vocabulary spells it ("" for an id that has none). */
 LLMWS_API const char *llmws_token_piece(const LlmwsTokenizer *t, int32_t id);
 /* True for ids that end an answer (EOS, and the others that generation_config or the file's metadata name). */
 LLMWS_API bool llmws_token_ends(const LlmwsTokenizer *t, int32_t id);
 
-/* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the rest, with U+FFFD
- * for bytes that never became a character. The returned text is valid until the next call. */
+/* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the
+ * rest, with U+FFFD for bytes that never became a character. The returned text is valid until the next call. */
 typedef struct LlmwsDecoder LlmwsDecoder;
 LLMWS_API LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, bool keep_special);
 LLMWS_API const char *llmws_decoder_push(LlmwsDecoder *d, int32_t id, size_t *len);
@@ -91,7 +96,8 @@ typedef struct LlmwsModelOptions {
 /* From a .gguf file or a Hugging Face directory. opt may be NULL. */
 LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_model_close(LlmwsModel *m);
-/* The model's tokenizer, made on first use; fails where the file has none or one of a kind that is not supported. Belongs to m. */
+/* The model's tokenizer, made on first use; fails where the file has none or one of a kind that is not supported.
+ * Belongs to m. */
 LLMWS_API LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e);
 
 typedef struct LlmwsModelInfo {
@@ -115,14 +121,15 @@ LLMWS_API size_t llmws_tensor_count(const LlmwsModel *m);
 LLMWS_API void llmws_tensor_info(const LlmwsModel *m, size_t i, LlmwsTensorInfo *info);
 
 typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captured or changed */
-    const char *name;  /* "model.layers.0.mlp" */
-    const char *shape; /* "[T,576]" */
-    const char *op;    /* what computes it */
+    const char *name;            /* "model.layers.0.mlp" */
+    const char *shape;           /* "[T,576]" */
+    const char *op;              /* what computes it */
 } LlmwsModuleInfo;
 LLMWS_API size_t llmws_module_count(const LlmwsModel *m);
 LLMWS_API void llmws_module_info(const LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
 
-/* Writes the model's weights and configuration; a GGUF file, or a directory of safetensors (shards of at most max_shard_bytes, 0: one). */
+/* Writes the model's weights and configuration; a GGUF file, or a directory of safetensors (shards of at most
+ * max_shard_bytes, 0: one). */
 LLMWS_API bool llmws_model_save_gguf(LlmwsModel *m, const char *path, LlmwsErr *e);
 LLMWS_API bool llmws_model_save_hf(LlmwsModel *m, const char *dir, int64_t max_shard_bytes, LlmwsErr *e);
 
@@ -134,26 +141,28 @@ typedef struct LlmwsLogitBias {
 } LlmwsLogitBias;
 
 typedef struct LlmwsSampling {
-    float temp;  /* 0: greedy */
-    int top_k;   /* 0: off */
-    float top_p; /* 1: off */
-    float min_p; /* 0: off */
+    float temp;                                                /* 0: greedy */
+    int top_k;                                                 /* 0: off */
+    float top_p;                                               /* 1: off */
+    float min_p;                                               /* 0: off */
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0: off */
-    int repeat_last_n;                                         /* tokens that the penalties look back over; 0 off, -1 all */
+    int repeat_last_n; /* tokens that the penalties look back over; 0 off, -1 all */
     const LlmwsLogitBias *bias;
     size_t n_bias;
     uint64_t seed;
     bool ignore_eos;
 } LlmwsSampling;
 
-/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, penalties off, last 64. */
+/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, penalties off,
+ * last 64. */
 LLMWS_API void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s);
 
 /* ---- session ---- */
 
 typedef struct LlmwsSession LlmwsSession;
 
-typedef struct LlmwsPatch { /* at positions [from, to) of every sequence the named value x becomes mul * x + add * vec */
+typedef struct LlmwsPatch { /* at positions [from, to) of every sequence the named value x becomes mul * x + add * vec
+                             */
     const char *name;       /* module name or pattern */
     float mul, add;
     const float *vec; /* width values, or NULL for none; copied */
@@ -192,7 +201,8 @@ typedef struct LlmwsPlan { /* what a session reserves, exactly */
 
 /* The plan that llmws_session_open would allocate, without allocating. Fails with "does not fit" as open would. */
 LLMWS_API bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e);
-/* opt may be NULL. Memory is reserved here once; nothing is allocated while tokens flow. Keeps a reference to m: close s first. */
+/* opt may be NULL. Memory is reserved here once; nothing is allocated while tokens flow. Keeps a reference to m: close
+ * s first. */
 LLMWS_API LlmwsSession *llmws_session_open(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_session_close(LlmwsSession *s);
 LLMWS_API void llmws_session_plan(const LlmwsSession *s, LlmwsPlan *plan);
@@ -208,17 +218,20 @@ LLMWS_API bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsEr
 LLMWS_API bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
 LLMWS_API bool llmws_seq_load(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
 
-/* Appends n tokens to a sequence and computes them, chunk by chunk; afterwards llmws_logits(s, seq) are those of the last token. */
+/* Appends n tokens to a sequence and computes them, chunk by chunk; afterwards llmws_logits(s, seq) are those of the
+ * last token. */
 LLMWS_API bool llmws_eval(LlmwsSession *s, int seq, const int32_t *ids, size_t n, LlmwsErr *e);
 
-/* The next n tokens of several sequences in one step: token i belongs to seqs[i]; at most `chunk` of them, tokens of one sequence in order. */
+/* The next n tokens of several sequences in one step: token i belongs to seqs[i]; at most `chunk` of them, tokens of
+ * one sequence in order. */
 LLMWS_API bool llmws_eval_batch(LlmwsSession *s, const int *seqs, const int32_t *ids, size_t n, LlmwsErr *e);
 
-/* Logits [V] after the last evaluated token of seq, valid until the next eval; NULL when the last step had none for it. With
- * all_logits, llmws_logits_row(s, i) are those of token i of the last step. */
+/* Logits [V] after the last evaluated token of seq, valid until the next eval; NULL when the last step had none for it.
+ * With all_logits, llmws_logits_row(s, i) are those of token i of the last step. */
 LLMWS_API const float *llmws_logits(const LlmwsSession *s, int seq);
 LLMWS_API const float *llmws_logits_row(const LlmwsSession *s, size_t i);
-/* Draws the next token of seq. The choice depends on (seed, seq's id given by llmws_seq_open order, position) and the logits alone. */
+/* Draws the next token of seq. The choice depends on (seed, seq's id given by llmws_seq_open order, position) and the
+ * logits alone. */
 LLMWS_API bool llmws_sample(LlmwsSession *s, int seq, const LlmwsSampling *how, int32_t *id, LlmwsErr *e);
 
 /* Kept values of the last step, in graph order. dims outermost first; rows are the tokens of the step. f32. */
@@ -231,7 +244,8 @@ typedef struct LlmwsTap {
 LLMWS_API size_t llmws_tap_count(const LlmwsSession *s);
 LLMWS_API bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap);
 
-/* Makes a running llmws_eval of this session stop at the next chunk with an "interrupted" error. Safe in signal handlers. */
+/* Makes a running llmws_eval of this session stop at the next chunk with an "interrupted" error. Safe in signal
+ * handlers. */
 LLMWS_API void llmws_interrupt(LlmwsSession *s);
 
 /* Named f32 arrays to a safetensors file, written beside and renamed. */

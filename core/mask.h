@@ -1,7 +1,8 @@
-/* The mask is a rule, never a tensor: which keys of its own sequence a token may attend to, always one contiguous range.
+/* The mask is a rule, never a tensor: which keys of its own sequence a token may attend to, always one contiguous
+ * range.
  *
- * Causal: keys up to the token itself. A window of W sees the last W of those (itself included). Tokens that share a span (an
- * image) also see each other forward: Step.reach of a token is the end of its span, or 0. */
+ * Causal: keys up to the token itself. A window of W sees the last W of those (itself included). Tokens that share a
+ * span (an image) also see each other forward: Step.reach of a token is the end of its span, or 0. */
 #ifndef CORE_MASK_H
 #define CORE_MASK_H
 

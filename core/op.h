@@ -45,9 +45,10 @@ extern const OpInfo op_info[OP_COUNT];
 
 /* ---- what a kernel sees ---- */
 
-/* The tokens of one step, flat, whatever sequences they belong to; filled by the Cache (or by the trainer, without pages).
- * Token t is the index-th of sequence seq. In a step the tokens of one sequence are contiguous and ascending; first_row is the row of
- * the first of them, so that key j of the same sequence stands in row first_row + j - index[first_row] when it is in the step. */
+/* The tokens of one step, flat, whatever sequences they belong to; filled by the Cache (or by the trainer, without
+ * pages). Token t is the index-th of sequence seq. In a step the tokens of one sequence are contiguous and ascending;
+ * first_row is the row of the first of them, so that key j of the same sequence stands in row first_row + j -
+ * index[first_row] when it is in the step. */
 typedef struct Step {
     int64_t n;                /* T */
     const int32_t *index;     /* [T] position in its sequence, 0-based */
@@ -60,7 +61,8 @@ typedef struct Step {
     Dtype kv_dtype;
 } Step;
 
-/* A page of one layer holds KV_PAGE keys: K [kv heads][KV_PAGE/16][E][16] (16 keys in the lanes), then V [kv heads][KV_PAGE][E]. */
+/* A page of one layer holds KV_PAGE keys: K [kv heads][KV_PAGE/16][E][16] (16 keys in the lanes), then V [kv
+ * heads][KV_PAGE][E]. */
 enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256 };
 
 typedef struct OpArgs {
@@ -71,8 +73,9 @@ typedef struct OpArgs {
     const Step *step;
 } OpArgs;
 
-/* A kernel computes units [u0, u1) of its output. Units are independent of each other and may run in any order, on any thread, twice:
- * which thread computes a unit never changes a bit. scratch is private to the call, of the size asked for, 64-byte aligned. */
+/* A kernel computes units [u0, u1) of its output. Units are independent of each other and may run in any order, on any
+ * thread, twice: which thread computes a unit never changes a bit. scratch is private to the call, of the size asked
+ * for, 64-byte aligned. */
 typedef struct Kernel {
     const char *name; /* "ref", "avx512", ... */
     int64_t (*units)(const OpArgs *a);

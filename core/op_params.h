@@ -1,15 +1,20 @@
-/* Typed parameters of ops: what is known when the graph is built. One struct per kind of op, one union of them all in a node. */
+/* Typed parameters of ops: what is known when the graph is built. One struct per kind of op, one union of them all in a
+ * node. */
 #ifndef CORE_OP_PARAMS_H
 #define CORE_OP_PARAMS_H
 
 #include "core/dtype.h"
 #include "core/mask.h"
 
-typedef struct NoParams { char unused; } NoParams;
-typedef struct EmbedParams { int64_t vocab; } EmbedParams;
+typedef struct NoParams {
+    char unused;
+} NoParams;
+typedef struct EmbedParams {
+    int64_t vocab;
+} EmbedParams;
 
-/* view: without slice, `ne` is the new shape of the dense input (0: copy the input's dim, its symbol included). With slice, columns
- * [begin, begin + ne[1]) of dim 1 are kept, other dims as they are. */
+/* view: without slice, `ne` is the new shape of the dense input (0: copy the input's dim, its symbol included). With
+ * slice, columns [begin, begin + ne[1]) of dim 1 are kept, other dims as they are. */
 typedef struct ViewParams {
     bool slice;
     int64_t begin;
@@ -17,15 +22,21 @@ typedef struct ViewParams {
     int64_t ne[4];
 } ViewParams;
 
-typedef struct CastParams { Dtype to; } CastParams;
-typedef struct NormParams { float eps; } NormParams;
+typedef struct CastParams {
+    Dtype to;
+} CastParams;
+typedef struct NormParams {
+    float eps;
+} NormParams;
 
 typedef struct RopeParams {
     bool interleaved; /* pairs (2i, 2i+1), as GGUF's llama files order rows; else (i, i + E/2) as Hugging Face does */
     bool inverse;     /* rotate back: the gradient */
 } RopeParams;
 
-typedef struct RopeOrderParams { bool to_interleaved; } RopeOrderParams; /* half-split -> interleaved, else back */
+typedef struct RopeOrderParams {
+    bool to_interleaved;
+} RopeOrderParams; /* half-split -> interleaved, else back */
 
 typedef struct AttnParams {
     float scale;
@@ -33,7 +44,9 @@ typedef struct AttnParams {
     int layer; /* of the cache; attention_kv alone */
 } AttnParams;
 
-typedef struct KvParams { int layer; } KvParams;
+typedef struct KvParams {
+    int layer;
+} KvParams;
 
 typedef struct PatchParams {
     float mul, add;

@@ -7,9 +7,9 @@
 #include "core/value.h"
 
 typedef struct NamedTensor {
-    Str name;      /* as in the file; NUL-terminated too */
-    Tensor t;      /* dense; outermost dim first in every format (GGUF's order is turned round by its reader) */
-    int file;      /* index into TensorFile.files */
+    Str name; /* as in the file; NUL-terminated too */
+    Tensor t; /* dense; outermost dim first in every format (GGUF's order is turned round by its reader) */
+    int file; /* index into TensorFile.files */
 } NamedTensor;
 
 typedef enum StoreFormat { STORE_HF, STORE_GGUF } StoreFormat;
@@ -18,12 +18,12 @@ typedef struct TensorFile {
     StoreFormat format;
     NamedTensor *tensors;
     size_t n;
-    StrMap index;        /* name -> position in tensors */
-    Value meta;          /* GGUF: object of its key/value pairs. HF: config.json */
-    Value generation;    /* HF: generation_config.json, or null */
-    const char *path;    /* what the user named */
-    Arena arena;         /* names and values */
-    void *mappings;      /* owned by the format's close */
+    StrMap index;     /* name -> position in tensors */
+    Value meta;       /* GGUF: object of its key/value pairs. HF: config.json */
+    Value generation; /* HF: generation_config.json, or null */
+    const char *path; /* what the user named */
+    Arena arena;      /* names and values */
+    void *mappings;   /* owned by the format's close */
     void (*close)(struct TensorFile *f);
 } TensorFile;
 

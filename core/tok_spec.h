@@ -1,7 +1,8 @@
 /* A tokenizer's description, neutral of any file format: normalise, split, model, post-process, decode.
  *
- * formats/ fills one from tokenizer.json or from GGUF arrays; tokenizer/ compiles it. Everything is borrowed from `arena` or from a
- * mapped file that outlives the spec. A thing that the file asks for and this description cannot say is an error of the reader. */
+ * formats/ fills one from tokenizer.json or from GGUF arrays; tokenizer/ compiles it. Everything is borrowed from
+ * `arena` or from a mapped file that outlives the spec. A thing that the file asks for and this description cannot say
+ * is an error of the reader. */
 #ifndef CORE_TOK_SPEC_H
 #define CORE_TOK_SPEC_H
 
@@ -43,11 +44,11 @@ typedef struct TokSpec {
     AddedToken *added;
     int32_t n_added;
 
-    int32_t bos, eos, unk, pad;         /* -1: none */
-    int32_t prefix[4], suffix[4];       /* what ADD_SPECIAL puts around the text */
+    int32_t bos, eos, unk, pad;   /* -1: none */
+    int32_t prefix[4], suffix[4]; /* what ADD_SPECIAL puts around the text */
     int n_prefix, n_suffix;
-    const char *chat_template;          /* NULL: none */
-    const char *kind;                   /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
+    const char *chat_template; /* NULL: none */
+    const char *kind;          /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
     Arena arena;
 } TokSpec;
 

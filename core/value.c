@@ -24,7 +24,8 @@ static bool absent(const Value *v) { return !v || v->kind == VALUE_NULL; }
 
 bool value_as_int(const Value *v, const char *what, int64_t *out, Err *e) {
     if (absent(v)) return true;
-    if (v->kind == VALUE_FLOAT && v->f >= -0x1p53 && v->f <= 0x1p53 && v->f == (double)(int64_t)v->f) return *out = (int64_t)v->f, true;
+    if (v->kind == VALUE_FLOAT && v->f >= -0x1p53 && v->f <= 0x1p53 && v->f == (double)(int64_t)v->f)
+        return *out = (int64_t)v->f, true;
     if (v->kind != VALUE_INT) return err_set(e, ERR_INPUT, "'%s' must be a whole number", what);
     return *out = v->i, true;
 }
@@ -48,10 +49,13 @@ bool value_as_str(const Value *v, const char *what, Str *out, Err *e) {
     return *out = v->s, true;
 }
 
-size_t value_count(const Value *v) { return !v ? 0 : v->kind == VALUE_ARRAY ? v->array.n : v->kind == VALUE_BLOB ? v->blob.n : 0; }
+size_t value_count(const Value *v) {
+    return !v ? 0 : v->kind == VALUE_ARRAY ? v->array.n : v->kind == VALUE_BLOB ? v->blob.n : 0;
+}
 
-static const uint8_t blob_width[] = {[BLOB_I8] = 1, [BLOB_U8] = 1, [BLOB_I16] = 2, [BLOB_U16] = 2, [BLOB_I32] = 4, [BLOB_U32] = 4,
-                                     [BLOB_I64] = 8, [BLOB_U64] = 8, [BLOB_F32] = 4, [BLOB_F64] = 8, [BLOB_BOOL] = 1};
+static const uint8_t blob_width[] = {
+    [BLOB_I8] = 1,  [BLOB_U8] = 1,  [BLOB_I16] = 2, [BLOB_U16] = 2, [BLOB_I32] = 4, [BLOB_U32] = 4,
+    [BLOB_I64] = 8, [BLOB_U64] = 8, [BLOB_F32] = 4, [BLOB_F64] = 8, [BLOB_BOOL] = 1};
 
 /* One element at byte offset *at; advances it. */
 static Value blob_read(const Value *v, size_t *at) {
@@ -92,6 +96,7 @@ Value value_item(const Value *v, size_t i) {
     size_t at = 0;
     if (v->blob.kind == BLOB_STR)
         for (; i; i--) blob_read(v, &at);
-    else at = i * blob_width[v->blob.kind];
+    else
+        at = i * blob_width[v->blob.kind];
     return blob_read(v, &at);
 }

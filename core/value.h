@@ -1,7 +1,7 @@
 /* A neutral value tree: what a JSON document, GGUF metadata and a template's variables all are.
  *
- * Values live in the Arena they were made in and are never changed afterwards. Long typed arrays of a file (vocabularies, merges) stay
- * where they are: a VALUE_BLOB borrows the mapped bytes. */
+ * Values live in the Arena they were made in and are never changed afterwards. Long typed arrays of a file
+ * (vocabularies, merges) stay where they are: a VALUE_BLOB borrows the mapped bytes. */
 #ifndef CORE_VALUE_H
 #define CORE_VALUE_H
 
@@ -18,7 +18,20 @@ typedef enum ValueKind {
     VALUE_BLOB,
 } ValueKind;
 
-typedef enum BlobKind { BLOB_I8, BLOB_U8, BLOB_I16, BLOB_U16, BLOB_I32, BLOB_U32, BLOB_I64, BLOB_U64, BLOB_F32, BLOB_F64, BLOB_BOOL, BLOB_STR } BlobKind;
+typedef enum BlobKind {
+    BLOB_I8,
+    BLOB_U8,
+    BLOB_I16,
+    BLOB_U16,
+    BLOB_I32,
+    BLOB_U32,
+    BLOB_I64,
+    BLOB_U64,
+    BLOB_F32,
+    BLOB_F64,
+    BLOB_BOOL,
+    BLOB_STR
+} BlobKind;
 
 typedef struct Value Value;
 struct Value {
@@ -50,7 +63,8 @@ const Value *value_get(const Value *v, const char *key);
 /* As above through "a.b.c"; a key that itself holds dots is tried whole first. */
 const Value *value_path(const Value *v, const char *path);
 
-/* What a value is worth as ...; the default where v is NULL or null; false with an error naming `what` where the kind is wrong. */
+/* What a value is worth as ...; the default where v is NULL or null; false with an error naming `what` where the kind
+ * is wrong. */
 bool value_as_int(const Value *v, const char *what, int64_t *out, Err *e);
 bool value_as_float(const Value *v, const char *what, double *out, Err *e);
 bool value_as_bool(const Value *v, const char *what, bool *out, Err *e);
@@ -58,7 +72,8 @@ bool value_as_str(const Value *v, const char *what, Str *out, Err *e);
 
 /* Number of items of an array or blob, 0 for others. */
 size_t value_count(const Value *v);
-/* Item i as a small Value, for arrays and blobs alike. Strings of a blob: walk with value_next instead, this one is linear. */
+/* Item i as a small Value, for arrays and blobs alike. Strings of a blob: walk with value_next instead, this one is
+ * linear. */
 Value value_item(const Value *v, size_t i);
 /* Walks an array or blob: start with *cursor = 0, false at the end. */
 bool value_next(const Value *v, size_t *cursor, Value *item);

@@ -1,0 +1,74 @@
+/* Files of models: what each format yields is a TensorFile or a TokSpec, what each takes is a tree of values and a list
+ * of tensors.
+ *
+ * Readers check sizes, counts, offsets, nesting and UTF-8 against the bytes that are really there before they use or
+ * allocate anything; what a file says wrongly is an ERR_INPUT naming the file, the thing and both numbers. Writers
+ * write beside the target, fsync, rename and fsync the folder: a name never holds half a file. */
+#ifndef FORMATS_FORMATS_H
+#define FORMATS_FORMATS_H
+
+#include "core/store.h"
+#include "core/tok_spec.h"
+
+/* ---- reading ---- */
+
+/* A .gguf file (by its magic), a Hugging Face directory (config.json + *.safetensors, sharded or not), or one
+ * .safetensors file with config.json beside it. Weights stay in the mapping. *f is closed with f->close(f). */
+bool tensor_file_open(const char *path, TensorFile *f, Err *e);
+bool gguf_open(const char *path, TensorFile *f, Err *e);
+/* Tensors of one safetensors file, no configuration needed: meta is its __metadata__. */
+bool safetensors_open(const char *path, TensorFile *f, Err *e);
+bool hf_open(const char *dir, TensorFile *f, Err *e);
+
+/* The tokenizer of a GGUF file that is open, or of a directory / tokenizer.json / .gguf by path. Borrows from f while
+ * it is used. */
+bool gguf_tok_spec(const TensorFile *f, TokSpec *spec, Err *e);
+bool hf_tok_spec(const char *dir_or_file, TokSpec *spec, Err *e);
+bool tok_spec_open(const char *path, TokSpec *spec, TensorFile *keep,
+                   Err *e); /* keep: filled where path is a GGUF file, else zero */
+void tok_spec_release(TokSpec *spec);
+
+/* A whole file mapped read-only; regular files only (a FIFO or directory is refused). */
+typedef struct Mapping {
+    const char *bytes;
+    size_t n;
+} Mapping;
+bool map_file(const char *path, Mapping *m, Err *e);
+void unmap_file(Mapping *m);
+
+/* ---- writing ---- */
+
+/* A file that appears under its name only when it is whole. */
+typedef struct AtomicFile AtomicFile;
+bool atomic_open(const char *path, AtomicFile **out, Err *e);
+Sink atomic_sink(AtomicFile *f);
+bool atomic_commit(AtomicFile *f, Err *e); /* frees f, on failure too */
+void atomic_abort(AtomicFile *f);          /* frees f and removes what was written */
+
+/* Reading a file as a stream, for Cache load. */
+typedef struct FileSource FileSource;
+bool file_source_open(const char *path, FileSource **out, Err *e);
+Source file_source(FileSource *f);
+void file_source_close(FileSource *f);
+
+typedef struct OutTensor {
+    const char *name;
+    Dtype dtype;
+    int ndim;
+    int64_t ne[MAX_DIMS];                                                /* outermost first */
+    const void *data;                                                    /* dense; or NULL and emit is asked */
+    bool (*emit)(void *ctx, const struct OutTensor *t, Sink to, Err *e); /* writes exactly the tensor's bytes */
+    void *ctx;
+} OutTensor;
+
+/* meta is an object: int -> u32 (i64 where it does not fit), float -> f32, string, bool, blobs as typed arrays, arrays
+ * of strings. */
+bool gguf_write(const char *path, const Value *meta, const OutTensor *tensors, size_t n, Err *e);
+/* metadata: object of strings or NULL. */
+bool safetensors_write(const char *path, const Value *metadata, const OutTensor *tensors, size_t n, Err *e);
+/* model.safetensors, or shards of at most max_shard bytes (0: one) with model.safetensors.index.json. dir exists or is
+ * made. */
+bool safetensors_write_dir(const char *dir, int64_t max_shard, const OutTensor *tensors, size_t n, Err *e);
+bool write_text_file(const char *path, Str text, Err *e);
+
+#endif
