@@ -28,17 +28,28 @@ struct Node {
     int ndim;
     int64_t ne[MAX_DIMS]; /* at the bounds */
     uint8_t sym[MAX_DIMS];
-    const char *name;  /* NULL: anonymous */
-    const char *alias; /* a second name of the same value, or NULL */
-    bool keep;         /* its memory is its own until the end of the step: outputs, taps */
-    bool trainable;    /* leaf whose gradient is wanted */
-    bool is_grad;      /* made by autodiff: counted as gradients in the plan */
-    bool interleaved;  /* rows of each head stand in GGUF's rope order: taps and patches go through rope_order */
+    const char *name; /* NULL: anonymous */
+    bool keep;        /* its memory is its own until the end of the step: outputs, taps */
+    bool trainable;   /* leaf whose gradient is wanted */
+    bool is_grad;     /* made by autodiff: counted as gradients in the plan */
+    bool interleaved; /* rows of each head stand in GGUF's rope order: taps and patches go through rope_order */
 };
+
+typedef struct NameRef {
+    const char *name;
+    int id;
+} NameRef;
+
+typedef struct NameList {
+    NameRef *items;
+    int n, cap;
+} NameList;
 
 struct Graph {
     Node *nodes;
     int n, cap;
+    NameList aliases;         /* further names of values: "model.layers.0.mlp.input" is its norm's output */
+    NameList taps;            /* values that were asked for, under the names by which they were */
     int64_t bound[SYM_COUNT]; /* largest value of each symbol */
     Arena arena;              /* names */
     Err err;                  /* the first error; later adds do nothing and return 0 */

@@ -37,7 +37,7 @@ typedef struct OpInfo {
     int min_in, max_in, flags;
     /* Fills ne, sym, ndim and dtype of n from its inputs, or says in *e what does not fit. */
     bool (*shape)(const Graph *g, Node *n, Err *e);
-    /* Adds to the graph what the gradient of node id contributes to its inputs (grad_of, grad_add). */
+    /* Adds to the graph what the gradient of node id contributes to its inputs (grad_of, grad_give). */
     void (*grad)(Grad *gr, int id);
 } OpInfo;
 

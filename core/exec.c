@@ -1,0 +1,93 @@
+#include "core/exec.h"
+
+#include <stdlib.h>
+
+static void *value_data(const Exec *x, int id, WeightSource weights) {
+    const PlanSlot *s = &x->plan.slots[id];
+    if (!s->used) return NULL;
+    char *base = x->block[s->class];
+    if (s->class == CLASS_WEIGHTS)
+        return (char *)(uintptr_t)weights.data(weights.ctx, &x->plan.g->nodes[s->root]) + s->view_at;
+    return base + s->offset + s->view_at;
+}
+
+static size_t count_syms(const Node *n) {
+    size_t c = 0;
+    for (int d = 0; d < n->ndim; d++) c += n->sym[d] != SYM_NONE;
+    return c;
+}
+
+static void add_refs(Exec *x, const Node *n, Tensor *t) {
+    for (int d = 0; d < n->ndim; d++)
+        if (n->sym[d]) x->refs[x->n_refs++] = (SymRef){&t->ne[d], n->sym[d]};
+}
+
+static void resolve(Exec *x, WeightSource weights, const Step *step) {
+    const Graph *g = x->plan.g;
+    size_t n_refs = 0;
+    for (int i = 0; i < g->n; i++) {
+        n_refs += count_syms(&g->nodes[i]) * 2;
+        for (int k = 0; k < g->nodes[i].n_in; k++) n_refs += count_syms(&g->nodes[g->nodes[i].in[k]]);
+    }
+    x->values = mem_alloc((size_t)MAX(g->n, 1), sizeof *x->values);
+    x->ops = mem_alloc((size_t)MAX(x->plan.n_run, 1), sizeof *x->ops);
+    x->refs = mem_alloc(MAX(n_refs, (size_t)1), sizeof *x->refs);
+    for (int i = 0; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        x->values[i] = plan_tensor(&x->plan, i);
+        x->values[i].data = value_data(x, i, weights);
+        add_refs(x, n, &x->values[i]);
+        const Kernel *k = &x->plan.kernels[i];
+        if (!k->run) continue;
+        ExecOp *op = &x->ops[x->n_ops++];
+        *op = (ExecOp){.run = k->run,
+                       .units = k->units,
+                       .node = i,
+                       .args = {.params = n->params, .out = x->values[i], .n_in = n->n_in, .step = step}};
+        add_refs(x, n, &op->args.out);
+        for (int j = 0; j < n->n_in; j++) {
+            op->args.in[j] = x->values[n->in[j]];
+            add_refs(x, &g->nodes[n->in[j]], &op->args.in[j]);
+        }
+    }
+}
+
+bool exec_open(Exec *x, Plan *plan, Backend *b, WeightSource weights, const Step *step, Err *e) {
+    *x = (Exec){.plan = *plan, .b = b};
+    *plan = (Plan){0};
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        if (c == CLASS_WEIGHTS || !x->plan.bytes[c]) continue;
+        x->block[c] = b->reserve(b, (size_t)x->plan.bytes[c], e);
+        if (!x->block[c]) {
+            exec_close(x);
+            return err_prefix(e, "reserving memory for %s", plan_class_name[c]);
+        }
+    }
+    x->scratch = x->block[CLASS_SCRATCH];
+    resolve(x, weights, step);
+    return true;
+}
+
+void exec_close(Exec *x) {
+    for (int c = 0; c < CLASS_COUNT; c++)
+        if (x->block[c]) x->b->release(x->b, x->block[c], (size_t)x->plan.bytes[c]);
+    free(x->values);
+    free(x->ops);
+    free(x->refs);
+    plan_release(&x->plan);
+    *x = (Exec){0};
+}
+
+void exec_bind(Exec *x, int64_t tokens, int64_t outputs) {
+    const int64_t *most = x->plan.g->bound;
+    if (tokens < 1 || tokens > most[SYM_T] || outputs < 0 || outputs > most[SYM_O])
+        BUG("step of %lld tokens, %lld outputs in a plan of %lld, %lld", (long long)tokens, (long long)outputs,
+            (long long)most[SYM_T], (long long)most[SYM_O]);
+    if (x->bound[SYM_T] == tokens && x->bound[SYM_O] == outputs) return;
+    x->bound[SYM_T] = tokens;
+    x->bound[SYM_O] = outputs;
+    for (size_t i = 0; i < x->n_refs; i++) *x->refs[i].ne = x->bound[x->refs[i].sym];
+    for (size_t i = 0; i < x->n_ops; i++) x->ops[i].n_units = x->ops[i].units(&x->ops[i].args);
+}
+
+void exec_run(Exec *x) { x->b->run(x->b, x->ops, x->n_ops, x->scratch, x->plan.scratch_bytes); }

@@ -1,0 +1,200 @@
+#include "core/passes.h"
+
+#include <stdlib.h>
+
+/* Rebuilding: every pass that inserts nodes copies the graph node by node into a new one, so that order (invariant 1)
+ * comes by itself. map[old] is the new node that stands for an old one. */
+typedef struct Rebuild {
+    Graph *old;
+    Graph g;
+    int *map;
+} Rebuild;
+
+static void rebuild_begin(Rebuild *r, Graph *old) {
+    r->old = old;
+    graph_init(&r->g, old->bound[SYM_T], old->bound[SYM_O]);
+    r->g.arena = old->arena; /* names move along */
+    old->arena = (Arena){0};
+    r->map = mem_alloc((size_t)MAX(old->n, 1), sizeof *r->map);
+}
+
+/* What a value keeps through every rewrite: node `id` of the new graph stands for node `i` of the old one. */
+static int rebuild_carry(Rebuild *r, int i, int id) {
+    if (r->g.failed) return 0;
+    const Node *a = &r->old->nodes[i];
+    Node *b = &r->g.nodes[id];
+    b->name = a->name, b->keep = a->keep, b->trainable = a->trainable, b->is_grad = a->is_grad,
+    b->interleaved = a->interleaved;
+    return r->map[i] = id;
+}
+
+/* Copies node i with its inputs mapped. */
+static int rebuild_copy(Rebuild *r, int i) {
+    const Node *n = &r->old->nodes[i];
+    if (n->kind != NODE_OP) {
+        Dim dims[MAX_DIMS];
+        for (int d = 0; d < n->ndim; d++) dims[d] = (Dim){n->ne[d], (Sym)n->sym[d]};
+        return rebuild_carry(r, i, graph_leaf(&r->g, n->kind, n->dtype, n->ndim, dims, n->name ? n->name : ""));
+    }
+    int in[MAX_IN];
+    for (int k = 0; k < n->n_in; k++) in[k] = r->map[n->in[k]];
+    return rebuild_carry(r, i, graph_op(&r->g, n->op, &n->params, n->n_in, in));
+}
+
+static void map_names(const Rebuild *r, NameList *from, NameList *to) {
+    for (int i = 0; i < from->n; i++) from->items[i].id = r->map[from->items[i].id];
+    *to = *from;
+}
+
+static bool rebuild_end(Rebuild *r, Err *e) {
+    map_names(r, &r->old->aliases, &r->g.aliases);
+    map_names(r, &r->old->taps, &r->g.taps);
+    free(r->map);
+    free(r->old->nodes);
+    *r->old = r->g;
+    if (!r->g.failed) return true;
+    if (e) *e = r->g.err;
+    return false;
+}
+
+/* ---- taps and patches ---- */
+
+/* The name under which pattern finds node i, NULL where it does not. */
+static const char *matched_name(const Graph *g, int i, const char *pattern) {
+    size_t len = strlen(pattern);
+    char bare[256];
+    if (g->nodes[i].kind != NODE_OP) return NULL;
+    if (len > 7 && len < sizeof bare && strcmp(pattern + len - 7, ".output") == 0) {
+        memcpy(bare, pattern, len - 7);
+        bare[len - 7] = 0;
+        pattern = bare;
+    }
+    if (g->nodes[i].name && name_match(pattern, g->nodes[i].name)) return g->nodes[i].name;
+    for (int k = 0; k < g->aliases.n; k++)
+        if (g->aliases.items[k].id == i && name_match(pattern, g->aliases.items[k].name))
+            return g->aliases.items[k].name;
+    return NULL;
+}
+
+static int rope_order(Graph *g, int id, bool to_interleaved) {
+    OpParams p = {.rope_order = {.to_interleaved = to_interleaved}};
+    return graph_op(g, OP_rope_order, &p, GRAPH_IN(id));
+}
+
+static int apply_patch(Graph *g, int id, const PatchRule *rule, int vec) {
+    OpParams p = {.patch = rule->params};
+    bool turned = g->nodes[id].interleaved;
+    int x = turned ? rope_order(g, id, false) : id;
+    x = vec < 0 ? graph_op(g, OP_patch, &p, GRAPH_IN(x)) : graph_op(g, OP_patch, &p, GRAPH_IN(x, vec));
+    return turned ? rope_order(g, x, true) : x;
+}
+
+bool pass_patch(Graph *g, const PatchRule *rules, int n, int *vecs, Err *e) {
+    if (!n) return true;
+    Rebuild r;
+    bool *hit = mem_alloc((size_t)n, sizeof *hit);
+    rebuild_begin(&r, g);
+    for (int k = 0; k < n; k++) {
+        const char *name = arena_printf(&r.g.arena, "patch.%d", k);
+        vecs[k] = rules[k].n ? graph_leaf(&r.g, NODE_INPUT, DT_f32, 1, (Dim[]){DIM(rules[k].n)}, name) : -1;
+    }
+    for (int i = 0; i < g->n; i++) {
+        int id = rebuild_copy(&r, i);
+        for (int k = 0; k < n && !r.g.failed; k++) {
+            if (!matched_name(g, i, rules[k].name)) continue;
+            int now = apply_patch(&r.g, id, &rules[k], vecs[k]);
+            if (!r.g.failed) r.g.nodes[id].name = NULL, r.g.nodes[id].keep = false;
+            id = rebuild_carry(&r, i, now);
+            hit[k] = true;
+        }
+    }
+    bool ok = rebuild_end(&r, e);
+    for (int k = 0; k < n && ok; k++)
+        if (!hit[k])
+            ok = err_set(e, ERR_USAGE, "no value is named '%s'; 'llmws inspect MODEL --modules' lists them",
+                         rules[k].name);
+    free(hit);
+    return ok;
+}
+
+static void tap(Graph *g, int i, const char *name) {
+    int id = g->nodes[i].interleaved ? rope_order(g, i, false) : i;
+    if (g->failed) return;
+    g->nodes[id].keep = true;
+    name_list_add(&g->taps, name, id);
+}
+
+bool pass_tap(Graph *g, const char *const *patterns, Err *e) {
+    int n = g->n; /* what taps add at the end is no value of the model */
+    for (const char *const *p = patterns; p && *p; p++) {
+        bool hit = false;
+        for (int i = 0; i < n && !g->failed; i++) {
+            const char *name = matched_name(g, i, *p);
+            bool again = false;
+            for (int k = 0; name && k < g->taps.n; k++) again = again || strcmp(g->taps.items[k].name, name) == 0;
+            if (name && !again) tap(g, i, name);
+            hit = hit || name;
+        }
+        if (!hit) return err_set(e, ERR_USAGE, "no value matches '%s'; 'llmws inspect MODEL --modules' lists them", *p);
+    }
+    if (g->failed && e) *e = g->err;
+    return !g->failed;
+}
+
+/* ---- inference ---- */
+
+bool pass_cache(Graph *g, Err *e) {
+    Rebuild r;
+    int layer = 0;
+    rebuild_begin(&r, g);
+    for (int i = 0; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        if (n->kind != NODE_OP || n->op != OP_attention) {
+            rebuild_copy(&r, i);
+            continue;
+        }
+        OpParams kv = {.kv = {.layer = layer}}, p = n->params;
+        p.attn.layer = layer++;
+        int store = graph_op(&r.g, OP_kv_store, &kv, GRAPH_IN(r.map[n->in[1]], r.map[n->in[2]]));
+        rebuild_carry(&r, i, graph_op(&r.g, OP_attention_kv, &p, GRAPH_IN(r.map[n->in[0]], store)));
+    }
+    return rebuild_end(&r, e);
+}
+
+const char *const compute_names[] = {
+    [COMPUTE_AUTO] = "auto", [COMPUTE_F32] = "f32", [COMPUTE_BF16] = "bf16", [COMPUTE_INT8] = "int8", NULL};
+
+bool compute_from_name(const char *name, Compute *out) {
+    for (int i = 0; compute_names[i]; i++)
+        if (strcmp(name, compute_names[i]) == 0) return *out = (Compute)i, true;
+    return false;
+}
+
+/* The form in which activations meet a weight. */
+static Dtype activation_form(Compute how, Dtype weight) {
+    bool quant = dtype_info[weight].class == DTC_QUANT;
+    if (quant && (how == COMPUTE_AUTO || how == COMPUTE_INT8)) return DT_a8;
+    if (weight == DT_bf16 && (how == COMPUTE_AUTO || how == COMPUTE_BF16)) return DT_bf16;
+    return DT_f32;
+}
+
+bool pass_compute(Graph *g, Compute how, Err *e) {
+    Rebuild r;
+    rebuild_begin(&r, g);
+    int(*cast)[DT_COUNT] =
+        mem_alloc((size_t)MAX(g->n, 1), sizeof *cast); /* of each old node in each form, 0 for none yet */
+    for (int i = 0; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        Dtype form = n->kind == NODE_OP && n->op == OP_matmul ? activation_form(how, g->nodes[n->in[1]].dtype) : DT_f32;
+        if (form == DT_f32) {
+            rebuild_copy(&r, i);
+            continue;
+        }
+        int *c = &cast[n->in[0]][form];
+        OpParams p = {.cast = {.to = form}};
+        if (!*c) *c = graph_op(&r.g, OP_cast, &p, GRAPH_IN(r.map[n->in[0]]));
+        rebuild_carry(&r, i, graph_op(&r.g, OP_matmul, NULL, GRAPH_IN(*c, r.map[n->in[1]])));
+    }
+    free(cast);
+    return rebuild_end(&r, e);
+}

@@ -1,0 +1,39 @@
+/* Rewrites of a graph, in the one order in which they may be used:
+ *
+ *     row -> graph (build.h) -> taps and patches -> autodiff (grad.h) -> cache -> compute -> plan (plan.h)
+ *
+ * Gradients come from the plain graph; the last two are for inference only and never cross a tap: a kept value is
+ * computed as such. */
+#ifndef CORE_PASSES_H
+#define CORE_PASSES_H
+
+#include "core/graph.h"
+
+typedef struct PatchRule { /* at token indices [from, to) the named value x becomes fma(add, vec, mul * x) */
+    const char *name;      /* a name or pattern (name_match) */
+    PatchParams params;
+    int64_t n; /* elements of vec, 0: none */
+} PatchRule;
+
+/* Changes named values; vecs[i] receives for rule i the NODE_INPUT that holds its vector (in file order of Hugging Face
+ * rows), -1 for none. Every later reader sees the changed value, and so does a tap. A rule that matches nothing is an
+ * error. */
+bool pass_patch(Graph *g, const PatchRule *rules, int n, int *vecs, Err *e);
+
+/* Keeps the values that match any of the patterns (NULL-terminated list, or NULL), in Hugging Face order; g->taps lists
+ * them under the names by which they were found. A pattern that matches nothing is an error. */
+bool pass_tap(Graph *g, const char *const *patterns, Err *e);
+
+/* attention(q, k, v) of layer i becomes kv_store(k, v) and attention_kv(q): keys and values are read as the cache
+ * stores them. */
+bool pass_cache(Graph *g, Err *e);
+
+typedef enum Compute { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16, COMPUTE_INT8 } Compute;
+bool compute_from_name(const char *name, Compute *out);
+extern const char *const compute_names[];
+
+/* Puts a cast before matmuls: int8 products for quantised weights, bf16 for BF16 weights, f32 for the rest (auto). A
+ * value cast once serves all its readers. */
+bool pass_compute(Graph *g, Compute how, Err *e);
+
+#endif

@@ -1,0 +1,60 @@
+/* Shape and gradient rules of elementwise ops. */
+#include "core/rules.h"
+
+bool shape_add(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_add(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    for (int i = 0; i < 2; i++)
+        if (grad_wants(gr, id, i)) grad_give(gr, n.in[i], grad_of(gr, id));
+}
+
+void grad_mul(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    for (int i = 0; i < 2; i++)
+        if (grad_wants(gr, id, i))
+            grad_give(gr, n.in[i], grad_op(gr, OP_mul, NULL, GRAPH_IN(grad_of(gr, id), n.in[1 - i])));
+}
+
+bool shape_mul(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+bool shape_silu(const Graph *g, Node *n, Err *e) {
+    (void)e;
+    return rule_like(g, n, 0);
+}
+
+void grad_silu(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, OP_silu_dx, NULL, GRAPH_IN(grad_of(gr, id), n.in[0])));
+}
+
+bool shape_silu_dx(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_silu_dx(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_patch(const Graph *g, Node *n, Err *e) {
+    const Node *x = node_in(g, n, 0);
+    TRY(rule_dtype(g, n, 0, DT_f32, e));
+    if (x->sym[0] != SYM_T) return err_set(e, ERR_INPUT, "patch: only values with a row per token can be changed");
+    int64_t row = 1;
+    for (int d = 1; d < x->ndim; d++) row *= x->ne[d];
+    if (n->n_in == 2) TRY(rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, row, e));
+    return rule_like(g, n, 0);
+}
+
+/* The vector is a constant of the experiment; the value's gradient is scaled where the value was. */
+void grad_patch(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    OpParams back = {.patch = {.mul = n.params.patch.mul, .from = n.params.patch.from, .to = n.params.patch.to}};
+    if (grad_wants(gr, id, 0)) grad_give(gr, n.in[0], grad_op(gr, OP_patch, &back, GRAPH_IN(grad_of(gr, id))));
+}

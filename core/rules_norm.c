@@ -1,0 +1,34 @@
+/* Shape and gradient rules of norms. */
+#include "core/rules.h"
+
+bool shape_rms_norm(const Graph *g, Node *n, Err *e) {
+    const Node *x = node_in(g, n, 0);
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, x->ne[last_dim(x)], e));
+    return rule_like(g, n, 0);
+}
+
+void grad_rms_norm(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    int dy = grad_of(gr, id);
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, OP_rms_norm_dx, &n.params, GRAPH_IN(dy, n.in[0], n.in[1])));
+    if (grad_wants(gr, id, 1)) grad_give(gr, n.in[1], grad_op(gr, OP_rms_norm_dw, &n.params, GRAPH_IN(dy, n.in[0])));
+}
+
+bool shape_rms_norm_dx(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 1);
+}
+
+void grad_rms_norm_dx(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_rms_norm_dw(const Graph *g, Node *n, Err *e) {
+    const Node *x = node_in(g, n, 1);
+    TRY(rule_same(g, n, 0, 1, e));
+    n->dtype = DT_f32;
+    n->ndim = 1;
+    n->ne[0] = x->ne[last_dim(x)];
+    return true;
+}
+
+void grad_rms_norm_dw(Grad *gr, int id) { grad_refuse(gr, id); }
