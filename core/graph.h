@@ -77,10 +77,10 @@ int graph_op(Graph *g, Op op, const OpParams *params, int n_in, const int *in);
 
 /* Names a value ("model.layers.0.mlp"). Names are formatted into the graph's arena. */
 int graph_name(Graph *g, int id, const char *fmt, ...) PRINTF(3, 4);
+/* A further name of a value. */
+void graph_alias(Graph *g, int id, const char *fmt, ...) PRINTF(3, 4);
 int graph_find(const Graph *g, const char *name); /* by name, alias, or name + ".output"; -1 */
-/* Makes every reader of `old` among nodes [from, n) read `now` instead, and moves the name. Keeps invariant 1 only if
- * the caller does. */
-void graph_replace(Graph *g, int old, int now, int from);
+void name_list_add(NameList *l, const char *name, int id);
 /* Checks invariants 1-4 and that each node's shape is what its rule says; the message names the node. */
 bool graph_verify(const Graph *g, Err *e);
 /* Text of a shape: "[T,576]". */

@@ -128,11 +128,6 @@ typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captu
 LLMWS_API size_t llmws_module_count(const LlmwsModel *m);
 LLMWS_API void llmws_module_info(const LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
 
-/* Writes the model's weights and configuration; a GGUF file, or a directory of safetensors (shards of at most
- * max_shard_bytes, 0: one). */
-LLMWS_API bool llmws_model_save_gguf(LlmwsModel *m, const char *path, LlmwsErr *e);
-LLMWS_API bool llmws_model_save_hf(LlmwsModel *m, const char *dir, int64_t max_shard_bytes, LlmwsErr *e);
-
 /* ---- sampling ---- */
 
 typedef struct LlmwsLogitBias {

@@ -35,8 +35,9 @@ typedef struct RopeParams {
 } RopeParams;
 
 typedef struct RopeOrderParams {
-    bool to_interleaved;
-} RopeOrderParams; /* half-split -> interleaved, else back */
+    bool to_interleaved; /* half-split -> interleaved, else back */
+    int64_t head_dim;
+} RopeOrderParams;
 
 typedef struct AttnParams {
     float scale;

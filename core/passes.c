@@ -76,17 +76,18 @@ static const char *matched_name(const Graph *g, int i, const char *pattern) {
     return NULL;
 }
 
-static int rope_order(Graph *g, int id, bool to_interleaved) {
-    OpParams p = {.rope_order = {.to_interleaved = to_interleaved}};
+/* Taps and patches speak Hugging Face order: a value in GGUF's rope order is turned, and turned back. */
+static int rope_order(Graph *g, int id, int64_t head_dim, bool to_interleaved) {
+    OpParams p = {.rope_order = {.to_interleaved = to_interleaved, .head_dim = head_dim}};
     return graph_op(g, OP_rope_order, &p, GRAPH_IN(id));
 }
 
 static int apply_patch(Graph *g, int id, const PatchRule *rule, int vec) {
     OpParams p = {.patch = rule->params};
-    bool turned = g->nodes[id].interleaved;
-    int x = turned ? rope_order(g, id, false) : id;
+    int64_t turned = g->nodes[id].interleaved;
+    int x = turned ? rope_order(g, id, turned, false) : id;
     x = vec < 0 ? graph_op(g, OP_patch, &p, GRAPH_IN(x)) : graph_op(g, OP_patch, &p, GRAPH_IN(x, vec));
-    return turned ? rope_order(g, x, true) : x;
+    return turned ? rope_order(g, x, turned, true) : x;
 }
 
 bool pass_patch(Graph *g, const PatchRule *rules, int n, int *vecs, Err *e) {
@@ -118,7 +119,7 @@ bool pass_patch(Graph *g, const PatchRule *rules, int n, int *vecs, Err *e) {
 }
 
 static void tap(Graph *g, int i, const char *name) {
-    int id = g->nodes[i].interleaved ? rope_order(g, i, false) : i;
+    int id = g->nodes[i].interleaved ? rope_order(g, i, g->nodes[i].interleaved, false) : i;
     if (g->failed) return;
     g->nodes[id].keep = true;
     name_list_add(&g->taps, name, id);

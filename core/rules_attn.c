@@ -19,14 +19,16 @@ void grad_rope(Grad *gr, int id) {
 
 bool shape_rope_order(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
-    if (x->ne[last_dim(x)] % 2)
-        return err_set(e, ERR_INPUT, "rope_order: odd head dim %lld", (long long)x->ne[last_dim(x)]);
+    int64_t width = x->ne[last_dim(x)], head = n->params.rope_order.head_dim;
+    if (head < 2 || head % 2 || width % head)
+        return err_set(e, ERR_INPUT, "rope_order: width %lld in heads of %lld", (long long)width, (long long)head);
     return rule_like(g, n, 0);
 }
 
 void grad_rope_order(Grad *gr, int id) {
     const Node n = gr->g->nodes[id];
-    OpParams back = {.rope_order = {.to_interleaved = !n.params.rope_order.to_interleaved}};
+    OpParams back = n.params;
+    back.rope_order.to_interleaved = !back.rope_order.to_interleaved;
     if (grad_wants(gr, id, 0)) grad_give(gr, n.in[0], grad_op(gr, OP_rope_order, &back, GRAPH_IN(grad_of(gr, id))));
 }
 

@@ -1,0 +1,91 @@
+/* A family is a row: what it is called in files, how its config and tensors map, and which parts its blocks are made
+ * of.
+ *
+ * To add a family made of known parts: one row in core/arch_table.c. A new part: a field here, its branch in
+ * core/build.c, the row. Names exist in two worlds; Hugging Face's is ours ("model.layers.{}.mlp.up_proj.weight", {}
+ * the layer), GGUF's is mapped. */
+#ifndef CORE_ARCH_H
+#define CORE_ARCH_H
+
+#include "core/store.h"
+
+typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_FACTORS } RopeKind;
+
+typedef struct RopeConfig {
+    RopeKind kind;
+    double theta;
+    double factor;              /* linear, llama3 */
+    double low_freq, high_freq; /* llama3 */
+    int64_t original_ctx;       /* llama3 */
+    const float *factors;       /* ROPE_FACTORS: [dims/2] divisors of the frequencies (GGUF's rope_freqs) */
+    int64_t dims;               /* rotated dims of a head */
+} RopeConfig;
+
+typedef struct Config { /* of one model; sizes in the shape letters of core/base.h */
+    int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
+    double norm_eps;
+    bool tied; /* the head is the embedding */
+    RopeConfig rope;
+    const char *name; /* general.name, or "" */
+} Config;
+
+typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_MUST } KeyKind;
+
+typedef struct KeyRow { /* one setting in both worlds */
+    const char *hf;     /* path in config.json, NULL: has none */
+    const char *gguf;   /* after "<arch>.", NULL: has none */
+    KeyKind kind;
+    size_t field; /* offset in Config; KEY_MUST has none */
+    bool required;
+    const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported */
+} KeyRow;
+
+typedef enum DimName {
+    DIM_END,
+    DIM_WIDTH,
+    DIM_Q,
+    DIM_KV,
+    DIM_FFN,
+    DIM_VOCAB
+} DimName; /* Q: heads*head_dim, KV: kv_heads*head_dim */
+
+typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
+                         TRANSFORM_NONE,
+                         TRANSFORM_ROPE, /* GGUF interleaves the two halves of each head */
+} Transform;
+
+typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
+
+typedef struct TensorRow {
+    const char *hf, *gguf; /* with {} for the layer */
+    DimName dims[3];       /* outermost first */
+    Transform gguf_transform;
+    TensorWhen when;
+} TensorRow;
+
+typedef struct ArchRow {
+    const char *name;             /* "llama" */
+    const char *const *hf_models; /* model_type values */
+    const char *gguf;             /* general.architecture */
+    const KeyRow *keys;           /* ended by a row without names */
+    const TensorRow *tensors;
+    const char *const *hf_ignored; /* patterns of tensors that carry no weights */
+    const char *lora_targets;      /* default modules of an adapter */
+} ArchRow;
+
+extern const ArchRow arch_table[];
+extern const size_t arch_count;
+
+/* The row of a file, by model_type or general.architecture; unknown is an error listing the known. */
+const ArchRow *arch_find(const TensorFile *f, Err *e);
+/* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */
+bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
+int64_t arch_dim(const Config *c, DimName d);
+
+/* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
+ * wavelength rule, as in transformers' rope utilities). */
+void rope_frequencies(const RopeConfig *r, float *out);
+/* "theta 5e+05, llama3 x8 from 8192" */
+const char *rope_text(const RopeConfig *r, Arena *a);
+
+#endif

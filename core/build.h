@@ -1,0 +1,20 @@
+/* From a family's row to its graph. */
+#ifndef CORE_BUILD_H
+#define CORE_BUILD_H
+
+#include "core/graph.h"
+#include "core/model.h"
+
+typedef struct ModelGraph { /* nodes that the caller fills or reads */
+    int ids;                /* i32 [T] */
+    int rope;               /* f32 [T, dims/2, 2]: cos and sin of each token's angles */
+    int out_rows;           /* i32 [O]: rows of the step whose logits are wanted */
+    int logits;             /* f32 [O, V], kept */
+} ModelGraph;
+
+/* Fills *g with the forward pass of m in its plain form: attention over the step's own keys, f32 activations. Weights
+ * are leaves of the dtype that the file has; with `trainable` they are f32 state. Names are module paths. */
+bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
+                 Err *e);
+
+#endif

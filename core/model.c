@@ -1,0 +1,136 @@
+#include "core/model.h"
+
+#include <stdio.h>
+
+/* "model.layers.{}.x" with the layer put in. */
+static const char *layer_name(Arena *a, const char *pattern, int64_t layer) {
+    const char *gap = strstr(pattern, "{}");
+    if (!gap) return pattern;
+    return arena_printf(a, "%.*s%lld%s", (int)(gap - pattern), pattern, (long long)layer, gap + 2);
+}
+
+static bool check_shape(const Model *m, const TensorRow *row, const NamedTensor *t, Err *e) {
+    int ndim = 0;
+    bool same = true;
+    char want[64] = "[", have[64] = "[";
+    for (; row->dims[ndim]; ndim++) {
+        int64_t n = arch_dim(&m->cfg, row->dims[ndim]);
+        same = same && ndim < t->t.ndim && t->t.ne[ndim] == n;
+        snprintf(want + strlen(want), sizeof want - strlen(want), "%s%lld", ndim ? "," : "", (long long)n);
+    }
+    for (int d = 0; d < t->t.ndim; d++)
+        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%lld", d ? "," : "", (long long)t->t.ne[d]);
+    if (same && t->t.ndim == ndim && dtype_info[t->t.dtype].class <= DTC_QUANT) return true;
+    return err_set(e, ERR_INPUT, "'%s': tensor '%s' is %s %s], expected %s] of real numbers", m->file.path, t->name.s,
+                   dtype_info[t->t.dtype].name, have, want);
+}
+
+/* Vectors are small and read by every kernel: they become f32 once, here. */
+static Tensor as_f32_vector(Arena *a, const Tensor *t) {
+    float *data = ARENA_NEW(a, float, t->ne[0]);
+    dtype_info[t->dtype].decode(t->data, data, t->ne[0]);
+    return tensor_dense(DT_f32, 1, t->ne, data);
+}
+
+static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen, Err *e) {
+    bool gguf = m->file.format == STORE_GGUF;
+    const char *file_name = layer_name(&m->arena, gguf ? row->gguf : row->hf, layer);
+    int32_t at = strmap_get(&m->file.index, str_of(file_name));
+    if (at < 0) return err_set(e, ERR_INPUT, "'%s': tensor '%s' is missing", m->file.path, file_name);
+    const NamedTensor *t = &m->file.tensors[at];
+    TRY(check_shape(m, row, t, e));
+    seen[at] = true;
+    Weight *w = &m->weights[m->n];
+    *w = (Weight){.name = layer_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t->t, .row = row};
+    if (t->t.ndim == 1 && t->t.dtype != DT_f32) w->t = as_f32_vector(&m->arena, &t->t);
+    if (row->gguf_transform == TRANSFORM_ROPE) w->head_dim = m->cfg.head_dim, w->interleaved = gguf;
+    int64_t bytes = 0;
+    tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &bytes);
+    m->bytes += bytes;
+    m->params += tensor_count(&w->t);
+    strmap_put(&m->index, &m->arena, str_of(w->name), (int32_t)m->n++);
+    return true;
+}
+
+static bool add_weights(Model *m, bool *seen, Err *e) {
+    size_t rows = 0;
+    for (const TensorRow *r = m->arch->tensors; r->hf; r++) rows++;
+    if ((size_t)m->cfg.layers > m->file.n) /* before anything is sized by it */
+        return err_set(e, ERR_INPUT, "'%s': %lld layers, but only %zu tensors", m->file.path, (long long)m->cfg.layers,
+                       m->file.n);
+    m->weights = ARENA_NEW(&m->arena, Weight, rows * (size_t)m->cfg.layers);
+    for (int pass = 0; pass < 3; pass++) /* before, in and after the layers, as the row lists them */
+        for (int64_t layer = 0; layer < (pass == 1 ? m->cfg.layers : 1); layer++) {
+            bool past = false;
+            for (const TensorRow *r = m->arch->tensors; r->hf; r++) {
+                bool layered = strstr(r->hf, "{}") != NULL;
+                past = past || layered;
+                if (layered != (pass == 1) || (!layered && past != (pass == 2))) continue;
+                if (r->when == WHEN_UNTIED && m->cfg.tied) continue;
+                TRY(add_weight(m, r, layer, seen, e));
+            }
+        }
+    return true;
+}
+
+static bool is_ignored(const Model *m, const char *name) {
+    if (m->file.format == STORE_GGUF) return strcmp(name, "rope_freqs.weight") == 0 && m->cfg.rope.kind == ROPE_FACTORS;
+    for (const char *const *p = m->arch->hf_ignored; *p; p++)
+        if (name_match(*p, name)) return true;
+    /* a tied head that the file repeats is the embedding again */
+    return m->cfg.tied && strcmp(name, "lm_head.weight") == 0;
+}
+
+static uint64_t fingerprint(const Model *m) {
+    uint64_t h = hash_bytes(m->arch->name, strlen(m->arch->name), 1);
+    for (size_t i = 0; i < m->n; i++) {
+        const Weight *w = &m->weights[i];
+        int64_t bytes = 0, step;
+        tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &bytes);
+        h = hash_bytes(w->name, strlen(w->name), h);
+        h = hash_bytes(w->t.ne, sizeof w->t.ne, h + w->t.dtype);
+        step = MAX(bytes / 4, 64);
+        for (int64_t at = 0; at < bytes; at += step)
+            h = hash_bytes((const char *)w->t.data + at, (size_t)MIN(64, bytes - at), h);
+    }
+    return h;
+}
+
+static bool init(Model *m, Err *e) {
+    m->arch = arch_find(&m->file, e);
+    TRY(m->arch && arch_config(m->arch, &m->file, &m->cfg, e));
+    bool *seen = ARENA_NEW(&m->arena, bool, m->file.n + 1);
+    TRY(add_weights(m, seen, e));
+    for (size_t i = 0; i < m->file.n; i++)
+        if (!seen[i] && !is_ignored(m, m->file.tensors[i].name.s))
+            return err_set(e, ERR_INPUT, "'%s': tensor '%s' is not part of family '%s' with this configuration",
+                           m->file.path, m->file.tensors[i].name.s, m->arch->name);
+    m->fingerprint = fingerprint(m);
+    return true;
+}
+
+bool model_init(Model *m, TensorFile *file, Log log, Err *e) {
+    *m = (Model){.file = *file, .log = log};
+    *file = (TensorFile){0};
+    if (init(m, e)) return true;
+    model_release(m);
+    return false;
+}
+
+void model_release(Model *m) {
+    if (m->file.close) m->file.close(&m->file);
+    arena_release(&m->arena);
+    *m = (Model){0};
+}
+
+const Weight *model_weight(const Model *m, const char *name) {
+    int32_t i = strmap_get(&m->index, str_of(name));
+    return i < 0 ? NULL : &m->weights[i];
+}
+
+int64_t weight_row(const Weight *w, StoreFormat format, int64_t r) {
+    bool wanted = format == STORE_GGUF;
+    if (!w->head_dim || wanted == w->interleaved) return r;
+    int64_t half = w->head_dim / 2, head = r / w->head_dim * w->head_dim, i = r % w->head_dim;
+    return head + (wanted ? i % 2 * half + i / 2 : i % half * 2 + i / half);
+}

@@ -1,0 +1,40 @@
+/* A model: the family's row, its configuration, and every weight under its Hugging Face name. Immutable after
+ * model_init. */
+#ifndef CORE_MODEL_H
+#define CORE_MODEL_H
+
+#include "core/arch.h"
+
+typedef struct Weight {
+    const char *name;      /* "model.layers.3.mlp.up_proj.weight" */
+    const char *file_name; /* as in the file */
+    Tensor t;              /* in the file's layout; vectors are f32 whatever the file has */
+    const TensorRow *row;
+    int64_t head_dim; /* of a weight whose rows GGUF orders its own way (TRANSFORM_ROPE); else 0 */
+    bool interleaved; /* the file has that order */
+} Weight;
+
+typedef struct Model {
+    const ArchRow *arch;
+    Config cfg;
+    Weight *weights; /* in the row's order, layer by layer */
+    size_t n;
+    StrMap index; /* name -> position */
+    TensorFile file;
+    int64_t params, bytes;
+    uint64_t fingerprint; /* of names, shapes, dtypes and samples of the data */
+    Arena arena;
+    Log log;
+} Model;
+
+/* Takes the file over (closes it on failure). Every tensor of the file is used exactly once or is an error; every
+ * tensor the row asks for is there with the right shape or is an error. */
+bool model_init(Model *m, TensorFile *file, Log log, Err *e);
+void model_release(Model *m);
+const Weight *model_weight(const Model *m, const char *name); /* NULL: none */
+
+/* Where row r of the weight, counted in the order of `format`, stands in the file: the transform and its inverse in
+ * one. */
+int64_t weight_row(const Weight *w, StoreFormat format, int64_t r);
+
+#endif
