@@ -216,6 +216,15 @@ void rope_frequencies(const RopeConfig *r, float *out) {
     }
 }
 
+void rope_table(const float *freq, int64_t half, const int32_t *index, int64_t n, float *out) {
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t i = 0; i < half; i++, out += 2) {
+            float angle = (float)index[t] * freq[i];
+            out[0] = cosf(angle);
+            out[1] = sinf(angle);
+        }
+}
+
 const char *rope_text(const RopeConfig *r, Arena *a) {
     switch (r->kind) {
     case ROPE_LINEAR: return arena_printf(a, "theta %g, linear x%g", r->theta, r->factor);

@@ -85,6 +85,8 @@ int64_t arch_dim(const Config *c, DimName d);
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
  * wavelength rule, as in transformers' rope utilities). */
 void rope_frequencies(const RopeConfig *r, float *out);
+/* Cos and sin of index[t] * freq[i], [n, half, 2]. The angle is rounded to f32 first, as the reference does. */
+void rope_table(const float *freq, int64_t half, const int32_t *index, int64_t n, float *out);
 /* "theta 5e+05, llama3 x8 from 8192" */
 const char *rope_text(const RopeConfig *r, Arena *a);
 

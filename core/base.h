@@ -78,6 +78,19 @@ char *arena_printf(Arena *a, const char *fmt, ...) PRINTF(2, 3);
 void arena_release(Arena *a);
 #define ARENA_NEW(a, type, count) ((type *)arena_alloc((a), (size_t)(count), sizeof(type)))
 
+/* One block carved into arrays by the function that also sizes it: run it over base NULL for the size, then over the
+ * block. Every array begins at a multiple of 64. */
+typedef struct Carve {
+    char *base; /* NULL: only count */
+    size_t at;
+} Carve;
+static inline void *carve_bytes(Carve *c, size_t n) {
+    void *p = c->base ? c->base + c->at : NULL;
+    c->at += (n + 63) / 64 * 64;
+    return p;
+}
+#define CARVE(c, pointer, count) ((pointer) = carve_bytes((c), (size_t)(count) * sizeof *(pointer)))
+
 /* ---- slices and buffers ---- */
 
 typedef struct Str { /* borrowed bytes, not NUL-terminated, may hold NULs */

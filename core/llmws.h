@@ -71,10 +71,10 @@ LLMWS_API void llmws_tokens_free(LlmwsTokens *tokens);
 LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len,
                                  LlmwsErr *e);
 LLMWS_API int32_t llmws_token_count(const LlmwsTokenizer *t);
-/* The token as the vocabulary spells it ("" for an id that has none). */
-LLMWS_API const char *llmws_token_piece(const LlmwsTokenizer *t, int32_t id);
-/* True for ids that end an answer (EOS, and the others that generation_config or the file's metadata name). */
-LLMWS_API bool llmws_token_ends(const LlmwsTokenizer *t, int32_t id);
+LLMWS_API const char *llmws_tokenizer_kind(const LlmwsTokenizer *t); /* "byte-level BPE, 49152 tokens, ..." */
+LLMWS_API bool llmws_tokenizer_has_template(const LlmwsTokenizer *t);
+/* The token as the vocabulary spells it ("" for an id that has none); valid until the next call. */
+LLMWS_API const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id);
 
 /* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the
  * rest, with U+FFFD for bytes that never became a character. The returned text is valid until the next call. */
@@ -96,8 +96,10 @@ typedef struct LlmwsModelOptions {
 /* From a .gguf file or a Hugging Face directory. opt may be NULL. */
 LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_model_close(LlmwsModel *m);
-/* The model's tokenizer, made on first use; fails where the file has none or one of a kind that is not supported.
- * Belongs to m. */
+/* True for ids that end an answer: EOS, and the others that generation_config.json or the file's metadata name. */
+LLMWS_API bool llmws_token_ends(const LlmwsModel *m, int32_t id);
+/* The model's tokenizer, made on first use (that call must not race); fails where the file has none or one of a kind
+ * that is not supported. Belongs to m. */
 LLMWS_API LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e);
 
 typedef struct LlmwsModelInfo {
@@ -125,8 +127,8 @@ typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captu
     const char *shape;           /* "[T,576]" */
     const char *op;              /* what computes it */
 } LlmwsModuleInfo;
-LLMWS_API size_t llmws_module_count(const LlmwsModel *m);
-LLMWS_API void llmws_module_info(const LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
+LLMWS_API size_t llmws_module_count(LlmwsModel *m);
+LLMWS_API void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
 
 /* ---- sampling ---- */
 
@@ -144,7 +146,7 @@ typedef struct LlmwsSampling {
     int repeat_last_n; /* tokens that the penalties look back over; 0 off, -1 all */
     const LlmwsLogitBias *bias;
     size_t n_bias;
-    uint64_t seed;
+    uint64_t seed, sequence; /* sequence tells apart those that share a seed; 0 for one alone */
     bool ignore_eos;
 } LlmwsSampling;
 

@@ -1,0 +1,445 @@
+/* The facade: the one file that may tie all rooms together, behind the public header. */
+#include "core/llmws.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backends/cpu/cpu.h"
+#include "core/session.h"
+#include "formats/formats.h"
+#include "tokenizer/tokenizer.h"
+
+enum { MAX_ENDS = 16 };
+
+struct LlmwsTokenizer {
+    TokSpec spec;
+    TensorFile file; /* of a tokenizer opened alone from a .gguf file */
+    Tokenizer *tok;
+    Buf piece;
+};
+
+struct LlmwsModel {
+    Model m;
+    LlmwsTokenizer *tok;
+    int32_t ends[MAX_ENDS];
+    size_t n_ends;
+    LlmwsSampling defaults;
+    char *dtypes;
+    const char *rope;
+    Graph modules; /* for listing */
+    int *module_ids;
+    size_t n_modules;
+    Arena arena;
+};
+
+struct LlmwsSession {
+    Session s;
+    LlmwsModel *m;
+    Backend *b;
+};
+
+struct LlmwsDecoder {
+    LlmwsTokenizer *t;
+    bool keep_special;
+    Utf8Hold hold;
+    Buf bytes, text;
+};
+
+int llmws_exit_status(int code) { return err_exit_status(code); }
+const char *llmws_version(void) { return LLMWS_VERSION; }
+void llmws_set_oom_hook(void (*hook)(size_t bytes)) { oom_set_hook(hook); }
+
+/* ---- tokenizer ---- */
+
+static LlmwsTokenizer *tokenizer_finish(LlmwsTokenizer *t, Err *e) {
+    if (tokenizer_new(&t->spec, &t->tok, e)) return t;
+    llmws_tokenizer_close(t);
+    return NULL;
+}
+
+LlmwsTokenizer *llmws_tokenizer_open(const char *path, LlmwsErr *e) {
+    LlmwsTokenizer *t = mem_alloc(1, sizeof *t);
+    if (tok_spec_open(path, &t->spec, &t->file, e)) return tokenizer_finish(t, e);
+    free(t);
+    return NULL;
+}
+
+void llmws_tokenizer_close(LlmwsTokenizer *t) {
+    if (!t) return;
+    tokenizer_free(t->tok);
+    tok_spec_release(&t->spec);
+    if (t->file.close) t->file.close(&t->file);
+    buf_release(&t->piece);
+    free(t);
+}
+
+bool llmws_tokenize(LlmwsTokenizer *t, const char *text, size_t n, int flags, LlmwsTokens *out, LlmwsErr *e) {
+    TokenList list = {0};
+    if (!tokenizer_encode(t->tok, (Str){text, n}, flags, &list, e)) return token_list_release(&list), false;
+    *out = (LlmwsTokens){list.ids, list.offsets, list.n};
+    return true;
+}
+
+void llmws_tokens_free(LlmwsTokens *tokens) {
+    free(tokens->ids);
+    free(tokens->offsets);
+    *tokens = (LlmwsTokens){0};
+}
+
+char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len, LlmwsErr *e) {
+    Buf out = {0};
+    buf_put(&out, "", 0);
+    for (size_t i = 0; i < n; i++)
+        if (!tokenizer_token_bytes(t->tok, ids[i], keep_special, &out)) {
+            buf_release(&out);
+            err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %d", ids[i], t->spec.n_vocab);
+            return NULL;
+        }
+    *len = out.n;
+    return out.s;
+}
+
+int32_t llmws_token_count(const LlmwsTokenizer *t) { return t->spec.n_vocab; }
+const char *llmws_tokenizer_kind(const LlmwsTokenizer *t) { return t->spec.kind; }
+bool llmws_tokenizer_has_template(const LlmwsTokenizer *t) { return t->spec.chat_template != NULL; }
+
+const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id) {
+    buf_clear(&t->piece);
+    if (id >= 0 && id < t->spec.n_vocab) buf_put(&t->piece, t->spec.vocab[id].s, t->spec.vocab[id].n);
+    return t->piece.s ? t->piece.s : "";
+}
+
+LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, bool keep_special) {
+    LlmwsDecoder *d = mem_alloc(1, sizeof *d);
+    d->t = t;
+    d->keep_special = keep_special;
+    return d;
+}
+
+const char *llmws_decoder_push(LlmwsDecoder *d, int32_t id, size_t *len) {
+    buf_clear(&d->bytes);
+    buf_clear(&d->text);
+    tokenizer_token_bytes(d->t->tok, id, d->keep_special, &d->bytes);
+    utf8_hold_push(&d->hold, d->bytes.s, d->bytes.n, &d->text);
+    *len = d->text.n;
+    return d->text.s ? d->text.s : "";
+}
+
+const char *llmws_decoder_flush(LlmwsDecoder *d, size_t *len) {
+    buf_clear(&d->text);
+    utf8_hold_flush(&d->hold, &d->text);
+    *len = d->text.n;
+    return d->text.s ? d->text.s : "";
+}
+
+void llmws_decoder_close(LlmwsDecoder *d) {
+    if (!d) return;
+    buf_release(&d->bytes);
+    buf_release(&d->text);
+    free(d);
+}
+
+/* ---- model ---- */
+
+static bool add_ends(LlmwsModel *m, const Value *v, const char *what, Err *e) {
+    if (!v || v->kind == VALUE_NULL) return true;
+    Value item = *v;
+    size_t cursor = 0;
+    bool list = v->kind == VALUE_ARRAY || v->kind == VALUE_BLOB;
+    while (list ? value_next(v, &cursor, &item) : !cursor++) {
+        int64_t id = -1;
+        TRY(value_as_int(&item, what, &id, e));
+        if (id < 0 || id >= m->m.cfg.vocab)
+            return err_set(e, ERR_INPUT, "'%s' %lld is outside the vocabulary", what, (long long)id);
+        if (m->n_ends < MAX_ENDS) m->ends[m->n_ends++] = (int32_t)id;
+    }
+    return true;
+}
+
+static bool read_ends(LlmwsModel *m, Err *e) {
+    const Value *meta = &m->m.file.meta, *gen = &m->m.file.generation;
+    if (m->m.file.format == STORE_HF)
+        return add_ends(m, value_get(meta, "eos_token_id"), "eos_token_id", e) &&
+               add_ends(m, value_get(gen, "eos_token_id"), "eos_token_id", e);
+    const char *keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) TRY(add_ends(m, value_get(meta, keys[i]), keys[i], e));
+    return true;
+}
+
+static bool read_sampling(LlmwsModel *m, Err *e) {
+    const Value *gen = &m->m.file.generation;
+    LlmwsSampling *s = &m->defaults;
+    *s = (LlmwsSampling){
+        .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1, .repeat_last_n = 64};
+    double temp = (double)s->temp, top_p = (double)s->top_p, min_p = (double)s->min_p, repeat = 1;
+    int64_t top_k = s->top_k;
+    bool sample = true;
+    TRY(value_as_float(value_get(gen, "temperature"), "temperature", &temp, e) &&
+        value_as_float(value_get(gen, "top_p"), "top_p", &top_p, e));
+    TRY(value_as_float(value_get(gen, "min_p"), "min_p", &min_p, e) &&
+        value_as_int(value_get(gen, "top_k"), "top_k", &top_k, e));
+    TRY(value_as_float(value_get(gen, "repetition_penalty"), "repetition_penalty", &repeat, e));
+    TRY(value_as_bool(value_get(gen, "do_sample"), "do_sample", &sample, e));
+    *s = (LlmwsSampling){.temp = sample ? (float)temp : 0,
+                         .top_k = (int)MIN(MAX(top_k, 0), INT32_MAX),
+                         .top_p = (float)top_p,
+                         .min_p = (float)min_p,
+                         .repeat_penalty = (float)repeat,
+                         .repeat_last_n = 64};
+    return true;
+}
+
+static void describe(LlmwsModel *m) {
+    int count[DT_COUNT] = {0};
+    Buf text = {0};
+    for (size_t i = 0; i < m->m.n; i++) count[m->m.weights[i].t.dtype]++;
+    for (int t = 0; t < DT_COUNT; t++)
+        if (count[t]) buf_printf(&text, "%s%s %d", text.n ? ", " : "", dtype_info[t].name, count[t]);
+    m->dtypes = arena_strn(&m->arena, text.s, text.n);
+    m->rope = rope_text(&m->m.cfg.rope, &m->arena);
+    buf_release(&text);
+}
+
+static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
+    TensorFile file = {0};
+    TRY(tensor_file_open(path, &file, e) && model_init(&m->m, &file, log, e));
+    if (!read_ends(m, e) || !read_sampling(m, e)) return err_prefix(e, "'%s'", path);
+    describe(m);
+    return true;
+}
+
+LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e) {
+    LlmwsModel *m = mem_alloc(1, sizeof *m);
+    Log log = opt ? (Log){opt->log, opt->log_ctx} : (Log){0};
+    if (model_open(m, path, log, e)) return m;
+    llmws_model_close(m);
+    return NULL;
+}
+
+void llmws_model_close(LlmwsModel *m) {
+    if (!m) return;
+    llmws_tokenizer_close(m->tok); /* borrows from the file */
+    graph_release(&m->modules);
+    free(m->module_ids);
+    model_release(&m->m);
+    arena_release(&m->arena);
+    free(m);
+}
+
+LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e) {
+    if (m->tok) return m->tok;
+    LlmwsTokenizer *t = mem_alloc(1, sizeof *t);
+    bool ok = m->m.file.format == STORE_GGUF ? gguf_tok_spec(&m->m.file, &t->spec, e)
+                                             : hf_tok_spec(m->m.file.path, &t->spec, e);
+    if (!ok) return free(t), NULL;
+    return m->tok = tokenizer_finish(t, e);
+}
+
+bool llmws_token_ends(const LlmwsModel *m, int32_t id) {
+    for (size_t i = 0; i < m->n_ends; i++)
+        if (m->ends[i] == id) return true;
+    return m->tok && m->tok->spec.eos == id;
+}
+
+void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info) {
+    const Config *c = &m->m.cfg;
+    *info = (LlmwsModelInfo){.family = m->m.arch->name,
+                             .name = c->name,
+                             .format = m->m.file.format == STORE_GGUF ? "gguf" : "safetensors",
+                             .dtypes = m->dtypes,
+                             .rope = m->rope,
+                             .params = m->m.params,
+                             .bytes = m->m.bytes,
+                             .layers = c->layers,
+                             .width = c->width,
+                             .heads = c->heads,
+                             .kv_heads = c->kv_heads,
+                             .head_dim = c->head_dim,
+                             .ffn = c->ffn,
+                             .vocab = c->vocab,
+                             .ctx = c->ctx,
+                             .tied = c->tied};
+}
+
+size_t llmws_tensor_count(const LlmwsModel *m) { return m->m.n; }
+
+void llmws_tensor_info(const LlmwsModel *m, size_t i, LlmwsTensorInfo *info) {
+    const Weight *w = &m->m.weights[i];
+    *info = (LlmwsTensorInfo){
+        .name = w->name, .file_name = w->file_name, .dtype = dtype_info[w->t.dtype].name, .ndim = w->t.ndim};
+    memcpy(info->shape, w->t.ne, sizeof info->shape);
+    tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &info->bytes);
+}
+
+static void list_modules(LlmwsModel *m) {
+    ModelGraph io;
+    if (m->module_ids || !build_model(&m->m, 1, 1, false, &m->modules, &io, NULL)) return;
+    m->module_ids = mem_alloc((size_t)m->modules.n, sizeof *m->module_ids);
+    for (int i = 0; i < m->modules.n; i++)
+        if (m->modules.nodes[i].name && m->modules.nodes[i].kind == NODE_OP) m->module_ids[m->n_modules++] = i;
+}
+
+size_t llmws_module_count(LlmwsModel *m) {
+    list_modules(m);
+    return m->n_modules;
+}
+
+void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info) {
+    char shape[64];
+    const Node *n = &m->modules.nodes[m->module_ids[i]];
+    *info = (LlmwsModuleInfo){.name = n->name, .op = op_info[n->op].name};
+    graph_shape_text(&m->modules, m->module_ids[i], shape);
+    info->shape = arena_strn(&m->arena, shape, strlen(shape));
+}
+
+void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s) { *s = m->defaults; }
+
+/* ---- session ---- */
+
+static bool backend_open(const LlmwsSessionOptions *o, Backend **b, Err *e) {
+    const char *name = o->backend ? o->backend : "auto";
+    if (strcmp(name, "auto") && strcmp(name, "cpu"))
+        return err_set(e, ERR_BACKEND, "backend '%s' is not available here; available: cpu", name);
+    return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
+}
+
+static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
+    *s = (SessionSpec){.ctx = o->ctx,
+                       .chunk = o->chunk ? o->chunk : 512,
+                       .parallel = o->parallel ? o->parallel : 1,
+                       .kv_type = DT_f16,
+                       .all_logits = o->all_logits,
+                       .taps = o->taps,
+                       .patches = o->patches,
+                       .n_patches = o->n_patches};
+    if (s->ctx < 0 || s->ctx > INT32_MAX)
+        return err_set(e, ERR_USAGE, "context %lld is out of range", (long long)s->ctx);
+    if (s->chunk < 1 || s->chunk > INT32_MAX)
+        return err_set(e, ERR_USAGE, "chunk %lld is out of range", (long long)s->chunk);
+    if (s->parallel < 1 || s->parallel > 4096)
+        return err_set(e, ERR_USAGE, "%lld parallel sequences are out of range", (long long)s->parallel);
+    if (o->kv_type && (!dtype_from_name(o->kv_type, &s->kv_type) || (s->kv_type != DT_f32 && s->kv_type != DT_f16)))
+        return err_set(e, ERR_USAGE, "KV type '%s' is not supported; supported: f32, f16", o->kv_type);
+    if (o->compute && !compute_from_name(o->compute, &s->compute))
+        return err_set(e, ERR_USAGE, "compute '%s' is unknown; known: auto, f32, bf16, int8", o->compute);
+    return true;
+}
+
+static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, Err *e) {
+    const LlmwsSessionOptions none = {0};
+    SessionSpec spec;
+    LlmwsSession *s = mem_alloc(1, sizeof *s);
+    s->m = m;
+    if (!opt) opt = &none;
+    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e) && session_prepare(&s->s, &m->m, s->b, &spec, e))
+        return s;
+    llmws_session_close(s);
+    return NULL;
+}
+
+/* What the facade itself holds beside the session's own classes. */
+static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
+    session_plan(&s->s, plan);
+    if (!s->m->tok) return;
+    plan->rows[plan->n++] = (LlmwsPlanRow){"tokenizer", (int64_t)tokenizer_bytes(s->m->tok->tok)};
+    plan->total_bytes += plan->rows[plan->n - 1].bytes;
+}
+
+bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e) {
+    LlmwsSession *s = session_new(m, opt, e);
+    if (!s) return false;
+    full_plan(s, plan);
+    llmws_session_close(s);
+    return true;
+}
+
+LlmwsSession *llmws_session_open(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsErr *e) {
+    LlmwsSession *s = session_new(m, opt, e);
+    if (!s || session_reserve(&s->s, e)) return s;
+    llmws_session_close(s);
+    return NULL;
+}
+
+void llmws_session_close(LlmwsSession *s) {
+    if (!s) return;
+    if (s->s.m) session_release(&s->s);
+    if (s->b) s->b->close(s->b);
+    free(s);
+}
+
+void llmws_session_plan(const LlmwsSession *s, LlmwsPlan *plan) { full_plan(s, plan); }
+
+int llmws_seq_open(LlmwsSession *s, LlmwsErr *e) {
+    int seq = cache_seq_open(s->s.cache, e);
+    if (seq >= 0) s->s.logit_row[seq] = -1;
+    return seq;
+}
+
+int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e) { return session_fork(&s->s, seq, e); }
+void llmws_seq_close(LlmwsSession *s, int seq) { cache_seq_close(s->s.cache, seq); }
+int64_t llmws_seq_len(const LlmwsSession *s, int seq) { return cache_seq_len(s->s.cache, seq); }
+
+bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e) {
+    if (!cache_seq_valid(s->s.cache, seq)) return err_set(e, ERR_USAGE, "sequence %d is not open", seq);
+    if (len != cache_seq_len(s->s.cache, seq)) s->s.logit_row[seq] = -1;
+    return cache_seq_truncate(s->s.cache, seq, len, e);
+}
+
+bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e) {
+    AtomicFile *f;
+    TRY(atomic_open(path, &f, e));
+    if (session_save(&s->s, seq, atomic_sink(f), e)) return atomic_commit(f, e);
+    atomic_abort(f);
+    return err_prefix(e, "'%s'", path);
+}
+
+bool llmws_seq_load(LlmwsSession *s, int seq, const char *path, LlmwsErr *e) {
+    FileSource *f;
+    TRY(file_source_open(path, &f, e));
+    bool ok = session_load(&s->s, seq, file_source(f), e);
+    file_source_close(f);
+    return ok || err_prefix(e, "'%s'", path);
+}
+
+bool llmws_eval(LlmwsSession *s, int seq, const int32_t *ids, size_t n, LlmwsErr *e) {
+    return session_eval(&s->s, seq, ids, n, e);
+}
+
+bool llmws_eval_batch(LlmwsSession *s, const int *seqs, const int32_t *ids, size_t n, LlmwsErr *e) {
+    return session_eval_batch(&s->s, seqs, ids, n, e);
+}
+
+const float *llmws_logits(const LlmwsSession *s, int seq) { return session_logits(&s->s, seq); }
+
+const float *llmws_logits_row(const LlmwsSession *s, size_t i) {
+    if ((int64_t)i >= s->s.last_rows) return NULL;
+    return (const float *)exec_data(&s->s.x, s->s.io.logits) + (int64_t)i * s->m->m.cfg.vocab;
+}
+
+bool llmws_sample(LlmwsSession *s, int seq, const LlmwsSampling *how, int32_t *id, LlmwsErr *e) {
+    return session_sample(&s->s, seq, how, s->m->ends, s->m->n_ends, id, e);
+}
+
+size_t llmws_tap_count(const LlmwsSession *s) { return (size_t)s->s.g.taps.n; }
+
+bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap) {
+    if (i >= llmws_tap_count(s)) return false;
+    const Graph *g = &s->s.g;
+    const Tensor *t = &s->s.x.values[g->taps.items[i].id];
+    *tap = (LlmwsTap){.name = g->taps.items[i].name, .data = t->data, .ndim = t->ndim};
+    memcpy(tap->dims, t->ne, sizeof tap->dims);
+    return true;
+}
+
+void llmws_interrupt(LlmwsSession *s) { atomic_store(&s->s.interrupted, true); }
+
+bool llmws_save_arrays(const char *path, const LlmwsArray *arrays, size_t n, LlmwsErr *e) {
+    OutTensor *out = mem_alloc(n + 1, sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (OutTensor){.name = arrays[i].name, .dtype = DT_f32, .ndim = arrays[i].ndim, .data = arrays[i].data};
+        memcpy(out[i].ne, arrays[i].dims, sizeof out[i].ne);
+    }
+    bool ok = safetensors_write(path, NULL, out, n, e);
+    free(out);
+    return ok;
+}

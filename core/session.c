@@ -1,0 +1,320 @@
+#include "core/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the plan ---- */
+
+static size_t layout(Session *s, char *base) {
+    Carve at = {.base = base};
+    s->sampler.vocab = s->m->cfg.vocab;
+    CARVE(&at, s->sampler.cand, s->sampler.vocab);
+    CARVE(&at, s->sampler.count, s->sampler.vocab);
+    CARVE(&at, s->history, s->spec.parallel * s->spec.ctx);
+    CARVE(&at, s->logit_row, s->spec.parallel);
+    return at.at;
+}
+
+static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
+    p->rows[p->n++] = (LlmwsPlanRow){name, bytes};
+    p->total_bytes += bytes;
+}
+
+void session_plan(const Session *s, LlmwsPlan *plan) {
+    const Plan *p = s->x.b ? &s->x.plan : &s->plan;
+    int64_t pool = 0, tables = 0;
+    cache_bytes(&s->cache_spec, &pool, &tables, NULL);
+    *plan = (LlmwsPlan){.ctx = s->spec.ctx,
+                        .chunk = s->spec.chunk,
+                        .parallel = s->spec.parallel,
+                        .threads = s->b->threads,
+                        .isa = s->b->isa,
+                        .compute = compute_names[s->spec.compute],
+                        .kv_type = dtype_info[s->spec.kv_type].name};
+    add_row(plan, "weights", s->m->bytes);
+    add_row(plan, "cache", pool);
+    add_row(plan, "cache tables", tables);
+    for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
+        if (p->bytes[c]) add_row(plan, plan_class_name[c], p->bytes[c]);
+    add_row(plan, "sampling", (int64_t)s->table_bytes);
+}
+
+/* What is needed beyond the mapped weights, whose pages the system can drop and read again. */
+static int64_t needed(const Session *s) {
+    LlmwsPlan p;
+    session_plan(s, &p);
+    return p.total_bytes - p.rows[0].bytes;
+}
+
+static const char *human(int64_t bytes, char out[24]) {
+    double mib = (double)bytes / 1048576;
+    snprintf(out, 24, mib >= 1024 ? "%.1f GiB" : "%.1f MiB", mib >= 1024 ? mib / 1024 : mib);
+    return out;
+}
+
+static void size_cache(Session *s, int64_t ctx) {
+    s->spec.ctx = ctx;
+    s->cache_spec.ctx = ctx;
+    s->table_bytes = layout(s, NULL);
+}
+
+static int64_t needed_with(Session *s, int64_t ctx) {
+    int64_t old = s->spec.ctx, bytes;
+    size_cache(s, ctx);
+    bytes = needed(s);
+    size_cache(s, old);
+    return bytes;
+}
+
+/* Too large: says by how much, and what each knob would give back. */
+static bool refuse(Session *s, int64_t free_bytes, Err *e) {
+    char need[24], have[24], a[24], b[24];
+    int64_t now = needed(s), half = MAX(s->spec.ctx / 2, 1), cache = now - needed_with(s, half);
+    const char *narrow = s->spec.kv_type == DT_f32 ? ", --kv-type f16 " : NULL;
+    return err_set(e, ERR_FIT,
+                   "memory: the session needs %s beside the weights, %s are free; -c %lld would free %s%s%s%s",
+                   human(now, need), human(free_bytes, have), (long long)half, human(cache, a), narrow ? narrow : "",
+                   narrow ? human(cache, b) : "", s->spec.parallel > 1 ? ", so would a smaller --parallel" : "");
+}
+
+static bool fit(Session *s, bool chosen, Err *e) {
+    int64_t free_bytes = (int64_t)s->b->free_bytes(s->b), trained = s->m->cfg.ctx;
+    if (chosen) {
+        if (s->spec.ctx > trained)
+            log_put(&s->m->log, LOG_WARN, "context %lld is above the trained length %lld; answers may degrade",
+                    (long long)s->spec.ctx, (long long)trained);
+        return needed(s) <= free_bytes ? true : refuse(s, free_bytes, e);
+    }
+    while (needed(s) > free_bytes / 10 * 9 && s->spec.ctx > 256) size_cache(s, s->spec.ctx / 2);
+    if (s->spec.ctx < trained)
+        log_put(&s->m->log, LOG_WARN, "context %lld of the trained %lld: more does not fit into free memory",
+                (long long)s->spec.ctx, (long long)trained);
+    return needed(s) <= free_bytes ? true : refuse(s, free_bytes, e);
+}
+
+static uint64_t fingerprint(const Session *s, const SessionSpec *spec) {
+    uint64_t h = hash_bytes(s->b->isa, strlen(s->b->isa), s->m->fingerprint + (uint64_t)spec->compute);
+    for (size_t i = 0; i < spec->n_patches; i++) {
+        const LlmwsPatch *p = &spec->patches[i];
+        h = hash_bytes(p->name, strlen(p->name), h);
+        h = hash_bytes(p->vec, p->vec ? p->n * sizeof *p->vec : 0, h);
+        h = hash_bytes(&p->from, sizeof p->from, h), h = hash_bytes(&p->to, sizeof p->to, h);
+        h = hash_bytes(&p->mul, sizeof p->mul, h), h = hash_bytes(&p->add, sizeof p->add, h);
+    }
+    float freq[4096];
+    RopeConfig rope = s->m->cfg.rope;
+    rope.dims = MIN(rope.dims, 8192);
+    rope_frequencies(&rope, freq);
+    return hash_bytes(freq, (size_t)rope.dims / 2 * sizeof *freq, h);
+}
+
+/* row -> graph -> patches -> taps -> cache -> compute */
+static bool build(Session *s, const SessionSpec *spec, Err *e) {
+    int64_t outputs = spec->all_logits ? s->spec.chunk : MIN(s->spec.parallel, s->spec.chunk);
+    PatchRule *rules = mem_alloc(spec->n_patches + 1, sizeof *rules);
+    s->n_patches = spec->n_patches;
+    s->patch_leaf = mem_alloc(spec->n_patches + 1, sizeof *s->patch_leaf);
+    s->patch_vec = mem_alloc(spec->n_patches + 1, sizeof *s->patch_vec);
+    for (size_t i = 0; i < spec->n_patches; i++) {
+        const LlmwsPatch *p = &spec->patches[i];
+        rules[i] = (PatchRule){
+            p->name, {.mul = p->mul, .add = p->add, .from = p->from, .to = p->to}, p->vec ? (int64_t)p->n : 0};
+        if (!p->vec) continue;
+        s->patch_vec[i] = mem_alloc(p->n, sizeof(float));
+        memcpy(s->patch_vec[i], p->vec, p->n * sizeof(float));
+    }
+    bool ok = build_model(s->m, s->spec.chunk, outputs, false, &s->g, &s->io, e) &&
+              pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&
+              pass_cache(&s->g, e) && pass_compute(&s->g, s->spec.compute, e);
+    free(rules);
+    if (!ok) return false;
+    s->io = (ModelGraph){graph_find(&s->g, "ids"), graph_find(&s->g, "rope"), graph_find(&s->g, "out_rows"),
+                         graph_find(&s->g, "lm_head")};
+    for (size_t i = 0; i < spec->n_patches; i++) { /* nodes move in the passes, names do not */
+        char name[32];
+        snprintf(name, sizeof name, "patch.%zu", i);
+        if (s->patch_vec[i]) s->patch_leaf[i] = graph_find(&s->g, name);
+    }
+    return true;
+}
+
+static bool prepare(Session *s, const SessionSpec *spec, Err *e) {
+    const Config *c = &s->m->cfg;
+    s->spec = *spec;
+    s->spec.chunk = MIN(spec->chunk, spec->ctx ? spec->ctx : c->ctx);
+    s->spec.taps = NULL, s->spec.patches = NULL, s->spec.n_patches = 0;
+    TRY(build(s, spec, e) && plan_make(&s->plan, &s->g, s->b, e));
+    s->cache_spec = (CacheSpec){.layers = c->layers,
+                                .kv_heads = c->kv_heads,
+                                .head_dim = c->head_dim,
+                                .dtype = spec->kv_type,
+                                .max_seq = spec->parallel,
+                                .max_step = s->spec.chunk,
+                                .rope = c->rope,
+                                .fingerprint = fingerprint(s, spec)};
+    size_cache(s, spec->ctx ? spec->ctx : c->ctx);
+    int64_t pool, tables;
+    return cache_bytes(&s->cache_spec, &pool, &tables, e) && fit(s, spec->ctx != 0, e);
+}
+
+bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *spec, Err *e) {
+    *s = (Session){.m = m, .b = b};
+    if (prepare(s, spec, e)) return true;
+    session_release(s);
+    return false;
+}
+
+static const void *weight_data(void *ctx, const Node *leaf) { return model_weight(ctx, leaf->name)->t.data; }
+
+bool session_reserve(Session *s, Err *e) {
+    TRY(cache_new(&s->cache_spec, s->b, &s->cache, e));
+    s->tables = s->b->reserve(s->b, s->table_bytes, e);
+    if (!s->tables) return err_prefix(e, "reserving room for sampling");
+    layout(s, s->tables);
+    WeightSource weights = {weight_data, (void *)(uintptr_t)s->m};
+    TRY(exec_open(&s->x, &s->plan, s->b, weights, cache_step(s->cache), e));
+    for (size_t i = 0; i < s->n_patches; i++)
+        if (s->patch_vec[i])
+            memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],
+                   (size_t)s->g.nodes[s->patch_leaf[i]].ne[0] * sizeof(float));
+    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+    return true;
+}
+
+void session_release(Session *s) {
+    if (s->x.b) exec_close(&s->x);
+    plan_release(&s->plan);
+    cache_free(s->cache);
+    if (s->tables) s->b->release(s->b, s->tables, s->table_bytes);
+    graph_release(&s->g);
+    for (size_t i = 0; i < s->n_patches; i++) free(s->patch_vec[i]);
+    free(s->patch_vec);
+    free(s->patch_leaf);
+    *s = (Session){0};
+}
+
+/* ---- steps ---- */
+
+static bool check_ids(const Session *s, const int32_t *ids, size_t n, Err *e) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= s->m->cfg.vocab)
+            return err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %lld", ids[i],
+                           (long long)s->m->cfg.vocab);
+    return true;
+}
+
+static bool check_seq(const Session *s, int seq, Err *e) {
+    return cache_seq_valid(s->cache, seq) ? true : err_set(e, ERR_USAGE, "sequence %d is not open", seq);
+}
+
+/* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
+static void run_step(Session *s, int64_t rows) {
+    cache_rope(s->cache, exec_data(&s->x, s->io.rope));
+    exec_bind(&s->x, cache_step(s->cache)->n, rows);
+    exec_run(&s->x);
+    s->last_rows = rows;
+}
+
+static bool add_token(Session *s, int seq, int32_t id, Err *e) {
+    int64_t t = cache_step(s->cache)->n, len = cache_seq_len(s->cache, seq);
+    TRY(cache_add(s->cache, seq, e));
+    ((int32_t *)exec_data(&s->x, s->io.ids))[t] = id;
+    s->history[seq * s->spec.ctx + len] = id;
+    return true;
+}
+
+bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e) {
+    if (!n || n > (size_t)s->spec.chunk)
+        return err_set(e, ERR_USAGE, "a step takes 1 to %lld tokens, not %zu", (long long)s->spec.chunk, n);
+    TRY(check_ids(s, ids, n, e));
+    for (size_t i = 0; i < n; i++) TRY(check_seq(s, seqs[i], e));
+    if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
+    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+    cache_begin(s->cache);
+    int32_t *out_rows = exec_data(&s->x, s->io.out_rows);
+    int64_t rows = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!add_token(s, seqs[i], ids[i], e)) return cache_abort(s->cache), false;
+        bool last = i + 1 == n || seqs[i + 1] != seqs[i];
+        if (!last && !s->spec.all_logits) continue;
+        if (last && s->logit_row[seqs[i]] >= 0 && !s->spec.all_logits)
+            return cache_abort(s->cache),
+                   err_set(e, ERR_USAGE, "the tokens of sequence %d do not stand together", seqs[i]);
+        s->logit_row[seqs[i]] = rows;
+        out_rows[rows++] = (int32_t)i;
+    }
+    run_step(s, rows);
+    return true;
+}
+
+bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
+    TRY(check_seq(s, seq, e) && check_ids(s, ids, n, e));
+    int64_t len = cache_seq_len(s->cache, seq);
+    if (n > (size_t)(s->spec.ctx - len))
+        return err_set(e, ERR_FIT, "%zu tokens after %lld are more than the context of %lld holds; give a larger -c", n,
+                       (long long)len, (long long)s->spec.ctx);
+    for (size_t at = 0; at < n;) {
+        size_t end = MIN(n, at + (size_t)s->spec.chunk);
+        if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
+        cache_begin(s->cache);
+        for (size_t i = at; i < end; i++)
+            if (!add_token(s, seq, ids[i], e)) return cache_abort(s->cache), false;
+        int32_t *out_rows = exec_data(&s->x, s->io.out_rows);
+        int64_t rows = s->spec.all_logits ? (int64_t)(end - at) : end == n;
+        for (int64_t r = 0; r < rows; r++) out_rows[r] = (int32_t)(s->spec.all_logits ? r : (int64_t)(end - at) - 1);
+        for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+        s->logit_row[seq] = rows - 1;
+        run_step(s, rows);
+        at = end;
+    }
+    return true;
+}
+
+const float *session_logits(const Session *s, int seq) {
+    if (!cache_seq_valid(s->cache, seq) || s->logit_row[seq] < 0) return NULL;
+    return (const float *)exec_data(&s->x, s->io.logits) + s->logit_row[seq] * s->m->cfg.vocab;
+}
+
+bool session_sample(Session *s, int seq, const LlmwsSampling *how, const int32_t *banned, size_t n_banned, int32_t *id,
+                    Err *e) {
+    const float *logits = session_logits(s, seq);
+    if (!logits) return err_set(e, ERR_USAGE, "sequence %d has no logits to sample from; evaluate a token first", seq);
+    int64_t len = cache_seq_len(s->cache, seq);
+    SampleAt at = {.logits = logits,
+                   .history = s->history + seq * s->spec.ctx,
+                   .n_history = len,
+                   .stream = how->sequence,
+                   .index = (uint64_t)len,
+                   .banned = banned,
+                   .n_banned = n_banned};
+    return sampler_pick(&s->sampler, how, &at, id, e);
+}
+
+/* ---- sequences ---- */
+
+int session_fork(Session *s, int seq, Err *e) {
+    if (!check_seq(s, seq, e)) return -1;
+    int fork = cache_seq_fork(s->cache, seq, e);
+    if (fork < 0) return -1;
+    memcpy(s->history + fork * s->spec.ctx, s->history + seq * s->spec.ctx,
+           (size_t)cache_seq_len(s->cache, seq) * sizeof *s->history);
+    s->logit_row[fork] = s->logit_row[seq]; /* the same tokens end in the same logits */
+    return fork;
+}
+
+bool session_save(const Session *s, int seq, Sink to, Err *e) {
+    TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, to, e));
+    return to.write(to.ctx, s->history + seq * s->spec.ctx, (size_t)cache_seq_len(s->cache, seq) * sizeof *s->history,
+                    e);
+}
+
+bool session_load(Session *s, int seq, Source from, Err *e) {
+    TRY(check_seq(s, seq, e));
+    s->logit_row[seq] = -1;
+    TRY(cache_seq_load(s->cache, seq, from, e));
+    int64_t len = cache_seq_len(s->cache, seq);
+    int32_t *ids = s->history + seq * s->spec.ctx;
+    if (from.read(from.ctx, ids, (size_t)len * sizeof *ids, e) && check_ids(s, ids, (size_t)len, e)) return true;
+    cache_seq_truncate(s->cache, seq, 0, NULL);
+    return false;
+}
