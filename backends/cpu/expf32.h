@@ -1,7 +1,8 @@
 /* The one exponential of the CPU backend: e^x for f32, the same bits from the scalar, the 8-lane and the 16-lane form.
  *
- * x = n*ln2 + r with |r| <= ln2/2; e^r by a polynomial of degree 6 (weighted least squares towards the smallest
- * relative error, constant and linear term fixed at 1: off by 3.1e-9 before rounding); times 2^n. At most 1 ulp off on
+ * (Not expf32: glibc has a function of that name.) x = n*ln2 + r with |r| <= ln2/2; e^r by a polynomial of degree 6
+ * (weighted least squares towards the smallest relative error, constant and linear term fixed at 1: off by 3.1e-9
+ * before rounding); times 2^n. At most 1 ulp off on
  * [-104, 88.72] (tests/ops/test_kernels.c sweeps it), subnormal results included; 0 below -104, infinity above 88.73,
  * NaN stays NaN.
  *
@@ -33,7 +34,7 @@ static inline float expf32_pow2(int32_t k) { /* 2^k, -126 <= k <= 127 */
     return f;
 }
 
-static inline float expf32(float x) {
+static inline float exp_f32(float x) {
     if (x != x) return x;
     x = x < EXPF32_LO ? EXPF32_LO : x;
     x = x > EXPF32_HI ? EXPF32_HI : x;
@@ -53,7 +54,7 @@ static inline float expf32(float x) {
 #if defined __AVX2__ && defined __FMA__
 #include <immintrin.h>
 
-static inline __m256 expf32_avx2(__m256 x) {
+static inline __m256 exp_f32_avx2(__m256 x) {
     const __m256 magic = _mm256_set1_ps(EXPF32_MAGIC), one = _mm256_set1_ps(1.0f);
     x = _mm256_max_ps(_mm256_set1_ps(EXPF32_LO), x); /* in this operand order NaN passes through */
     x = _mm256_min_ps(_mm256_set1_ps(EXPF32_HI), x);
@@ -77,7 +78,7 @@ static inline __m256 expf32_avx2(__m256 x) {
 #if defined __AVX512F__
 #include <immintrin.h>
 
-static inline __m512 expf32_avx512(__m512 x) {
+static inline __m512 exp_f32_avx512(__m512 x) {
     const __m512 magic = _mm512_set1_ps(EXPF32_MAGIC), one = _mm512_set1_ps(1.0f);
     x = _mm512_max_ps(_mm512_set1_ps(EXPF32_LO), x);
     x = _mm512_min_ps(_mm512_set1_ps(EXPF32_HI), x);
