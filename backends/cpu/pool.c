@@ -19,6 +19,7 @@ enum { SPINS_IN_RUN = 4000 };
 enum { SPINS_BETWEEN_RUNS = 20000 };
 
 typedef struct Worker {
+    _Alignas(64) atomic_uint passed; /* barriers reached; on a line of its own, which only this thread writes */
     Pool *pool;
     int index;
     pthread_t thread;
@@ -38,25 +39,22 @@ struct Pool {
     pthread_mutex_t lock; /* of going to sleep */
     pthread_cond_t wake;
 
-    /* A cache line each, so that waiting for one does not slow the others. */
     _Alignas(64) atomic_uint run; /* number of the run */
-    _Alignas(64) atomic_uint asleep;
-    _Alignas(64) atomic_int arrived; /* at the barrier */
-    _Alignas(64) atomic_uint phase;  /* number of barriers passed */
+    atomic_uint asleep;
 };
 
-static void barrier(Pool *p) {
-    unsigned phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == p->threads - 1) {
-        atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->phase, phase + 1, memory_order_release);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&p->phase, memory_order_acquire) == phase;)
-        if (spins < SPINS_IN_RUN)
-            spins++, cpu_relax();
-        else
-            sched_yield();
+/* Each thread says that it is here and waits for all others to have said so: no shared counter, so two threads exchange
+ * one cache line each way. */
+static void barrier(Pool *p, int i) {
+    unsigned here = atomic_load_explicit(&p->workers[i].passed, memory_order_relaxed) + 1;
+    atomic_store_explicit(&p->workers[i].passed, here, memory_order_release);
+    int spins = 0;
+    for (int j = 0; j < p->threads; j++)
+        while ((int)(atomic_load_explicit(&p->workers[j].passed, memory_order_acquire) - here) < 0)
+            if (spins < SPINS_IN_RUN)
+                spins++, cpu_relax();
+            else
+                sched_yield();
 }
 
 static void work(Pool *p, int i) {
@@ -67,7 +65,7 @@ static void work(Pool *p, int i) {
         if (units == 1) u0 = 0, u1 = i == 0; /* always the caller: see the next line */
         if (u0 < u1) ops[k].run(&ops[k].args, u0, u1, scratch);
         if (units <= 1 && k + 1 < n && ops[k + 1].n_units <= 1) continue;
-        barrier(p);
+        barrier(p, i);
     }
 }
 
@@ -104,16 +102,17 @@ static void *worker_main(void *arg) {
 }
 
 Pool *pool_open(int threads, Err *e) {
-    Pool *p = aligned_alloc(64, align_up(sizeof *p, 64));
+    size_t bytes = sizeof(Pool) + (size_t)threads * sizeof(Worker); /* both are multiples of 64 */
+    Pool *p = aligned_alloc(64, bytes);
     if (!p) return err_set(e, ERR_FAIL, "starting threads failed: '%d': no memory", threads), NULL;
-    memset(p, 0, sizeof *p);
+    memset(p, 0, bytes);
     p->threads = threads;
-    p->workers = mem_alloc((size_t)threads, sizeof *p->workers);
+    p->workers = (Worker *)(p + 1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     for (p->started = 1; p->started < threads; p->started++) {
         Worker *w = &p->workers[p->started];
-        *w = (Worker){.pool = p, .index = p->started};
+        w->pool = p, w->index = p->started;
         int code = pthread_create(&w->thread, NULL, worker_main, w);
         if (!code) continue;
         err_set(e, ERR_FAIL, "starting threads failed: '%d': the system allows %d (%s); ask for fewer", threads,
@@ -131,7 +130,6 @@ void pool_close(Pool *p) {
     for (int i = 1; i < p->started; i++) pthread_join(p->workers[i].thread, NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
-    free(p->workers);
     free(p);
 }
 
