@@ -9,7 +9,7 @@ static int64_t rope_units(const OpArgs *a) { return tensor_rows(&a->out); }
 static void rope_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     const Tensor *table = &a->in[1];
-    int64_t half = a->out.ne[2] / 2;
+    int64_t half = table->ne[1], E = a->out.ne[2];
     bool inter = a->params.rope.interleaved;
     for (int64_t r = u0; r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
@@ -21,6 +21,7 @@ static void rope_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
             y[at] = fmaf(lo, c, -(hi * s));
             y[to] = fmaf(hi, c, lo * s);
         }
+        memmove(y + 2 * half, x + 2 * half, (size_t)(E - 2 * half) * 4);
     }
 }
 
@@ -29,16 +30,17 @@ const Kernel ref_rope = {"ref", rope_units, rope_run, NULL};
 
 static void rope_order_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    int64_t half = ref_inner(&a->out) / 2;
-    for (int64_t r = u0; r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r);
-        for (int64_t i = 0; i < half; i++)
-            if (a->params.rope_order.to_interleaved)
-                y[2 * i] = x[i], y[2 * i + 1] = x[i + half];
-            else
-                y[i] = x[2 * i], y[i + half] = x[2 * i + 1];
-    }
+    int64_t E = a->params.rope_order.head_dim, half = E / 2;
+    for (int64_t r = u0; r < u1; r++)
+        for (int64_t at = 0; at < ref_inner(&a->out); at += E) {
+            const float *x = (float *)tensor_row(&a->in[0], r) + at;
+            float *y = (float *)tensor_row(&a->out, r) + at;
+            for (int64_t i = 0; i < half; i++)
+                if (a->params.rope_order.to_interleaved)
+                    y[2 * i] = x[i], y[2 * i + 1] = x[i + half];
+                else
+                    y[i] = x[2 * i], y[i + half] = x[2 * i + 1];
+        }
 }
 
 const char takes_rope_order[] = "f>f";

@@ -65,12 +65,6 @@ static void view_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 const char takes_view[] = "";
 const Kernel ref_view = {"ref", view_units, view_run, NULL};
 
-/* Element i of t, counted in the order of its dense form. */
-static float *flat_at(const Tensor *t, int64_t i) {
-    int64_t inner = ref_inner(t);
-    return (float *)tensor_row(t, i / inner) + i % inner;
-}
-
 /* Row r of x is row r of the view, cut to its columns when they are the innermost dim. */
 static void slice_dx_inner(const OpArgs *a, int64_t r) {
     const ViewParams *p = &a->params.view;
@@ -93,16 +87,11 @@ static void slice_dx_outer(const OpArgs *a, int64_t r) {
 
 static void view_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    int64_t inner = ref_inner(&a->out);
-    for (int64_t r = u0; r < u1; r++) {
-        if (!a->params.view.slice)
-            for (int64_t i = 0; i < inner; i++)
-                ((float *)tensor_row(&a->out, r))[i] = *flat_at(&a->in[0], r * inner + i);
-        else if (a->out.ndim == 2)
+    for (int64_t r = u0; r < u1; r++)
+        if (a->out.ndim == 2)
             slice_dx_inner(a, r);
         else
             slice_dx_outer(a, r);
-    }
 }
 
 const char takes_view_dx[] = "ff>f";
