@@ -62,7 +62,7 @@ typedef struct Step {
 } Step;
 
 /* A page of one layer holds KV_PAGE keys: K [kv heads][KV_PAGE/16][E][16] (16 keys in the lanes), then V [kv
- * heads][KV_PAGE][E]. */
+ * heads][KV_PAGE][E], without padding: kv heads = kv_page_bytes / (2 * KV_PAGE * E * bytes of kv_dtype). */
 enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256 };
 
 typedef struct OpArgs {

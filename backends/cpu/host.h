@@ -1,0 +1,14 @@
+/* What this process may use of the machine: cores and memory, as the kernel and control groups grant them. */
+#ifndef CPU_HOST_H
+#define CPU_HOST_H
+
+#include "core/base.h"
+
+/* Physical cores among the CPUs that this process may run on, at most the control group's quota rounded up; at least 1.
+ */
+int host_cores(void);
+/* Bytes that can be allocated without swapping: MemAvailable, at most what the control groups leave (their page cache
+ * counts as free). SIZE_MAX when the system does not say. */
+size_t host_free_bytes(void);
+
+#endif

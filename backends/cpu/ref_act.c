@@ -1,0 +1,79 @@
+/* Elementwise ops. A unit is a row. */
+#include "backends/cpu/expf32.h"
+#include "backends/cpu/ref.h"
+
+static void add_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r), *y = tensor_row(&a->in[1], r);
+        float *z = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) z[i] = x[i] + y[i];
+    }
+}
+
+const char takes_add[] = "ff>f";
+const Kernel ref_add = {"ref", ref_out_rows, add_run, NULL};
+
+static void mul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r), *y = tensor_row(&a->in[1], r);
+        float *z = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) z[i] = x[i] * y[i];
+    }
+}
+
+const char takes_mul[] = "ff>f";
+const Kernel ref_mul = {"ref", ref_out_rows, mul_run, NULL};
+
+static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) y[i] = x[i] / (1 + exp_f32(-x[i]));
+    }
+}
+
+const char takes_silu[] = "f>f";
+const Kernel ref_silu = {"ref", ref_out_rows, silu_run, NULL};
+
+static void silu_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
+        float *dx = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) {
+            float s = 1 / (1 + exp_f32(-x[i]));
+            dx[i] = dy[i] * (s * fmaf(x[i], 1 - s, 1));
+        }
+    }
+}
+
+const char takes_silu_dx[] = "ff>f";
+const Kernel ref_silu_dx = {"ref", ref_out_rows, silu_dx_run, NULL};
+
+static int64_t patch_units(const OpArgs *a) { return a->out.ne[0]; }
+static size_t patch_scratch(const OpArgs *a) { return a->n_in > 1 ? (size_t)ref_inner(&a->in[1]) * 4 : 0; }
+
+/* A unit is a token, which may be several rows; vec covers one row or the whole token. */
+static void patch_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const PatchParams *p = &a->params.patch;
+    int64_t inner = ref_inner(&a->out), per = tensor_rows(&a->out) / a->out.ne[0];
+    bool has_vec = a->n_in > 1 && a->in[1].ndim > 0;
+    const float *vec = has_vec ? ref_row(&a->in[1], 0, scratch) : NULL;
+    int64_t vec_n = has_vec ? ref_inner(&a->in[1]) : inner;
+    for (int64_t r = u0 * per; r < u1 * per; r++) {
+        int64_t index = a->step->index[r / per], base = r % per * inner % vec_n;
+        bool on = index >= p->from && (p->to < 0 || index < p->to);
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < inner; i++) {
+            float scaled = p->mul * x[i];
+            y[i] = !on ? x[i] : vec ? fmaf(p->add, vec[base + i], scaled) : scaled;
+        }
+    }
+}
+
+const char takes_patch[] = "fd>f";
+const Kernel ref_patch = {"ref", patch_units, patch_run, patch_scratch};

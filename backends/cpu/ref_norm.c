@@ -1,0 +1,62 @@
+/* Norms. */
+#include "backends/cpu/lanes16.h"
+#include "backends/cpu/ref.h"
+
+#include <math.h>
+
+static float rms_scale(const float *x, int64_t n, float eps) {
+    return 1 / sqrtf(lanes16_dot(x, x, n) / (float)n + eps);
+}
+
+static size_t weight_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->out) * 4; }
+
+static void rms_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t D = ref_inner(&a->out);
+    const float *w = ref_row(&a->in[1], 0, scratch);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r), s = rms_scale(x, D, a->params.norm.eps);
+        for (int64_t d = 0; d < D; d++) y[d] = (x[d] * s) * w[d];
+    }
+}
+
+const char takes_rms_norm[] = "fd>f";
+const Kernel ref_rms_norm = {"ref", ref_out_rows, rms_norm_run, weight_scratch};
+
+static size_t rms_norm_dx_scratch(const OpArgs *a) { return 2 * weight_scratch(a); }
+
+static void rms_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t D = ref_inner(&a->out);
+    float *scaled = (float *)scratch + D; /* dy * w */
+    const float *w = ref_row(&a->in[2], 0, scratch);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
+        float *dx = tensor_row(&a->out, r), s = rms_scale(x, D, a->params.norm.eps);
+        for (int64_t d = 0; d < D; d++) scaled[d] = dy[d] * w[d];
+        float k = s * s * s * (lanes16_dot(scaled, x, D) / (float)D);
+        for (int64_t d = 0; d < D; d++) dx[d] = fmaf(-k, x[d], s * scaled[d]);
+    }
+}
+
+const char takes_rms_norm_dx[] = "ffd>f";
+const Kernel ref_rms_norm_dx = {"ref", ref_out_rows, rms_norm_dx_run, rms_norm_dx_scratch};
+
+/* One unit: every column needs the scale of every row. */
+static int64_t one_unit(const OpArgs *a) { return (void)a, 1; }
+
+static void rms_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    if (u0 >= u1) return;
+    const Tensor *x = &a->in[1];
+    int64_t D = ref_inner(&a->out), n_rows = tensor_rows(x);
+    float *dw = tensor_row(&a->out, 0);
+    memset(dw, 0, (size_t)D * 4);
+    for (int64_t r = 0; r < n_rows; r++) {
+        const float *dy = tensor_row(&a->in[0], r), *xr = tensor_row(x, r);
+        float s = rms_scale(xr, D, a->params.norm.eps);
+        for (int64_t d = 0; d < D; d++) dw[d] = fmaf(dy[d], xr[d] * s, dw[d]);
+    }
+}
+
+const char takes_rms_norm_dw[] = "ff>f";
+const Kernel ref_rms_norm_dw = {"ref", one_unit, rms_norm_dw_run, NULL};

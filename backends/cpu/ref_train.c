@@ -1,0 +1,85 @@
+/* Loss and optimiser. */
+#include "backends/cpu/expf32.h"
+#include "backends/cpu/ref.h"
+
+static int64_t one_unit(const OpArgs *a) { return (void)a, 1; }
+
+/* Sum of e^(x - m) in 16 lanes of f64, folded as lanes16. */
+static double exp_sum(const float *x, int64_t n, float m) {
+    double l[16] = {0};
+    for (int64_t i = 0; i < n; i++) l[i % 16] += (double)exp_f32(x[i] - m);
+    for (int half = 8; half; half /= 2)
+        for (int j = 0; j < half; j++) l[j] += l[j + half];
+    return l[0];
+}
+
+static float row_max(const float *x, int64_t n) {
+    float m = x[0];
+    for (int64_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+static int64_t count_labels(const Tensor *labels) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < labels->ne[0]; i++) n += ((const int32_t *)labels->data)[i] >= 0;
+    return n;
+}
+
+static void cross_entropy_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    if (u0 >= u1) return;
+    const int32_t *labels = a->in[1].data;
+    int64_t V = a->in[0].ne[1], n = count_labels(&a->in[1]);
+    double sum = 0;
+    for (int64_t o = 0; o < a->in[0].ne[0]; o++) {
+        if (labels[o] < 0) continue;
+        const float *x = tensor_row(&a->in[0], o);
+        float m = row_max(x, V);
+        sum += log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]];
+    }
+    *(float *)a->out.data = n ? (float)(sum / (double)n) : 0;
+}
+
+const char takes_cross_entropy[] = "fi>f";
+const Kernel ref_cross_entropy = {"ref", one_unit, cross_entropy_run, NULL};
+
+static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const int32_t *labels = a->in[2].data;
+    int64_t V = a->out.ne[1], n = count_labels(&a->in[2]);
+    for (int64_t o = u0; o < u1; o++) {
+        const float *x = tensor_row(&a->in[1], o);
+        float *dx = tensor_row(&a->out, o);
+        if (labels[o] < 0) {
+            memset(dx, 0, (size_t)V * 4);
+            continue;
+        }
+        float m = row_max(x, V), hit = x[labels[o]];
+        double g = (double)*(const float *)a->in[0].data / (double)n, per = g / exp_sum(x, V, m);
+        for (int64_t i = 0; i < V; i++) dx[i] = (float)(per * (double)exp_f32(x[i] - m));
+        dx[labels[o]] = (float)(per * (double)exp_f32(hit - m) - g);
+    }
+}
+
+const char takes_cross_entropy_dx[] = "ffi>f";
+const Kernel ref_cross_entropy_dx = {"ref", ref_out_rows, cross_entropy_dx_run, NULL};
+
+/* Loshchilov & Hutter 2019, algorithm 2, with eps outside the root as torch.optim.AdamW has it. */
+static void adamw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const float *hyper = a->in[4].data;
+    float lr = hyper[0], b1 = hyper[1], b2 = hyper[2], eps = hyper[3];
+    float keep = 1 - lr * hyper[4], step = lr / hyper[5], root = sqrtf(hyper[6]);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *w = tensor_row(&a->in[0], r), *g = tensor_row(&a->in[1], r);
+        float *m = tensor_row(&a->in[2], r), *v = tensor_row(&a->in[3], r), *out = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) {
+            m[i] = fmaf(b1, m[i], (1 - b1) * g[i]);
+            v[i] = fmaf(b2, v[i], (1 - b2) * g[i] * g[i]);
+            out[i] = w[i] * keep - step * m[i] / (sqrtf(v[i]) / root + eps);
+        }
+    }
+}
+
+const char takes_adamw[] = "fffff>f";
+const Kernel ref_adamw = {"ref", ref_out_rows, adamw_run, NULL};
