@@ -1,5 +1,6 @@
 /* The pull reader and the two builders of Value trees. Grammar: RFC 8259. */
 #include "formats/json.h"
+#include "formats/store.h"
 
 #include <cjson/cJSON.h>
 #include <locale.h>
@@ -245,27 +246,9 @@ bool json_skip(Json *j) {
 
 /* ---- trees ---- */
 
-static int compare_str(const void *a, const void *b) {
-    const Str *x = a, *y = b;
-    int c = memcmp(x->s, y->s, MIN(x->n, y->n));
-    return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
-/* Sorted copy, neighbours compared: no set of keys makes this slow. */
-static bool keys_unique(const Str *keys, size_t n, Str *twice) {
-    bool unique = true;
-    Str *sorted = mem_alloc(n, sizeof *sorted);
-    if (n) memcpy(sorted, keys, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_str);
-    for (size_t i = 1; i < n && unique; i++)
-        if (str_eq(sorted[i - 1], sorted[i])) unique = false, *twice = sorted[i];
-    free(sorted);
-    return unique;
-}
-
 static bool check_keys(Json *j, const Value *object) {
     Str twice;
-    if (keys_unique(object->object.keys, object->object.n, &twice)) return true;
+    if (strs_unique(object->object.keys, object->object.n, &twice)) return true;
     err_set(&j->err, ERR_INPUT, "invalid JSON before byte %zu: key '%.*s' stands twice in one object", j->at,
             (int)MIN(twice.n, 100), twice.s);
     j->state = ST_FAILED;
