@@ -18,12 +18,14 @@ typedef struct TensorFile {
     StoreFormat format;
     NamedTensor *tensors;
     size_t n;
-    StrMap index;     /* name -> position in tensors */
-    Value meta;       /* GGUF: object of its key/value pairs. HF: config.json */
-    Value generation; /* HF: generation_config.json, or null */
-    const char *path; /* what the user named */
-    Arena arena;      /* names and values */
-    void *mappings;   /* owned by the format's close */
+    StrMap index;             /* name -> position in tensors */
+    Value meta;               /* GGUF: object of its key/value pairs. HF: config.json */
+    Value generation;         /* HF: generation_config.json, or null */
+    const char *path;         /* what the user named */
+    const char *const *files; /* the files that hold the tensors */
+    size_t n_files;
+    Arena arena;    /* names and values */
+    void *mappings; /* owned by the format's close */
     void (*close)(struct TensorFile *f);
 } TensorFile;
 
