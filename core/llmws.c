@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "backends/cpu/cpu.h"
+#include "core/export.h"
 #include "core/session.h"
 #include "formats/formats.h"
 #include "tokenizer/tokenizer.h"
@@ -293,6 +294,39 @@ void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info) {
 }
 
 void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s) { *s = m->defaults; }
+
+/* Rows of a weight in the target's order. */
+static bool emit_weight(void *ctx, const OutTensor *t, Sink to, Err *e) {
+    const Weight *w = ctx;
+    (void)t;
+    size_t bytes = (size_t)dtype_row_bytes(w->t.dtype, w->t.ne[w->t.ndim - 1]);
+    for (int64_t r = 0; r < tensor_rows(&w->t); r++)
+        TRY(to.write(to.ctx, tensor_row(&w->t, weight_row(w, STORE_GGUF, r)), bytes, e));
+    return true;
+}
+
+bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e) {
+    Export x;
+    bool ok = export_gguf(&m->m, &x, e);
+    OutTensor *out = mem_alloc(x.n + 1, sizeof *out);
+    for (size_t i = 0; ok && i < x.n; i++) {
+        const ExportTensor *t = &x.tensors[i];
+        if (t->data) {
+            out[i] = (OutTensor){.name = t->name, .dtype = DT_f32, .ndim = 1, .ne = {t->n}, .data = t->data};
+            continue;
+        }
+        out[i] = (OutTensor){.name = t->name,
+                             .dtype = t->w->t.dtype,
+                             .ndim = t->w->t.ndim,
+                             .emit = emit_weight,
+                             .ctx = (void *)(uintptr_t)t->w};
+        memcpy(out[i].ne, t->w->t.ne, sizeof out[i].ne);
+    }
+    ok = ok && gguf_write(path, &x.meta, out, x.n, e);
+    free(out);
+    arena_release(&x.arena);
+    return ok;
+}
 
 /* ---- session ---- */
 

@@ -130,6 +130,10 @@ typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captu
 LLMWS_API size_t llmws_module_count(LlmwsModel *m);
 LLMWS_API void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
 
+/* Writes the model as one GGUF file: weights at their dtype, configuration, and the tokenizer where the model came from
+ * a GGUF file. */
+LLMWS_API bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e);
+
 /* ---- sampling ---- */
 
 typedef struct LlmwsLogitBias {

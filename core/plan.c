@@ -7,15 +7,22 @@ const char *const plan_class_name[CLASS_COUNT] = {"weights",     "state",     "i
 
 static bool is_view(const Node *n) { return n->kind == NODE_OP && (op_info[n->op].flags & OPF_VIEW); }
 
-/* Strides of a node: dense, or those of the input it slices. */
+/* Strides of a node: dense, but a view of columns keeps the rows of what it slices, and so does its reshaping, which
+ * never crosses rows (dim 0 stays; the rest of a row is dense). */
 static void node_strides(const Graph *g, int id, int64_t stride[MAX_DIMS]) {
     const Node *n = &g->nodes[id];
-    if (is_view(n) && n->params.view.slice) {
-        node_strides(g, n->in[0], stride);
-        return;
-    }
     Tensor t = tensor_dense(n->dtype, n->ndim, n->ne, NULL);
     memcpy(stride, t.stride, sizeof t.stride);
+    if (!is_view(n)) return;
+    int64_t below[MAX_DIMS];
+    const Node *x = &g->nodes[n->in[0]];
+    node_strides(g, n->in[0], below);
+    if (n->params.view.slice)
+        memcpy(stride, below, sizeof below);
+    else if (n->ne[0] == x->ne[0] && n->ndim > 1 && x->ndim > 1)
+        stride[0] = below[0];
+    else if (below[0] != tensor_dense(x->dtype, x->ndim, x->ne, NULL).stride[0])
+        BUG("view %d crosses the rows of a slice", id);
 }
 
 Tensor plan_tensor(const Plan *p, int id) {
@@ -49,8 +56,6 @@ static void set_roots(const Graph *g, PlanSlot *slots) {
             int64_t stride[MAX_DIMS];
             node_strides(g, n->in[0], stride);
             slots[i].view_at += n->params.view.begin * stride[1];
-        } else if (is_view(&g->nodes[n->in[0]]) && g->nodes[n->in[0]].params.view.slice) {
-            BUG("view %d reshapes a slice", i);
         }
     }
 }

@@ -1,0 +1,96 @@
+#include "core/export.h"
+
+#include <stdio.h>
+
+enum { FIXED_KEYS = 8 };
+
+static Str owned(Arena *a, const char *fmt, const char *x, const char *y) {
+    char text[256];
+    snprintf(text, sizeof text, fmt, x, y);
+    size_t n = strlen(text);
+    return (Str){arena_strn(a, text, n), n};
+}
+
+static void put(Export *x, Str key, Value v) {
+    Value *o = &x->meta;
+    o->object.keys[o->object.n] = key;
+    o->object.items[o->object.n++] = v;
+}
+
+static Value str_value(Str s) { return (Value){.kind = VALUE_STR, .s = s}; }
+static Value int_value(int64_t i) { return (Value){.kind = VALUE_INT, .i = i}; }
+static Value float_value(double f) { return (Value){.kind = VALUE_FLOAT, .f = f}; }
+
+static void put_keys(Export *x, const Model *m) {
+    for (const KeyRow *k = m->arch->keys; k->hf || k->gguf; k++) {
+        const char *field = (const char *)&m->cfg + k->field;
+        if (!k->gguf || k->kind == KEY_MUST) continue;
+        Str key = owned(&x->arena, "%s.%s", m->arch->gguf, k->gguf);
+        if (k->kind == KEY_INT) put(x, key, int_value(*(const int64_t *)field));
+        if (k->kind == KEY_FLOAT) put(x, key, float_value(*(const double *)field));
+        if (k->kind == KEY_BOOL) put(x, key, (Value){.kind = VALUE_BOOL, .b = *(const bool *)field});
+    }
+}
+
+static void put_rope(Export *x, const Model *m) {
+    const RopeConfig *r = &m->cfg.rope;
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.freq_base"), float_value(r->theta));
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.dimension_count"), int_value(r->dims));
+    if (r->kind != ROPE_LINEAR) return;
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.type"), str_value(STR("linear")));
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.factor"), float_value(r->factor));
+}
+
+/* GGUF says llama3 scaling as the divisor of each frequency. */
+static void add_rope_factors(Export *x, const Model *m) {
+    RopeConfig plain = m->cfg.rope;
+    int64_t n = plain.dims / 2;
+    if (plain.kind != ROPE_LLAMA3 && plain.kind != ROPE_FACTORS) return;
+    float *scaled = ARENA_NEW(&x->arena, float, n), *base = ARENA_NEW(&x->arena, float, n);
+    rope_frequencies(&m->cfg.rope, scaled);
+    plain.kind = ROPE_DEFAULT;
+    rope_frequencies(&plain, base);
+    for (int64_t i = 0; i < n; i++) base[i] = plain.factors ? plain.factors[i] : base[i] / scaled[i];
+    x->tensors[x->n++] = (ExportTensor){.name = "rope_freqs.weight", .data = base, .n = n};
+}
+
+/* Whatever a GGUF file said about itself that is no setting of the family goes along: tokenizer, name, licence. */
+static void put_rest(Export *x, const Model *m) {
+    const Value *old = &m->file.meta;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%s.", m->arch->gguf);
+    for (size_t i = 0; i < old->object.n; i++) {
+        Str key = old->object.keys[i];
+        bool ours = str_starts(key, prefix) || str_is(key, "general.architecture") || str_is(key, "general.alignment");
+        if (!ours) put(x, key, old->object.items[i]);
+    }
+}
+
+static const char *gguf_name(Arena *a, const Weight *w) {
+    const char *gap = strstr(w->row->gguf, "{}"), *at = strstr(w->row->hf, "{}");
+    if (!gap) return w->row->gguf;
+    const char *digits = w->name + (at - w->row->hf);
+    int n = (int)strspn(digits, "0123456789");
+    return arena_printf(a, "%.*s%.*s%s", (int)(gap - w->row->gguf), w->row->gguf, n, digits, gap + 2);
+}
+
+bool export_gguf(const Model *m, Export *x, Err *e) {
+    size_t keys = FIXED_KEYS, old = m->file.format == STORE_GGUF ? m->file.meta.object.n : 0;
+    for (const KeyRow *k = m->arch->keys; k->hf || k->gguf; k++) keys++;
+    *x = (Export){.meta = {.kind = VALUE_OBJECT}};
+    x->meta.object.keys = ARENA_NEW(&x->arena, Str, keys + old);
+    x->meta.object.items = ARENA_NEW(&x->arena, Value, keys + old);
+    x->tensors = ARENA_NEW(&x->arena, ExportTensor, m->n + 1);
+    put(x, STR("general.architecture"), str_value(str_of(m->arch->gguf)));
+    put_keys(x, m);
+    put_rope(x, m);
+    if (old) put_rest(x, m);
+    for (size_t i = 0; i < m->n; i++) {
+        const Weight *w = &m->weights[i];
+        if (dtype_info[w->t.dtype].gguf_type < 0)
+            return err_set(e, ERR_INPUT, "GGUF has no form for '%s' in %s", w->name, dtype_info[w->t.dtype].name);
+        x->tensors[x->n++] = (ExportTensor){.name = gguf_name(&x->arena, w), .w = w};
+    }
+    add_rope_factors(x, m);
+    return true;
+}

@@ -1,0 +1,133 @@
+/* Training numbers of the oracle: loss, gradients, AdamW. */
+#include "core/train.h"
+#include "oracle.h"
+
+static double norm2(const float *x, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)x[i] * (double)x[i];
+    return sqrt(s);
+}
+
+static void shifted(const int32_t *ids, int32_t *labels, int64_t n_seq, int64_t len) {
+    for (int64_t i = 0; i < n_seq * len; i++) labels[i] = i % len + 1 < len ? ids[i + 1] : -100;
+}
+
+typedef struct Bench {
+    Oracle o;
+    Model m;
+    Backend *b;
+    Trainer t;
+} Bench;
+
+static void bench_open(Bench *x, int threads, int64_t tokens, bool optimise) {
+    Err e = {0};
+    oracle_open(&x->o, "llama3");
+    model_load(&x->m, TEST_DATA "/llama3");
+    OK(cpu_backend_open(&(BackendOptions){.threads = threads}, &x->b, &e), e);
+    OK(train_open(&x->t, &x->m, x->b, tokens, optimise, &e), e);
+    OK(plan_verify(&x->t.x.plan, &e), e);
+}
+
+static void bench_close(Bench *x) {
+    train_close(&x->t);
+    x->b->close(x->b);
+    model_release(&x->m);
+    oracle_close(&x->o);
+}
+
+static void gradients(void **state) {
+    (void)state;
+    Bench x;
+    Err e = {0};
+    int32_t ids[64], labels[64];
+    float loss;
+    bench_open(&x, 2, 64, false);
+    int64_t n = (int64_t)oracle_ids(&x.o, "cases.short.ids", ids, COUNT_OF(ids)), count;
+    shifted(ids, labels, 1, n);
+    OK(train_step(&x.t, ids, labels, 1, n, NULL, &loss, &e), e);
+    double want = oracle_number(&x.o, "cases.short.loss");
+    printf("loss %.7f, expected %.7f\n", (double)loss, want);
+    assert_true(fabs((double)loss - want) <= 1e-5 * want); /* expected.json has 6 digits */
+
+    const Value *norms = oracle_value(&x.o, "train.grad_norms");
+    double global = 0;
+    for (size_t i = 0; i < norms->object.n; i++) global += norms->object.items[i].f * norms->object.items[i].f;
+    global = sqrt(global);
+    assert_int_equal(norms->object.n, x.t.n_params);
+    for (size_t i = 0; i < norms->object.n; i++) {
+        const char *name = arena_strn(&x.o.arena, norms->object.keys[i].s, norms->object.keys[i].n);
+        const float *g = train_grad(&x.t, name, &count);
+        assert_non_null(g);
+        double r = norms->object.items[i].f, d = fabs(norm2(g, count) - r);
+        if (!(d <= 1e-4 * r + 1e-6 * global)) fail_msg("|grad %s| is off by %g of %g", name, d, r);
+    }
+    const char *full[] = {"model.layers.0.self_attn.q_proj.weight", "model.embed_tokens.weight"};
+    for (size_t i = 0; i < COUNT_OF(full); i++) {
+        const float *g = train_grad(&x.t, full[i], &count),
+                    *r = oracle_array(&x.o, arena_printf(&x.o.arena, "grad.%s", full[i]))->data;
+        double d = 0;
+        for (int64_t k = 0; k < count; k++) d += ((double)g[k] - (double)r[k]) * ((double)g[k] - (double)r[k]);
+        printf("grad %s: relative error %.1e\n", full[i], sqrt(d) / norm2(r, count));
+        assert_true(sqrt(d) <= 1e-4 * norm2(r, count) + 1e-6 * global);
+    }
+    bench_close(&x);
+}
+
+/* Five steps; returns the sixth loss and leaves the trainer open. */
+static void five_steps(Bench *x, double *losses) {
+    Err e = {0};
+    int32_t ids[96], labels[96];
+    float loss;
+    const Value *rows = oracle_value(&x->o, "train.adamw.batch_ids");
+    int64_t n = 0, len = (int64_t)value_count(&rows->array.items[0]);
+    for (size_t r = 0; r < rows->array.n; r++)
+        for (size_t i = 0; i < (size_t)len; i++) ids[n++] = (int32_t)rows->array.items[r].array.items[i].i;
+    shifted(ids, labels, 2, len);
+    AdamW how = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
+    for (int i = 0; i < 6; i++) {
+        if (i == 5) how.lr = how.weight_decay = 0;
+        OK(train_step(&x->t, ids, labels, 2, len, &how, &loss, &e), e);
+        losses[i] = (double)loss;
+    }
+}
+
+static void adamw(void **state) {
+    (void)state;
+    Bench x;
+    double losses[6];
+    bench_open(&x, 2, 96, true);
+    five_steps(&x, losses);
+    const Value *want = oracle_value(&x.o, "train.adamw.losses");
+    for (size_t i = 0; i < 6; i++) {
+        printf("step %zu: loss %.7f, expected %.7f\n", i, losses[i], want->array.items[i].f);
+        assert_true(fabs(losses[i] - want->array.items[i].f) <= 1e-4);
+    }
+    bench_close(&x);
+}
+
+/* Law 5: the same bits on 1, 2 and 7 threads, after five updates of every weight. */
+static void same_bits(void **state) {
+    (void)state;
+    double losses[6];
+    uint64_t hash[3];
+    const int threads[] = {1, 2, 7};
+    for (int k = 0; k < 3; k++) {
+        Bench x;
+        bench_open(&x, threads[k], 96, true);
+        five_steps(&x, losses);
+        hash[k] = 0;
+        for (int i = 0; i < x.t.n_params; i++) {
+            int64_t count;
+            const float *w = train_weight(&x.t, x.t.g.nodes[x.t.params[i]].name, &count);
+            hash[k] = hash_bytes(w, (size_t)count * sizeof *w, hash[k]);
+        }
+        bench_close(&x);
+    }
+    assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(adamw),
+                                       cmocka_unit_test(same_bits)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
