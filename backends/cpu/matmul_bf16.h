@@ -1,0 +1,117 @@
+/* matmul of bf16 activations with bf16 weights, even K: body of matmul_<isa>.c. */
+#ifndef CPU_MATMUL_BF16_H
+#define CPU_MATMUL_BF16_H
+
+#include "backends/cpu/matmul.h"
+
+enum { BF16_CHUNK = 512 }; /* pairs of columns unpacked at a time: 96 KiB of panel */
+
+typedef struct PanelBf16 {
+    uint32_t w[GROUPS][BF16_CHUNK][LANES];
+} PanelBf16;
+
+INLINE I16 bf16_pair(const Tile *c, int m, int64_t pair) { return i_set1(i32_at(tile_x(c, m) + 4 * pair)); }
+
+/* M tokens x G groups, both constants; w is the panel from group g0 on, n pairs of it. */
+INLINE void bf16_tile_mg(int M, int G, const Tile *c, const uint32_t (*w)[BF16_CHUNK][LANES], int64_t n) {
+    V16 y[F32_M][F32_G];
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = tile_load(c, m, g);
+    for (int64_t k = 0; k < n; k++) {
+        I16 wk[F32_G];
+        UNROLL for (int g = 0; g < G; g++) wk[g] = i_load(w[g][k]);
+        UNROLL for (int m = 0; m < M; m++) {
+            I16 x = bf16_pair(c, m, k);
+            UNROLL for (int g = 0; g < G; g++) y[m][g] = v_dpbf16(y[m][g], x, wk[g]);
+        }
+    }
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) tile_store(c, m, g, y[m][g]);
+}
+
+#define BF16_TILE(m, g)                                                                                                \
+    case 4 * (m) + (g): bf16_tile_mg(m, g, c, w, n); break;
+static void bf16_tile(int64_t tokens, int64_t groups, const Tile *c, const uint32_t (*w)[BF16_CHUNK][LANES],
+                      int64_t n) {
+    switch (4 * tokens + groups) {
+        BF16_TILE(1, 1)
+        BF16_TILE(2, 1)
+        BF16_TILE(3, 1)
+        BF16_TILE(4, 1)
+        BF16_TILE(5, 1)
+        BF16_TILE(6, 1)
+#if defined __AVX512F__
+        BF16_TILE(7, 1)
+        BF16_TILE(8, 1)
+        BF16_TILE(1, 3)
+        BF16_TILE(2, 3)
+        BF16_TILE(3, 3)
+        BF16_TILE(4, 3)
+        BF16_TILE(5, 3)
+        BF16_TILE(6, 3)
+        BF16_TILE(7, 3)
+        BF16_TILE(8, 3)
+#endif
+    }
+}
+
+static void bf16_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) {
+    PanelBf16 *p = scratch;
+    int64_t pairs = mm->K / 2;
+    for (int64_t k = 0; k == 0 || k < pairs; k += BF16_CHUNK) {
+        int64_t n = MIN(BF16_CHUNK, pairs - k);
+        for (int64_t g = 0; g < groups; g++) {
+            const char *row[16];
+            rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
+            unpack_pairs(row, 2 * k, 2 * n, p->w[g][0]);
+        }
+        for (int64_t g = 0, width; g < groups; g += width) {
+            width = groups - g >= F32_G ? F32_G : 1;
+            for (int64_t m = 0; m < mm->T; m += F32_M) {
+                Tile c = mm_tile(mm, m, n0 + g * LANES, 4 * k, k == 0);
+                bf16_tile(MIN(F32_M, mm->T - m), width, &c, p->w + g, n);
+            }
+        }
+    }
+}
+
+/* One to four tokens: 32 columns at a time straight from the rows. */
+INLINE void bf16_small_m(int M, const Mm *mm, int64_t n0) {
+    const char *row[16];
+    Tile c = mm_tile(mm, 0, n0, 0, true);
+    V16 y[SMALL_T];
+    int64_t k = 0, pairs = mm->K / 2;
+    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+    UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
+    for (; k + 16 <= pairs; k += 16) {
+        I16 w[16];
+        mm_prefetch(mm, n0, k * 4 * LANES, 64 * LANES);
+        UNROLL for (int r = 0; r < 16; r++) w[r] = i_load(row[r] + 4 * k);
+        rows_transpose16(w);
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int i = 0; i < 16; i++) y[m] =
+            v_dpbf16(y[m], bf16_pair(&c, m, k + i), w[i]);
+    }
+    uint32_t tail[16][LANES];
+    unpack_pairs(row, 2 * k, 2 * (pairs - k), tail[0]);
+    for (int64_t i = 0; k + i < pairs; i++)
+        UNROLL for (int m = 0; m < M; m++) y[m] = v_dpbf16(y[m], bf16_pair(&c, m, k + i), i_load(tail[i]));
+    UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
+}
+
+static void bf16_small(const Mm *mm, int64_t n0, void *scratch) {
+    (void)scratch;
+    switch (mm->T) {
+    case 1: bf16_small_m(1, mm, n0); break;
+    case 2: bf16_small_m(2, mm, n0); break;
+    case 3: bf16_small_m(3, mm, n0); break;
+    case 4: bf16_small_m(4, mm, n0); break;
+    default: break;
+    }
+}
+
+static size_t matmul_bf16_scratch(const OpArgs *a) { return (void)a, sizeof(PanelBf16); }
+
+static void matmul_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    static const MmBody body = {bf16_small, bf16_panel};
+    mm_run(a, &body, u0, u1, scratch);
+}
+
+#endif
