@@ -186,7 +186,8 @@ void buf_char(Buf *b, char c) { buf_put(b, &c, 1); }
 void buf_vprintf(Buf *b, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);
-    int n = MAX(vsnprintf(NULL, 0, fmt, ap), 0);
+    int n = vsnprintf(NULL, 0, fmt, ap); /* not inside MAX: a va_list is read once */
+    n = MAX(n, 0);
     buf_room(b, (size_t)n);
     vsnprintf(b->s + b->n, (size_t)n + 1, fmt, again);
     va_end(again);
