@@ -1,1 +1,117 @@
-int main(void);int main(void){return 0;}
+/* Which command runs, and how the program ends: exit status, the one line of an error, stdout closed and checked. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/run_opts.h"
+
+static void out_of_memory(size_t bytes) {
+    char line[96];
+    int n = snprintf(line, sizeof line, "llmws: out of memory: %zu bytes were refused; close other programs\n", bytes);
+    if (write(STDERR_FILENO, line, (size_t)n) < 0) errno = 0;
+    _exit(4);
+}
+
+static bool run_cmd(const Cmd *cmd, char **argv, Err *e) {
+    RunOpts *opts = mem_alloc(1, cmd->opts_size);
+    opt_init(cmd->tables, opts);
+    OptList rest;
+    bool ok = opt_parse(cmd->tables, argv, opts, &rest, e);
+    opts->args = rest;
+    if (ok && opts->help) {
+        Buf b = {0};
+        help_cmd(&b, cmd, term_width(), ui_of(opts).out_color);
+        ok = out_flush(&b, e);
+        buf_release(&b);
+    } else if (ok && rest.n > cmd->max_args) {
+        ok = err_set(e, ERR_USAGE, "unexpected argument '%s'; usage: llmws %s %s", rest.items[cmd->max_args], cmd->name,
+                     cmd->usage);
+    } else if (ok) {
+        ok = cmd->run(opts, e);
+    }
+    free(rest.items);
+    opt_release(cmd->tables, opts);
+    free(opts);
+    return ok;
+}
+
+static bool overview(Err *e) {
+    Buf b = {0};
+    help_overview(&b, term_width(), ui_make(false, false, false, "auto").out_color);
+    bool ok = out_flush(&b, e);
+    buf_release(&b);
+    return ok;
+}
+
+/* A link for every command, named llmws-COMMAND; an older link of that name is replaced, a file is not. */
+static bool install_links(const char *dir, Err *e) {
+    char self[4096], path[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0) return err_set(e, ERR_IO, "cannot find the program's own file: %s", strerror(errno));
+    self[n] = 0;
+    static const char *const names[] = {
+#define CMD(name) #name,
+#include "cmd/cmds.def"
+#undef CMD
+    };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct stat st;
+        int len = snprintf(path, sizeof path, "%s/llmws-%s", dir, names[i]);
+        if (len < 0 || (size_t)len >= sizeof path) return err_set(e, ERR_IO, "cannot make links: '%s': too long", dir);
+        if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) unlink(path);
+        if (symlink(self, path) != 0) return err_set(e, ERR_IO, "cannot make the link '%s': %s", path, strerror(errno));
+    }
+    return true;
+}
+
+/* What stands before a command, or in its place. */
+static bool run_plain(char **argv, const Cmd **used, Err *e) {
+    const char *a = argv[1];
+    if (!a || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) return overview(e);
+    if (strcmp(a, "--version") == 0) {
+        Buf b = {0};
+        buf_printf(&b, "llmws %s\n", llmws_version());
+        bool ok = out_flush(&b, e);
+        buf_release(&b);
+        return ok;
+    }
+    if (strcmp(a, "--install") == 0)
+        return argv[2] ? install_links(argv[2], e) : err_set(e, ERR_USAGE, "--install needs a directory");
+    bool help = strcmp(a, "help") == 0;
+    if (help && !argv[2]) return overview(e);
+    if (a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
+    const Cmd *cmd = cmd_find(help ? argv[2] : a);
+    if (!cmd) return cmd_unknown(help ? argv[2] : a, e);
+    *used = cmd;
+    return run_cmd(cmd, help ? (char *[]){(char[]){"--help"}, NULL} : argv + 2, e);
+}
+
+static int report(const Err *e, const Cmd *cmd) {
+    Buf line = {0};
+    buf_str(&line, e->msg);
+    if (e->code == ERR_USAGE)
+        buf_printf(&line, cmd ? "; see 'llmws %s --help'" : "; see 'llmws%s --help'", cmd ? cmd->name : "");
+    ui_error(ui_make(false, false, false, "auto").err_color, line.s);
+    buf_release(&line);
+    return llmws_exit_status(e->code);
+}
+
+int main(int argc, char **argv) {
+    term_guard_streams();
+    llmws_set_oom_hook(out_of_memory);
+    stop_install();
+    Err e = {0};
+    const char *name = argc > 0 ? argv[0] : "llmws", *slash = strrchr(name, '/');
+    if (slash) name = slash + 1;
+    const Cmd *cmd = strncmp(name, "llmws-", 6) == 0 ? cmd_find(name + 6) : NULL;
+    bool ok = cmd ? run_cmd(cmd, argv + 1, &e) : run_plain(argv, &cmd, &e);
+    Err late;
+    if (!out_close(&late) && ok) {
+        ok = false;
+        e = late;
+    }
+    if (!ok && e.code != ERR_INTERRUPT) return report(&e, cmd);
+    return stop_signal() ? 128 + stop_signal() : llmws_exit_status(ok ? 0 : e.code);
+}

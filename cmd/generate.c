@@ -1,0 +1,468 @@
+/* llmws generate: text goes on from a prompt. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cmd/json_out.h"
+#include "cmd/run_opts.h"
+
+typedef struct GenerateOpts {
+    RunOpts run;
+    const char *prompt, *file, *ids;
+    int64_t max_tokens;
+    bool raw, echo, ignore_eos;
+    double temp, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k, repeat_last_n, seed;
+    OptList logit_bias;
+} GenerateOpts;
+
+#define AT(field) .at = offsetof(GenerateOpts, field)
+
+static const OptRow prompt_rows[] = {
+    {.name = "prompt", .letter = 'p', .kind = OPT_TEXT, .arg = "TEXT", AT(prompt), .help = "the text to go on from"},
+    {.name = "file",
+     .letter = 'f',
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     AT(file),
+     .help = "the prompt stands in FILE, to the last byte; - is stdin; follows -p where both are given. "
+             "Without -p, -f and --ids a piped stdin is the prompt"},
+    {.name = "ids",
+     .kind = OPT_TEXT,
+     .arg = "1,2,3|@FILE",
+     AT(ids),
+     .help = "token ids instead of text; nothing is added to them"},
+    {.name = "raw", .kind = OPT_FLAG, AT(raw), .help = "the prompt as it is, without a chat template (the default)"},
+    {.name = "max-tokens",
+     .letter = 'n',
+     .also = "n-predict,predict",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = -1,
+     .hi = OPT_MAX,
+     AT(max_tokens),
+     .init = "-1",
+     .help = "stop after N tokens; -1: when the model ends or the context is full"},
+    {.name = "ignore-eos", .kind = OPT_FLAG, AT(ignore_eos), .help = "the model may not end by itself"},
+    {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
+};
+
+static const OptRow sampling_rows[] = {
+    {.name = "temp",
+     .also = "temperature",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1000,
+     AT(temp),
+     .help = "temperature; 0 always takes the likeliest token"},
+    {.name = "top-k",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = INT32_MAX,
+     AT(top_k),
+     .help = "choose among the N likeliest; 0: off"},
+    {.name = "top-p",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1,
+     AT(top_p),
+     .help = "choose among the likeliest that together have probability X; 1: off"},
+    {.name = "min-p",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1,
+     AT(min_p),
+     .help = "drop tokens less likely than X times the likeliest; 0: off"},
+    {.name = "repeat-penalty",
+     .also = "repetition-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0.01,
+     .hi = 100,
+     AT(repeat_penalty),
+     .help = "divide the logits of recent tokens by X; 1: off"},
+    {.name = "repeat-last-n",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = -1,
+     .hi = INT32_MAX,
+     AT(repeat_last_n),
+     .help = "tokens that the penalties look back over; 0: off, -1: all"},
+    {.name = "presence-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = -100,
+     .hi = 100,
+     AT(presence_penalty),
+     .help = "taken from the logit of every recent token"},
+    {.name = "frequency-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = -100,
+     .hi = 100,
+     AT(frequency_penalty),
+     .help = "taken from its logit for each time that a token occurred"},
+    {.name = "logit-bias",
+     .kind = OPT_LIST,
+     .arg = "ID=V",
+     AT(logit_bias),
+     .help = "add V to the logit of token ID, -inf forbids it; ID+V and ID-V too"},
+    {.name = "seed",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = OPT_MAX,
+     AT(seed),
+     .help = "the same seed gives the same tokens; default: a new one each time, shown by -v"},
+};
+
+static const OptTable opts_prompt = {"Prompt and answer", prompt_rows, COUNT_OF(prompt_rows)};
+static const OptTable opts_sampling = {
+    "Sampling (what is not given comes from the model's generation_config.json, where "
+    "it has one)",
+    sampling_rows, COUNT_OF(sampling_rows)};
+static const OptTable *const tables[] = {&opts_model, &opts_prompt, &opts_sampling, &opts_session, &opts_output, NULL};
+
+typedef struct Generation { /* one run */
+    const GenerateOpts *o;
+    Ui ui;
+    LlmwsModel *model;
+    LlmwsTokenizer *tok; /* NULL: the model has none that is known; ids are printed instead of text */
+    LlmwsSession *session;
+    LlmwsDecoder *decoder;
+    LlmwsSampling how;
+    LlmwsLogitBias *bias;
+    int seq;
+    int64_t ctx, vocab;
+    Ids prompt, answer;
+    Buf text, all, line; /* the prompt's text; the answer's; one piece of output */
+    int64_t start_ns, prompt_ns, decode_ns, ttft_ns;
+    int64_t decode_steps;
+    const char *stop_reason;
+} Generation;
+
+/* ---- what to start from ---- */
+
+static bool prompt_text(Generation *g, Err *e) {
+    const GenerateOpts *o = g->o;
+    if (o->ids && (o->prompt || o->file))
+        return err_set(e, ERR_USAGE, "--ids and a text are both given; a prompt is one or the other");
+    if (o->ids) return ids_parse(o->ids, &g->prompt, e);
+    if (o->prompt) buf_str(&g->text, o->prompt);
+    if (o->file) return read_text(o->file, &g->text, e);
+    if (o->prompt) return true;
+    if (isatty(STDIN_FILENO)) return err_set(e, ERR_USAGE, "no prompt: give -p TEXT or -f FILE, or pipe text in");
+    TRY(read_text("-", &g->text, e));
+    return g->text.n || err_set(e, ERR_USAGE, "no prompt: standard input is empty; give -p TEXT or -f FILE");
+}
+
+static bool prompt_ids(Generation *g, Err *e) {
+    if (!g->o->ids) {
+        LlmwsTokens t;
+        if (!utf8_valid(buf_view(&g->text)))
+            ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
+        TRY(llmws_tokenize(g->tok, g->text.s ? g->text.s : "", g->text.n,
+                           LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &t, e));
+        for (size_t i = 0; i < t.n; i++) ids_put(&g->prompt, t.ids[i]);
+        llmws_tokens_free(&t);
+        if (!g->prompt.n) return err_set(e, ERR_USAGE, "the prompt is empty; give at least one character");
+    }
+    for (size_t i = 0; i < g->prompt.n; i++)
+        if (g->prompt.v[i] >= g->vocab)
+            return err_set(e, ERR_INPUT, "token id %d: the vocabulary ends at %lld", (int)g->prompt.v[i],
+                           (long long)g->vocab - 1);
+    return true;
+}
+
+/* ---- how to choose ---- */
+
+/* "ID=V", "ID+V", "ID-V". */
+static bool bias_parse(const char *text, int64_t vocab, LlmwsLogitBias *out, Err *e) {
+    static const char what[] = "--logit-bias";
+    char id[24];
+    size_t n = strspn(text, "0123456789");
+    const char *v = text + n + (text[n] == '=' || text[n] == '+');
+    int64_t token = 0;
+    double value = 0;
+    if (!n || n >= sizeof id || !text[n] || !strchr("=+-", text[n]))
+        return err_set(e, ERR_USAGE, "--logit-bias: '%s' must be ID=V, as in 42=-5 or 42=-inf", text);
+    memcpy(id, text, n);
+    id[n] = 0;
+    TRY(parse_int(id, what, 0, (double)vocab - 1, &token, e));
+    if (strcmp(v, "-inf") == 0)
+        value = -(double)INFINITY;
+    else
+        TRY(parse_float(v, what, -1e9, 1e9, &value, e));
+    *out = (LlmwsLogitBias){(int32_t)token, (float)value};
+    return true;
+}
+
+static void take_float(double given, float *into) {
+    if (!isnan(given)) *into = (float)given;
+}
+
+static void take_int(int64_t given, int *into) {
+    if (given != OPT_UNSET) *into = (int)given;
+}
+
+static bool sampling_take(Generation *g, Err *e) {
+    const GenerateOpts *o = g->o;
+    LlmwsSampling *s = &g->how;
+    llmws_sampling_defaults(g->model, s);
+    take_float(o->temp, &s->temp);
+    take_float(o->top_p, &s->top_p);
+    take_float(o->min_p, &s->min_p);
+    take_float(o->repeat_penalty, &s->repeat_penalty);
+    take_float(o->presence_penalty, &s->presence_penalty);
+    take_float(o->frequency_penalty, &s->frequency_penalty);
+    take_int(o->top_k, &s->top_k);
+    take_int(o->repeat_last_n, &s->repeat_last_n);
+    s->ignore_eos = o->ignore_eos;
+    uint32_t fresh = 0;
+    if (o->seed == OPT_UNSET && getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh) fresh = (uint32_t)now_ns();
+    s->seed = o->seed == OPT_UNSET ? fresh : (uint64_t)o->seed;
+    g->bias = mem_alloc(o->logit_bias.n, sizeof *g->bias);
+    for (size_t i = 0; i < o->logit_bias.n; i++) TRY(bias_parse(o->logit_bias.items[i], g->vocab, &g->bias[i], e));
+    s->bias = g->bias;
+    s->n_bias = o->logit_bias.n;
+    return true;
+}
+
+/* The settings in force; a star marks those that the command line gave. */
+static void sampling_show(const Generation *g) {
+    const GenerateOpts *o = g->o;
+    const LlmwsSampling *s = &g->how;
+    const char *star[] = {"", "*"};
+    ui_detail(&g->ui,
+              "[sampling] temp %g%s, top-k %d%s, top-p %g%s, min-p %g%s, repeat-penalty %g%s, repeat-last-n %d%s, "
+              "presence-penalty %g%s, frequency-penalty %g%s, seed %llu%s (* given; else the model's or built in)",
+              (double)s->temp, star[!isnan(o->temp)], s->top_k, star[o->top_k != OPT_UNSET], (double)s->top_p,
+              star[!isnan(o->top_p)], (double)s->min_p, star[!isnan(o->min_p)], (double)s->repeat_penalty,
+              star[!isnan(o->repeat_penalty)], s->repeat_last_n, star[o->repeat_last_n != OPT_UNSET],
+              (double)s->presence_penalty, star[!isnan(o->presence_penalty)], (double)s->frequency_penalty,
+              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed != OPT_UNSET]);
+}
+
+/* ---- what comes out ---- */
+
+/* Text of the answer to stdout at once; a terminal gets no control characters but newline and tab. */
+static bool show_text(Generation *g, Str text, Err *e) {
+    if (g->ui.out_tty)
+        put_inert(&g->line, text, true);
+    else
+        buf_put(&g->line, text.s, text.n);
+    return out_flush(&g->line, e);
+}
+
+/* log softmax of one logit. */
+static double logprob(const float *logits, int64_t n, int32_t id) {
+    float top = logits[0];
+    double sum = 0;
+    for (int64_t i = 1; i < n; i++) top = MAX(top, logits[i]);
+    for (int64_t i = 0; i < n; i++) sum += (double)expf(logits[i] - top);
+    return (double)(logits[id] - top) - log(sum);
+}
+
+static bool show_token(Generation *g, int32_t id, Err *e) {
+    Str text = {"", 0};
+    char number[16];
+    if (g->tok) {
+        text.s = llmws_decoder_push(g->decoder, id, &text.n);
+        buf_put(&g->all, text.s, text.n);
+    }
+    if (g->ui.json) {
+        event_begin(&g->line, "token");
+        json_int(&g->line, "id", id);
+        json_str(&g->line, "text", text);
+        json_num(&g->line, "logprob", logprob(llmws_logits(g->session, g->seq), g->vocab, id));
+        event_end(&g->line);
+        return out_flush(&g->line, e);
+    }
+    if (!g->tok) {
+        int n = snprintf(number, sizeof number, g->answer.n > 1 ? " %d" : "%d", (int)id);
+        text = (Str){number, (size_t)n};
+    }
+    return text.n ? show_text(g, text, e) : true;
+}
+
+static bool show_prompt(Generation *g, Err *e) {
+    if (!g->o->echo) return true;
+    if (g->o->ids && g->tok) {
+        size_t n;
+        char *text = llmws_detokenize(g->tok, g->prompt.v, g->prompt.n, true, &n, e);
+        if (!text) return false;
+        buf_put(&g->text, text, n);
+        free(text);
+    }
+    if (!g->ui.json) return show_text(g, buf_view(&g->text), e);
+    event_begin(&g->line, "prompt");
+    json_str(&g->line, "text", buf_view(&g->text));
+    json_ids(&g->line, "ids", g->prompt.v, g->prompt.n);
+    event_end(&g->line);
+    return out_flush(&g->line, e);
+}
+
+static double per_second(int64_t n, int64_t ns) { return n > 0 && ns > 0 ? (double)n * 1e9 / (double)ns : (double)NAN; }
+
+/* The rest of the text, then the end: a newline for a terminal, or the done event. */
+static bool show_end(Generation *g, Err *e) {
+    Str rest = {"", 0};
+    if (g->tok) {
+        rest.s = llmws_decoder_flush(g->decoder, &rest.n);
+        buf_put(&g->all, rest.s, rest.n);
+    }
+    if (!g->ui.json) {
+        if (rest.n) TRY(show_text(g, rest, e));
+        return g->ui.out_tty || !g->tok ? out_write(STR("\n"), e) : true;
+    }
+    Buf *b = &g->line;
+    event_begin(b, "done");
+    json_str(b, "text", buf_view(&g->all));
+    json_ids(b, "ids", g->answer.v, g->answer.n);
+    json_int(b, "prompt_tokens", (int64_t)g->prompt.n);
+    json_int(b, "completion_tokens", (int64_t)g->answer.n);
+    json_str(b, "stop_reason", str_of(g->stop_reason));
+    json_num(b, "prompt_tok_s", per_second((int64_t)g->prompt.n, g->prompt_ns));
+    json_num(b, "decode_tok_s", per_second(g->decode_steps, g->decode_ns));
+    json_num(b, "ttft_ms", g->ttft_ns ? (double)g->ttft_ns * 1e-6 : (double)NAN);
+    event_end(b);
+    return out_flush(b, e);
+}
+
+static void show_times(const Generation *g) {
+    ui_note(&g->ui,
+            "[time] prompt %zu tokens, %.1f tok/s; answer %zu tokens, %.1f tok/s; first token after %.1f ms; %s",
+            g->prompt.n, (double)g->prompt.n * 1e9 / (double)MAX(g->prompt_ns, 1), g->answer.n,
+            (double)g->decode_steps * 1e9 / (double)MAX(g->decode_ns, 1), (double)g->ttft_ns * 1e-6, g->stop_reason);
+}
+
+/* ---- the loop ---- */
+
+/* Tokens through the model. A signal that cuts it short is no failure: ended() sees it. */
+static bool step(Generation *g, const int32_t *ids, size_t n, Err *e) {
+    return llmws_eval(g->session, g->seq, ids, n, e) || (e->code == ERR_INTERRUPT && stop_signal());
+}
+
+/* Why there is no further token to draw; NULL: there is one. */
+static const char *ended(const Generation *g) {
+    if (stop_signal()) return "interrupt";
+    if (g->o->max_tokens >= 0 && (int64_t)g->answer.n >= g->o->max_tokens) return "length";
+    if (g->answer.n && llmws_seq_len(g->session, g->seq) >= g->ctx) return "context";
+    return NULL;
+}
+
+/* The id that ends an answer is no part of it. Times of output do not count as the model's. */
+static bool decode(Generation *g, Err *e) {
+    g->start_ns = now_ns();
+    TRY(step(g, g->prompt.v, g->prompt.n, e));
+    g->prompt_ns = now_ns() - g->start_ns;
+    while (!(g->stop_reason = ended(g))) {
+        int32_t id;
+        int64_t t = now_ns();
+        if (g->answer.n) TRY(step(g, &g->answer.v[g->answer.n - 1], 1, e));
+        if (stop_signal()) continue;
+        TRY(llmws_sample(g->session, g->seq, &g->how, &id, e));
+        if (g->answer.n) {
+            g->decode_ns += now_ns() - t;
+            g->decode_steps++;
+        } else {
+            g->ttft_ns = now_ns() - g->start_ns;
+        }
+        if (!g->o->ignore_eos && g->tok && llmws_token_ends(g->tok, id)) {
+            g->stop_reason = "eos";
+            break;
+        }
+        ids_put(&g->answer, id);
+        TRY(show_token(g, id, e));
+    }
+    return true;
+}
+
+static bool generation_open(Generation *g, Err *e) {
+    const char *path;
+    LlmwsModelInfo info;
+    LlmwsPlan plan;
+    TRY(backend_check(&g->o->run, e));
+    TRY(model_path(&g->o->run, &path, e));
+    TRY(prompt_text(g, e));
+    int64_t memory = memory_now();
+    TRY(model_open(path, &g->ui, &g->model, e));
+    llmws_model_info(g->model, &info);
+    g->vocab = info.vocab;
+    TRY(sampling_take(g, e));
+    g->tok = llmws_model_tokenizer(g->model, e);
+    if (!g->tok) {
+        if (!g->o->ids) return false;
+        ui_warn(&g->ui, "%s; token ids are printed instead of text", e->msg);
+    }
+    TRY(prompt_ids(g, e));
+    memory_phase_end(&g->ui, "load", memory);
+    memory = memory_now();
+    LlmwsSessionOptions so = session_options(&g->o->run);
+    g->session = llmws_session_open(g->model, &so, e);
+    if (!g->session) return false;
+    llmws_session_plan(g->session, &plan);
+    g->ctx = plan.ctx;
+    plan_note(&g->ui, &plan);
+    sampling_show(g);
+    memory_phase_end(&g->ui, "session", memory);
+    if ((int64_t)g->prompt.n > g->ctx)
+        return err_set(e, ERR_FIT, "the prompt does not fit: %zu tokens, the context holds %lld; give -c %zu or more",
+                       g->prompt.n, (long long)g->ctx, g->prompt.n);
+    g->seq = llmws_seq_open(g->session, e);
+    return g->seq >= 0;
+}
+
+static bool generation_run(Generation *g, Err *e) {
+    TRY(generation_open(g, e));
+    TRY(show_prompt(g, e));
+    if (g->tok) g->decoder = llmws_decoder_open(g->tok, false);
+    int64_t memory = memory_now();
+    stop_watch(g->session);
+    bool ok = decode(g, e) && show_end(g, e);
+    stop_watch(NULL);
+    memory_phase_end(&g->ui, "generate", memory);
+    if (ok) show_times(g);
+    return ok;
+}
+
+static bool generate_run(const void *opts, Err *e) {
+    Generation g = {.o = opts, .ui = ui_of(opts)};
+    bool ok = generation_run(&g, e);
+    llmws_decoder_close(g.decoder);
+    llmws_session_close(g.session);
+    llmws_model_close(g.model);
+    free(g.bias);
+    ids_release(&g.prompt);
+    ids_release(&g.answer);
+    buf_release(&g.text);
+    buf_release(&g.all);
+    buf_release(&g.line);
+    return ok;
+}
+
+static const Example examples[] = {
+    {"Go on from a sentence, always with the likeliest token:",
+     "llmws generate -m model.gguf -p 'The capital of France is' -n 32 --temp 0"},
+    {"A prompt from a pipe, the answer to a file:",
+     "printf 'Once upon a time' | llmws generate -m model.gguf > story.txt"},
+    {"Events for a program, reproducible:", "llmws generate -m model.gguf -f prompt.txt --seed 7 --json"},
+    {NULL, NULL},
+};
+
+const Cmd cmd_generate = {
+    .name = "generate",
+    .summary = "go on from a prompt",
+    .usage = "[-m MODEL] [-p TEXT | -f FILE | --ids 1,2,3] [OPTION]...",
+    .about = "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly.",
+    .tables = tables,
+    .examples = examples,
+    .opts_size = sizeof(GenerateOpts),
+    .run = generate_run,
+};

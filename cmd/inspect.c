@@ -1,0 +1,332 @@
+/* llmws inspect: what a model is, what it would need, what its tokenizer and its graph do. */
+#include "cmd/inspect.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cmd/json_out.h"
+#include "formats/formats.h"
+#include "formats/json.h"
+
+#define AT(field) .at = offsetof(InspectOpts, field)
+
+static const OptRow list_rows[] = {
+    {.name = "tensors", .kind = OPT_FLAG, AT(tensors), .help = "every weight: name, dtype, shape, bytes"},
+    {.name = "modules",
+     .kind = OPT_FLAG,
+     AT(modules),
+     .help = "every named value of the graph, as --capture and --intervene know it"},
+    {.name = "estimate",
+     .kind = OPT_FLAG,
+     AT(estimate),
+     .help = "the memory that a run with these options reserves, to the byte"},
+    {.name = "parallel",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 16,
+     AT(parallel),
+     .init = "1",
+     .help = "sequences at once, for --estimate"},
+};
+
+static const OptRow token_rows[] = {
+    {.name = "tokenize",
+     .kind = OPT_TEXT,
+     .arg = "TEXT|@FILE",
+     AT(tokenize),
+     .help = "the ids of a text and where in it they stand; a directory or file that holds only a tokenizer is enough"},
+    {.name = "no-special",
+     .kind = OPT_FLAG,
+     AT(no_special),
+     .help = "--tokenize without the tokens that the model adds around a text"},
+    {.name = "detokenize", .kind = OPT_TEXT, .arg = "1,2,3|@FILE", AT(detokenize), .help = "the text of ids"},
+};
+
+static const OptRow pass_rows[] = {
+    {.name = "ids", .kind = OPT_TEXT, .arg = "1,2,3|@FILE", AT(ids), .help = "token ids to run once through the model"},
+    {.name = "prompt", .letter = 'p', .kind = OPT_TEXT, .arg = "TEXT", AT(prompt), .help = "text instead of ids"},
+    {.name = "capture",
+     .kind = OPT_LIST,
+     .arg = "PATTERN",
+     AT(capture),
+     .help = "keep these values: a name of --modules, with * ** {8,12} 8..16; lm_head is the logits"},
+    {.name = "intervene",
+     .kind = OPT_LIST,
+     .arg = "RULE",
+     AT(intervene),
+     .help = "change a value: 'NAME += A*FILE.safetensors:KEY @ WHERE', 'NAME = 0', 'NAME *= 0.5'; WHERE is all, last, "
+             "prompt, 5 or 3..7"},
+    {.name = "out",
+     .letter = 'o',
+     .also = "output",
+     .kind = OPT_TEXT,
+     .arg = "OUT.safetensors",
+     AT(out),
+     .help = "save what was captured, as f32"},
+};
+
+static const OptTable opts_list = {"Lists", list_rows, COUNT_OF(list_rows)};
+static const OptTable opts_token = {"Text and tokens", token_rows, COUNT_OF(token_rows)};
+static const OptTable opts_pass = {"One forward pass", pass_rows, COUNT_OF(pass_rows)};
+static const OptTable *const tables[] = {&opts_model,   &opts_list,   &opts_token, &opts_pass,
+                                         &opts_session, &opts_output, NULL};
+
+bool inspect_path(const InspectOpts *o, const char **path, Err *e) {
+    if (!o->run.args.n) return model_path(&o->run, path, e);
+    *path = o->run.args.items[0];
+    return !o->run.model || err_set(e, ERR_USAGE, "two models: '%s' and -m '%s'; give one", *path, o->run.model);
+}
+
+/* ---- summary ---- */
+
+typedef struct TokenizerFacts { /* what the file says of its tokenizer; `why` where there is none that can be read */
+    char kind[160], why[sizeof((Err *)0)->msg];
+    int64_t tokens;
+    bool present, template;
+} TokenizerFacts;
+
+static TokenizerFacts tokenizer_facts(const char *path) {
+    TokenizerFacts f = {0};
+    TokSpec spec = {0};
+    TensorFile keep = {0};
+    Err e = {0};
+    f.present = tok_spec_open(path, &spec, &keep, &e);
+    if (f.present) {
+        f.tokens = spec.n_vocab;
+        f.template = spec.chat_template != NULL;
+        snprintf(f.kind, sizeof f.kind, "%s", spec.kind ? spec.kind : "");
+        tok_spec_release(&spec);
+        if (keep.close) keep.close(&keep);
+    } else {
+        snprintf(f.why, sizeof f.why, "%s", e.msg);
+    }
+    return f;
+}
+
+static void row(Buf *b, const char *label, const char *fmt, ...) PRINTF(3, 4);
+static void row(Buf *b, const char *label, const char *fmt, ...) {
+    Buf text = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(&text, fmt, ap);
+    va_end(ap);
+    buf_printf(b, "  %-12s ", label);
+    put_inert(b, buf_view(&text), false);
+    buf_char(b, '\n');
+    buf_release(&text);
+}
+
+static void summary_json(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *t) {
+    event_begin(b, "model");
+    json_str(b, "name", str_of(m->name ? m->name : ""));
+    json_str(b, "family", str_of(m->family));
+    json_str(b, "format", str_of(m->format));
+    json_str(b, "dtypes", str_of(m->dtypes));
+    json_int(b, "params", m->params);
+    json_int(b, "bytes", m->bytes);
+    json_int(b, "layers", m->layers);
+    json_int(b, "width", m->width);
+    json_int(b, "ffn", m->ffn);
+    json_int(b, "heads", m->heads);
+    json_int(b, "kv_heads", m->kv_heads);
+    json_int(b, "head_dim", m->head_dim);
+    json_int(b, "vocab", m->vocab);
+    json_int(b, "ctx", m->ctx);
+    json_str(b, "rope", str_of(m->rope ? m->rope : ""));
+    json_bool(b, "tied", m->tied);
+    json_key(b, "tokenizer");
+    if (t->present)
+        json_put_str(b, str_of(t->kind));
+    else
+        buf_str(b, "null");
+    json_bool(b, "chat_template", t->template);
+    event_end(b);
+}
+
+static void summary_text(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *t, bool bold) {
+    Buf size = {0}, count = {0};
+    put_bytes(&size, m->bytes);
+    put_count(&count, m->params);
+    buf_str(b, bold ? "\033[1m" : "");
+    put_inert(b, str_of(m->name && *m->name ? m->name : "(no name)"), false);
+    buf_str(b, bold ? "\033[0m\n" : "\n");
+    row(b, "family", "%s", m->family);
+    row(b, "format", "%s", m->format);
+    row(b, "parameters", "%s", count.s);
+    row(b, "weights", "%s (%s)", size.s, m->dtypes);
+    row(b, "layers", "%" PRId64, m->layers);
+    row(b, "width", "%" PRId64 ", feed-forward %" PRId64, m->width, m->ffn);
+    row(b, "heads", "%" PRId64 " of %" PRId64 ", %" PRId64 " for keys and values", m->heads, m->head_dim, m->kv_heads);
+    row(b, "vocabulary", "%" PRId64, m->vocab);
+    row(b, "context", "%" PRId64, m->ctx);
+    row(b, "rope", "%s", m->rope ? m->rope : "none");
+    row(b, "head", "%s", m->tied ? "tied to the embedding" : "its own weights");
+    row(b, "tokenizer", "%s%s", t->present ? t->kind : "none: ", t->why);
+    row(b, "template", "%s", t->template ? "yes" : "no");
+    buf_release(&size);
+    buf_release(&count);
+}
+
+static void summary(Buf *b, const Ui *ui, const char *path, const LlmwsModel *m) {
+    LlmwsModelInfo info;
+    llmws_model_info(m, &info);
+    TokenizerFacts tok = tokenizer_facts(path);
+    if (ui->json)
+        summary_json(b, &info, &tok);
+    else
+        summary_text(b, &info, &tok, ui->out_color);
+}
+
+/* ---- lists ---- */
+
+void shape_text(char out[96], const int64_t *dims, int n) {
+    size_t at = (size_t)snprintf(out, 96, "[");
+    for (int i = 0; i < n && at < 96; i++)
+        at += (size_t)snprintf(out + at, 96 - at, i ? ",%" PRId64 : "%" PRId64, dims[i]);
+    if (at < 96) snprintf(out + at, 96 - at, "]");
+}
+
+static void tensors(Buf *b, const Ui *ui, const LlmwsModel *m) {
+    LlmwsTensorInfo t;
+    int width = 0;
+    size_t n = llmws_tensor_count(m);
+    for (size_t i = 0; i < n; i++) {
+        llmws_tensor_info(m, i, &t);
+        width = MAX(width, (int)strlen(t.name));
+    }
+    for (size_t i = 0; i < n; i++) {
+        char shape[96];
+        llmws_tensor_info(m, i, &t);
+        shape_text(shape, t.shape, t.ndim);
+        if (ui->json) {
+            event_begin(b, "tensor");
+            json_str(b, "name", str_of(t.name));
+            json_str(b, "file_name", str_of(t.file_name));
+            json_str(b, "dtype", str_of(t.dtype));
+            json_dims(b, "shape", t.shape, t.ndim);
+            json_int(b, "bytes", t.bytes);
+            event_end(b);
+            continue;
+        }
+        Buf line = {0};
+        buf_printf(&line, "%-*s  %-5s %-16s %12" PRId64, width, t.name, t.dtype, shape, t.bytes);
+        if (strcmp(t.name, t.file_name) != 0) buf_printf(&line, "  %s", t.file_name);
+        put_inert(b, buf_view(&line), false);
+        buf_char(b, '\n');
+        buf_release(&line);
+    }
+}
+
+static void modules(Buf *b, const Ui *ui, const LlmwsModel *m) {
+    LlmwsModuleInfo x;
+    int width = 0;
+    size_t n = llmws_module_count(m);
+    for (size_t i = 0; i < n; i++) {
+        llmws_module_info(m, i, &x);
+        width = MAX(width, (int)strlen(x.name));
+    }
+    for (size_t i = 0; i < n; i++) {
+        llmws_module_info(m, i, &x);
+        if (ui->json) {
+            event_begin(b, "module");
+            json_str(b, "name", str_of(x.name));
+            json_str(b, "shape", str_of(x.shape));
+            json_str(b, "op", str_of(x.op));
+            event_end(b);
+        } else {
+            buf_printf(b, "%-*s  %-14s %s\n", width, x.name, x.shape, x.op);
+        }
+    }
+}
+
+/* ---- memory ---- */
+
+static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, Err *e) {
+    LlmwsSessionOptions so = session_options(&o->run);
+    LlmwsPlan p;
+    so.parallel = o->parallel;
+    TRY(backend_check(&o->run, e) && llmws_estimate(m, &so, &p, e));
+    if (ui->json) {
+        event_begin(b, "estimate");
+        json_key(b, "rows");
+        buf_char(b, '{');
+        for (size_t i = 0; i < p.n; i++) json_int(b, p.rows[i].name, p.rows[i].bytes);
+        buf_char(b, '}');
+        json_int(b, "total_bytes", p.total_bytes);
+        json_int(b, "ctx", p.ctx);
+        json_int(b, "chunk", p.chunk);
+        json_int(b, "parallel", p.parallel);
+        json_int(b, "threads", p.threads);
+        json_str(b, "isa", str_of(p.isa));
+        json_str(b, "compute", str_of(p.compute));
+        json_str(b, "kv_type", str_of(p.kv_type));
+        event_end(b);
+        return true;
+    }
+    buf_printf(b,
+               "context %" PRId64 ", chunk %" PRId64 ", %" PRId64 " at once, %d threads, %s, compute %s, kv-type %s\n",
+               p.ctx, p.chunk, p.parallel, p.threads, p.isa, p.compute, p.kv_type);
+    for (size_t i = 0; i <= p.n; i++) {
+        Buf size = {0};
+        int64_t bytes = i < p.n ? p.rows[i].bytes : p.total_bytes;
+        put_bytes(&size, bytes);
+        buf_printf(b, "  %-12s %10s %16" PRId64 "\n", i < p.n ? p.rows[i].name : "total", size.s, bytes);
+        buf_release(&size);
+    }
+    return true;
+}
+
+/* ---- the command ---- */
+
+static bool inspect_model(const InspectOpts *o, const Ui *ui, const char *path, LlmwsModel *m, Err *e) {
+    bool pass = o->ids || o->prompt;
+    Buf b = {0};
+    if (o->tensors) tensors(&b, ui, m);
+    if (o->modules) modules(&b, ui, m);
+    if (!o->tensors && !o->modules && !o->estimate && !pass) summary(&b, ui, path, m);
+    bool ok = (!o->estimate || estimate(&b, o, ui, m, e)) && out_flush(&b, e);
+    buf_release(&b);
+    return ok && (!pass || inspect_capture(o, ui, m, e));
+}
+
+static bool inspect_run(const void *opts, Err *e) {
+    const InspectOpts *o = opts;
+    Ui ui = ui_of(&o->run);
+    LlmwsModel *m;
+    const char *path;
+    bool pass = o->ids || o->prompt;
+    if (!pass && (o->capture.n || o->intervene.n || o->out))
+        return err_set(e, ERR_USAGE, "--capture, --intervene and -o belong to a forward pass: give --ids or -p too");
+    if (pass && !o->capture.n)
+        return err_set(e, ERR_USAGE, "nothing to keep: give --capture PATTERN beside --ids or -p");
+    if (o->ids && o->prompt) return err_set(e, ERR_USAGE, "--ids and -p are both given; a prompt is one or the other");
+    TRY(inspect_path(o, &path, e));
+    if (o->tokenize) return inspect_tokenize(o, path, e);
+    if (o->detokenize) return inspect_detokenize(o, path, e);
+    TRY(model_open(path, &ui, &m, e));
+    bool ok = inspect_model(o, &ui, path, m, e);
+    llmws_model_close(m);
+    return ok;
+}
+
+static const Example examples[] = {
+    {"What is this model?", "llmws inspect model.gguf"},
+    {"Will it fit with 32768 tokens of context?", "llmws inspect model.gguf --estimate -c 32768"},
+    {"How is this text split?", "llmws inspect model.gguf --tokenize 'Hello, world'"},
+    {"The logits of a prompt, for NumPy or PyTorch:",
+     "llmws inspect model.gguf -p 'Hello' --capture lm_head -o logits.safetensors"},
+    {NULL, NULL},
+};
+
+const Cmd cmd_inspect = {
+    .name = "inspect",
+    .summary = "show what a model is, needs and computes",
+    .usage = "MODEL [OPTION]...",
+    .about = "Without options: family, sizes, dtypes, context and tokenizer of a model.",
+    .tables = tables,
+    .examples = examples,
+    .opts_size = sizeof(InspectOpts),
+    .max_args = 1,
+    .run = inspect_run,
+};

@@ -1,0 +1,236 @@
+#include "cmd/opt.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- nearest word ---- */
+
+static char fold(char c) { return c == '_' ? '-' : c; }
+
+static bool same_name(const char *a, const char *b, size_t n_b) {
+    for (size_t i = 0; i < n_b; i++)
+        if (!a[i] || fold(a[i]) != fold(b[i])) return false;
+    return !a[n_b];
+}
+
+enum { WORD_MAX = 64 };
+
+/* Edits from a to b: insertions, deletions, substitutions and swaps of neighbours (restricted Damerau-Levenshtein). */
+static size_t edit_distance(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
+    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            bool same = fold(a[i - 1]) == fold(b[j - 1]);
+            now[j] = MIN(MIN(up[j], now[j - 1]) + 1, up[j - 1] + !same);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = MIN(now[j], up2[j - 2] + 1);
+        }
+    }
+    return rows[n % 3][m];
+}
+
+const char *nearest_word(const char *word, const char *const *words, size_t n) {
+    const char *best = NULL;
+    size_t len = strlen(word), least = len / 3 + 2; /* about a third of the letters may be wrong */
+    for (size_t i = 0; i < n; i++) {
+        size_t d = edit_distance(word, words[i]);
+        if (len >= 3 && d > 1 && strncmp(words[i], word, len) == 0) d = 1; /* the beginning of a longer name */
+        if (d < least && d < MAX(strlen(words[i]), 2)) least = d, best = words[i];
+    }
+    return best;
+}
+
+/* ---- values ---- */
+
+static bool range_error(const char *text, const char *what, const char *kind, double lo, double hi, Err *e) {
+    if (hi >= OPT_MAX) return err_set(e, ERR_USAGE, "%s: '%s' must be a %s, %.12g or more", what, text, kind, lo);
+    return err_set(e, ERR_USAGE, "%s: '%s' must be a %s from %.12g to %.12g", what, text, kind, lo, hi);
+}
+
+bool parse_int(const char *text, const char *what, double lo, double hi, int64_t *out, Err *e) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    bool whole = end != text && !*end && text[0] != ' ' && !errno;
+    if (!whole || (double)v < lo || (double)v > hi) return range_error(text, what, "whole number", lo, hi, e);
+    return *out = v, true;
+}
+
+bool parse_float(const char *text, const char *what, double lo, double hi, double *out, Err *e) {
+    char *end;
+    double v = strtod(text, &end);
+    if (end == text || *end || text[0] == ' ' || !(v >= lo && v <= hi) || v >= OPT_MAX)
+        return range_error(text, what, "number", lo, hi, e);
+    return *out = v, true;
+}
+
+static bool enum_has(const char *words, const char *text) {
+    size_t n = strlen(text);
+    for (const char *w = words;; w++) {
+        size_t len = strcspn(w, "|");
+        if (len == n && memcmp(w, text, n) == 0) return true;
+        w += len;
+        if (!*w) return false;
+    }
+}
+
+static bool store(const OptRow *r, const char *spelled, const char *text, void *into, Err *e) {
+    void *field = (char *)into + r->at;
+    OptList *list = field;
+    switch (r->kind) {
+    case OPT_FLAG: *(bool *)field = true; break;
+    case OPT_INT: return parse_int(text, spelled, r->lo, r->hi, field, e);
+    case OPT_FLOAT: return parse_float(text, spelled, r->lo, r->hi, field, e);
+    case OPT_TEXT: *(const char **)field = text; break;
+    case OPT_ENUM:
+        if (!enum_has(r->arg, text)) return err_set(e, ERR_USAGE, "%s: '%s' must be one of %s", spelled, text, r->arg);
+        *(const char **)field = text;
+        break;
+    case OPT_LIST:
+        list->items = mem_grow(list->items, list->n + 1, sizeof *list->items);
+        list->items[list->n++] = text;
+        break;
+    }
+    return true;
+}
+
+void opt_init(const OptTable *const *tables, void *into) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++) {
+            void *field = (char *)into + r->at;
+            Err e;
+            switch (r->kind) {
+            case OPT_FLAG: *(bool *)field = false; break;
+            case OPT_INT: *(int64_t *)field = OPT_UNSET; break;
+            case OPT_FLOAT: *(double *)field = (double)NAN; break;
+            case OPT_TEXT:
+            case OPT_ENUM: *(const char **)field = NULL; break;
+            case OPT_LIST: *(OptList *)field = (OptList){0}; break;
+            }
+            if (r->init && !store(r, r->name, r->init, into, &e)) BUG("default of --%s: %s", r->name, e.msg);
+        }
+}
+
+void opt_release(const OptTable *const *tables, void *into) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
+            if (r->kind == OPT_LIST) {
+                OptList *list = (OptList *)((char *)into + r->at);
+                free(list->items);
+                *list = (OptList){0};
+            }
+}
+
+/* ---- the command line ---- */
+
+static bool also_has(const char *also, const char *name, size_t n) {
+    for (; also && *also; also += strcspn(also, ","), also += *also == ',') {
+        size_t len = strcspn(also, ",");
+        if (len != n) continue;
+        size_t i = 0;
+        while (i < n && fold(also[i]) == fold(name[i])) i++;
+        if (i == n) return true;
+    }
+    return false;
+}
+
+static const OptRow *find_long(const OptTable *const *tables, const char *name, size_t n) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
+            if (same_name(r->name, name, n) || also_has(r->also, name, n)) return r;
+    return NULL;
+}
+
+static const OptRow *find_letter(const OptTable *const *tables, char c) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
+            if (r->letter == c) return r;
+    return NULL;
+}
+
+static bool unknown_long(const OptTable *const *tables, const char *arg, size_t n, Err *e) {
+    char word[WORD_MAX + 1];
+    const char **names = NULL;
+    size_t count = 0;
+    for (const OptTable *const *t = tables; *t; t++) {
+        names = mem_grow(names, count + (*t)->n + 1, sizeof *names);
+        for (size_t i = 0; i < (*t)->n; i++) names[count++] = (*t)->rows[i].name;
+    }
+    snprintf(word, sizeof word, "%.*s", (int)MIN(n, (size_t)WORD_MAX), arg);
+    const char *near = nearest_word(word, names, count);
+    free(names);
+    return near ? err_set(e, ERR_USAGE, "unknown option '--%s' (did you mean '--%s'?)", word, near)
+                : err_set(e, ERR_USAGE, "unknown option '--%s'", word);
+}
+
+/* The value that follows in its own argument. A text that is itself the name of an option is more likely a forgotten
+ * value. */
+static bool value_next_arg(const OptTable *const *tables, const char *spelled, const char *next, Err *e) {
+    if (!next) return err_set(e, ERR_USAGE, "%s needs a value", spelled);
+    if (next[0] == '-' && next[1] == '-' && next[2] && find_long(tables, next + 2, strlen(next + 2)))
+        return err_set(e, ERR_USAGE, "%s needs a value, but '%s' follows; write %s=%s if that is the value", spelled,
+                       next, spelled, next);
+    return true;
+}
+
+static bool parse_long(const OptTable *const *tables, char *const **at, void *into, Err *e) {
+    const char *name = **at + 2;
+    size_t n = strcspn(name, "=");
+    const OptRow *r = find_long(tables, name, n);
+    if (!r) return unknown_long(tables, name, n, e);
+    char spelled[WORD_MAX + 3];
+    snprintf(spelled, sizeof spelled, "--%s", r->name);
+    const char *value = name[n] ? name + n + 1 : NULL;
+    if (r->kind == OPT_FLAG) {
+        if (value) return err_set(e, ERR_USAGE, "%s takes no value, but '%s' was given", spelled, value);
+    } else if (!value) {
+        TRY(value_next_arg(tables, spelled, (*at)[1], e));
+        value = *++*at;
+    }
+    return store(r, spelled, value, into, e);
+}
+
+static bool parse_letters(const OptTable *const *tables, char *const **at, void *into, Err *e) {
+    for (const char *c = **at + 1; *c; c++) {
+        const OptRow *r = find_letter(tables, *c);
+        char spelled[3] = {'-', *c, 0};
+        if (!r) {
+            size_t n = strlen(**at + 1);
+            if (n > 1 && find_long(tables, **at + 1, strcspn(**at + 1, "=")))
+                return err_set(e, ERR_USAGE, "unknown option '%s' (did you mean '-%s'?)", **at, **at);
+            return err_set(e, ERR_USAGE, "unknown option '-%.*s'", MAX(utf8_len(c, strlen(c)), 1), c);
+        }
+        if (r->kind == OPT_FLAG) {
+            TRY(store(r, spelled, NULL, into, e));
+            continue;
+        }
+        if (c[1]) return store(r, spelled, c + 1, into, e);
+        TRY(value_next_arg(tables, spelled, (*at)[1], e));
+        return store(r, spelled, *++*at, into, e);
+    }
+    return true;
+}
+
+bool opt_parse(const OptTable *const *tables, char *const *argv, void *into, OptList *rest, Err *e) {
+    *rest = (OptList){0};
+    bool open = true;
+    for (; *argv; argv++) {
+        const char *a = *argv;
+        if (open && strcmp(a, "--") == 0) {
+            open = false;
+        } else if (open && a[0] == '-' && a[1] == '-') {
+            TRY(parse_long(tables, &argv, into, e));
+        } else if (open && a[0] == '-' && a[1]) {
+            TRY(parse_letters(tables, &argv, into, e));
+        } else {
+            rest->items = mem_grow(rest->items, rest->n + 1, sizeof *rest->items);
+            rest->items[rest->n++] = a;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,210 @@
+#include "cmd/run_opts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define AT(field) .at = offsetof(RunOpts, field)
+
+static const OptRow model_rows[] = {
+    {.name = "model",
+     .letter = 'm',
+     .kind = OPT_TEXT,
+     .arg = "MODEL",
+     AT(model),
+     .help = "a .gguf file or a Hugging Face directory; without it $LLMWS_MODEL"},
+};
+
+static const OptRow session_rows[] = {
+    {.name = "backend",
+     .kind = OPT_TEXT,
+     .arg = "auto|cpu",
+     AT(backend),
+     .init = "auto",
+     .help = "where to compute; auto takes the best that works here"},
+    {.name = "threads",
+     .letter = 't',
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1024,
+     AT(threads),
+     .help = "worker threads; default: one per physical core that the program may use"},
+    {.name = "ctx",
+     .letter = 'c',
+     .also = "ctx-size,context",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 30,
+     AT(ctx),
+     .help = "tokens of context; default: the trained length, capped by free memory"},
+    {.name = "kv-type",
+     .kind = OPT_ENUM,
+     .arg = "f32|f16",
+     AT(kv_type),
+     .init = "f16",
+     .help = "how keys and values are cached"},
+    {.name = "compute",
+     .kind = OPT_ENUM,
+     .arg = "auto|f32|bf16|int8",
+     AT(compute),
+     .init = "auto",
+     .help = "arithmetic; auto: int8 for quantised weights, bf16 for BF16, f32 for F32 and F16"},
+    {.name = "isa",
+     .kind = OPT_TEXT,
+     .arg = "NAME",
+     AT(isa),
+     .help = "instruction set: ref, avx2 or avx512; default: the best of this CPU"},
+    {.name = "chunk",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 20,
+     AT(chunk),
+     .init = "512",
+     .help = "tokens of one prompt step"},
+};
+
+static const OptRow output_rows[] = {
+    {.name = "json", .kind = OPT_FLAG, AT(json), .help = "one JSON object per line on stdout"},
+    {.name = "quiet", .letter = 'q', .kind = OPT_FLAG, AT(quiet), .help = "no warnings, no timings"},
+    {.name = "verbose",
+     .letter = 'v',
+     .kind = OPT_FLAG,
+     AT(verbose),
+     .help = "settings, memory plan, timings and memory use on stderr"},
+    {.name = "color",
+     .also = "colour",
+     .kind = OPT_ENUM,
+     .arg = "auto|always|never",
+     AT(color),
+     .init = "auto",
+     .help = "colours; auto: on a terminal, unless $NO_COLOR is set"},
+    {.name = "help", .letter = 'h', .kind = OPT_FLAG, AT(help), .help = "this text"},
+};
+
+const OptTable opts_model = {"Model", model_rows, COUNT_OF(model_rows)};
+const OptTable opts_session = {"Computation and memory", session_rows, COUNT_OF(session_rows)};
+const OptTable opts_output = {"Output", output_rows, COUNT_OF(output_rows)};
+
+Ui ui_of(const RunOpts *o) { return ui_make(o->json, o->quiet, o->verbose, o->color); }
+
+/* ---- models and sessions ---- */
+
+bool model_path(const RunOpts *o, const char **path, Err *e) {
+    const char *env = getenv("LLMWS_MODEL");
+    *path = o->model ? o->model : env;
+    if (!*path || !**path)
+        return err_set(e, ERR_USAGE,
+                       "no model: give -m MODEL, a .gguf file or a Hugging Face directory, or set LLMWS_MODEL");
+    return true;
+}
+
+static void on_log(void *ctx, int level, const char *line) {
+    if (level == LLMWS_LOG_WARN)
+        ui_warn(ctx, "%s", line);
+    else
+        ui_detail(ctx, "%s", line);
+}
+
+bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e) {
+    Ui *shown = (Ui *)(uintptr_t)ui;
+    *out = llmws_model_open(path, &(LlmwsModelOptions){.log = on_log, .log_ctx = shown}, e);
+    return *out != NULL;
+}
+
+bool backend_check(const RunOpts *o, Err *e) {
+    const char *b = o->backend;
+    if (strcmp(b, "auto") == 0 || strcmp(b, "cpu") == 0) return true;
+    if (strcmp(b, "cuda") == 0 || strncmp(b, "cuda:", 5) == 0)
+        return err_set(e, ERR_BACKEND, "backend not available: '%s': this build computes on the CPU; use --backend cpu",
+                       b);
+    return err_set(e, ERR_USAGE, "--backend: '%s' must be one of auto|cpu", b);
+}
+
+LlmwsSessionOptions session_options(const RunOpts *o) {
+    return (LlmwsSessionOptions){.backend = o->backend,
+                                 .isa = o->isa,
+                                 .compute = o->compute,
+                                 .kv_type = o->kv_type,
+                                 .threads = o->threads == OPT_UNSET ? 0 : (int)o->threads,
+                                 .ctx = o->ctx == OPT_UNSET ? 0 : o->ctx,
+                                 .chunk = o->chunk};
+}
+
+void plan_note(const Ui *ui, const LlmwsPlan *p) {
+    if (!ui->verbose) return;
+    ui_detail(ui, "[plan] context %lld, chunk %lld, %d threads, isa %s, compute %s, kv-type %s", (long long)p->ctx,
+              (long long)p->chunk, p->threads, p->isa, p->compute, p->kv_type);
+    for (size_t i = 0; i <= p->n; i++) {
+        Buf size = {0};
+        put_bytes(&size, i < p->n ? p->rows[i].bytes : p->total_bytes);
+        ui_detail(ui, "[plan] %-12s %10s", i < p->n ? p->rows[i].name : "total", size.s);
+        buf_release(&size);
+    }
+}
+
+/* ---- prompts and ids ---- */
+
+bool read_text(const char *path, Buf *out, Err *e) {
+    enum { BLOCK = 1 << 16, LIMIT = 256 << 20 };
+    bool from_stdin = strcmp(path, "-") == 0;
+    const char *shown = from_stdin ? "standard input" : path;
+    int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(e, ERR_IO, "cannot open '%s': %s", shown, strerror(errno));
+    char *block = mem_alloc(BLOCK, 1);
+    ssize_t n;
+    bool ok = true;
+    while (ok && (n = read(fd, block, BLOCK)) != 0) {
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            ok = err_set(e, ERR_IO, "cannot read '%s': %s", shown, strerror(errno));
+        else if (out->n + (size_t)n > LIMIT)
+            ok = err_set(e, ERR_INPUT, "cannot use '%s': more than %d MiB of text", shown, LIMIT >> 20);
+        else
+            buf_put(out, block, (size_t)n);
+    }
+    free(block);
+    if (!from_stdin) close(fd);
+    return ok;
+}
+
+bool read_text_or_file(const char *text, Buf *out, Err *e) {
+    if (text[0] == '@') return read_text(text + 1, out, e);
+    buf_str(out, text);
+    return true;
+}
+
+void ids_put(Ids *ids, int32_t id) {
+    if (ids->n == ids->cap) {
+        ids->cap = ids->cap * 2 + 64;
+        ids->v = mem_grow(ids->v, ids->cap, sizeof *ids->v);
+    }
+    ids->v[ids->n++] = id;
+}
+
+void ids_release(Ids *ids) {
+    free(ids->v);
+    *ids = (Ids){0};
+}
+
+bool ids_parse(const char *list, Ids *ids, Err *e) {
+    Buf text = {0};
+    bool ok = read_text_or_file(list, &text, e);
+    const char *seps = ", \t\r\n[]";
+    for (char *s = text.s; ok && s && *(s += strspn(s, seps));) {
+        char *end = s + strcspn(s, seps), kept = *end;
+        int64_t id = 0;
+        *end = 0;
+        ok = parse_int(s, "token ids", 0, INT32_MAX, &id, e);
+        if (ok) ids_put(ids, (int32_t)id);
+        *end = kept;
+        s = end;
+    }
+    if (ok && text.s && strlen(text.s) != text.n) ok = err_set(e, ERR_INPUT, "token ids: a NUL byte in '%s'", list);
+    if (ok && !ids->n) ok = err_set(e, ERR_USAGE, "token ids: '%s' holds none", list);
+    buf_release(&text);
+    return ok;
+}

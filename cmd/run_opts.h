@@ -1,0 +1,45 @@
+/* What the commands share: the options that every one of them has, opening what they name, reading prompts and ids. */
+#ifndef CMD_RUN_OPTS_H
+#define CMD_RUN_OPTS_H
+
+#include "cmd/cmd.h"
+#include "cmd/term.h"
+
+typedef struct RunOpts { /* first field of every command's options */
+    bool help, json, quiet, verbose;
+    const char *color, *model;
+    const char *backend, *kv_type, *compute, *isa;
+    int64_t threads, ctx, chunk;
+    OptList args; /* words that are no options; filled by main */
+} RunOpts;
+
+extern const OptTable opts_model; /* -m */
+extern const OptTable opts_session;
+extern const OptTable opts_output; /* --json -q -v --color -h */
+
+Ui ui_of(const RunOpts *o);
+
+/* The model's path: -m, else $LLMWS_MODEL; ERR_USAGE where neither is given. */
+bool model_path(const RunOpts *o, const char **path, Err *e);
+/* Opens it; warnings and messages of the library go through *ui, which must outlive the model. */
+bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e);
+/* ERR_BACKEND for a backend that this build lacks, ERR_USAGE for one that does not exist. */
+bool backend_check(const RunOpts *o, Err *e);
+LlmwsSessionOptions session_options(const RunOpts *o);
+void plan_note(const Ui *ui, const LlmwsPlan *plan); /* rows of the plan, for -v */
+
+/* Appends a whole file (a FIFO too; "-" is stdin) of at most 256 MiB. */
+bool read_text(const char *path, Buf *out, Err *e);
+/* Appends `text`, or the file behind "@FILE". */
+bool read_text_or_file(const char *text, Buf *out, Err *e);
+
+typedef struct Ids { /* growable; free with ids_release */
+    int32_t *v;
+    size_t n, cap;
+} Ids;
+void ids_put(Ids *ids, int32_t id);
+void ids_release(Ids *ids);
+/* Appends "1,2,3" (commas, white space and brackets separate) or what stands in "@FILE". */
+bool ids_parse(const char *list, Ids *ids, Err *e);
+
+#endif

@@ -1,0 +1,192 @@
+#include "cmd/term.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+void term_guard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) /* the wrong direction, so that using it still fails */
+            if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
+}
+
+/* ---- results ---- */
+
+static bool out_failed(int why, Err *e) {
+    if (why == EPIPE) { /* the reader has left and SIGPIPE was ignored: end as if it had not been */
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    return err_set(e, ERR_IO, "writing to standard output failed: %s", strerror(why));
+}
+
+bool out_write(Str text, Err *e) {
+    while (text.n) {
+        ssize_t n = write(STDOUT_FILENO, text.s, text.n);
+        if (n > 0) {
+            text = (Str){text.s + n, text.n - (size_t)n};
+        } else if (n < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, -1);
+        } else if (n == 0 || errno != EINTR) {
+            return out_failed(n == 0 ? EIO : errno, e);
+        }
+    }
+    return true;
+}
+
+bool out_flush(Buf *b, Err *e) {
+    bool ok = out_write(buf_view(b), e);
+    buf_clear(b);
+    return ok;
+}
+
+bool out_close(Err *e) { return close(STDOUT_FILENO) == 0 || errno == EINTR || out_failed(errno, e); }
+
+/* ---- what is shown ---- */
+
+static bool color_at(int fd, const char *when) {
+    if (strcmp(when, "auto") != 0) return strcmp(when, "always") == 0;
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(fd) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+Ui ui_make(bool json, bool quiet, bool verbose, const char *color) {
+    return (Ui){.json = json,
+                .quiet = quiet,
+                .verbose = verbose,
+                .out_tty = isatty(STDOUT_FILENO),
+                .err_tty = isatty(STDERR_FILENO),
+                .out_color = !json && color_at(STDOUT_FILENO, color),
+                .err_color = color_at(STDERR_FILENO, color)};
+}
+
+int term_width(void) {
+    struct winsize w;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || !w.ws_col) return 80;
+    return MAX(40, MIN(w.ws_col, 120));
+}
+
+/* One write, so that lines of several processes do not mix. Messages on stderr have nowhere else to complain to. */
+static void err_line(bool color, const char *head, const char *style, const char *text) {
+    Buf b = {0};
+    if (head && color)
+        buf_printf(&b, "\033[%sm%s\033[0m ", style, head);
+    else if (head)
+        buf_printf(&b, "%s ", head);
+    put_inert(&b, str_of(text), false);
+    buf_char(&b, '\n');
+    if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
+    buf_release(&b);
+}
+
+static void err_vline(const Ui *ui, const char *head, const char *fmt, va_list ap) {
+    Buf b = {0};
+    buf_vprintf(&b, fmt, ap);
+    err_line(ui->err_color, head, "33", b.s);
+    buf_release(&b);
+}
+
+void ui_warn(const Ui *ui, const char *fmt, ...) {
+    if (ui->quiet || !(ui->err_tty || ui->verbose)) return;
+    va_list ap;
+    va_start(ap, fmt);
+    err_vline(ui, "llmws: warning:", fmt, ap);
+    va_end(ap);
+}
+
+void ui_note(const Ui *ui, const char *fmt, ...) {
+    if (ui->quiet || !(ui->err_tty || ui->verbose)) return;
+    va_list ap;
+    va_start(ap, fmt);
+    err_vline(ui, NULL, fmt, ap);
+    va_end(ap);
+}
+
+void ui_detail(const Ui *ui, const char *fmt, ...) {
+    if (!ui->verbose) return;
+    va_list ap;
+    va_start(ap, fmt);
+    err_vline(ui, NULL, fmt, ap);
+    va_end(ap);
+}
+
+void ui_error(bool color, const char *message) { err_line(color, "llmws:", "31", message); }
+
+void put_inert(Buf *out, Str text, bool lines) {
+    for (size_t i = 0; i < text.n;) {
+        int len = utf8_len(text.s + i, text.n - i);
+        uint32_t cp = len > 0 ? utf8_decode(text.s + i, &len) : 0;
+        bool plain = len > 0 && ((cp >= 0x20 && cp < 0x7f) || cp >= 0xa0 || (lines && (cp == '\n' || cp == '\t')));
+        if (plain)
+            buf_put(out, text.s + i, (size_t)len);
+        else
+            for (int k = 0; k < MAX(len, 1); k++) buf_printf(out, "\\x%02x", (unsigned char)text.s[i + (size_t)k]);
+        i += (size_t)MAX(len, 1);
+    }
+}
+
+void put_bytes(Buf *out, int64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    for (; v >= 1000 && u + 1 < COUNT_OF(units); u++) v /= 1024;
+    buf_printf(out, u == 0 ? "%.0f %s" : v < 10 ? "%.2f %s" : "%.1f %s", v, units[u]);
+}
+
+void put_count(Buf *out, int64_t n) {
+    static const char *const units[] = {"", " thousand", " M", " G", " T"};
+    double v = (double)n;
+    size_t u = 0;
+    for (; v >= 1000 && u + 1 < COUNT_OF(units); u++) v /= 1000;
+    buf_printf(out, u == 0 ? "%.0f%s" : "%.1f%s", v, units[u]);
+}
+
+/* ---- memory of this process ---- */
+
+static int64_t status_kib(const char *key) {
+    char line[256];
+    long long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0) kib = strtoll(line + strlen(key), NULL, 10);
+    fclose(f);
+    return kib;
+}
+
+int64_t memory_now(void) { return status_kib("VmRSS:") * 1024; }
+
+void memory_phase_end(const Ui *ui, const char *name, int64_t before) {
+    if (!ui->verbose) return;
+    double mib = 1.0 / (1 << 20);
+    ui_detail(ui, "[memory] %s: before=%.1fMiB after=%.1fMiB peak=%.1fMiB", name, (double)before * mib,
+              (double)memory_now() * mib, (double)status_kib("VmHWM:") / 1024);
+}
+
+/* ---- signals ---- */
+
+static _Atomic(LlmwsSession *) watched;
+static atomic_int caught;
+
+static void on_stop(int sig) {
+    LlmwsSession *s = watched;
+    if (!s || caught) _exit(128 + sig);
+    caught = sig;
+    llmws_interrupt(s);
+}
+
+void stop_install(void) {
+    struct sigaction act = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&act.sa_mask);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+}
+
+void stop_watch(LlmwsSession *s) { watched = s; }
+int stop_signal(void) { return caught; }
