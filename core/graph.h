@@ -32,7 +32,8 @@ struct Node {
     bool keep;        /* its memory is its own until the end of the step: outputs, taps */
     bool trainable;   /* leaf whose gradient is wanted */
     bool is_grad;     /* made by autodiff: counted as gradients in the plan */
-    bool interleaved; /* rows of each head stand in GGUF's rope order: taps and patches go through rope_order */
+    int64_t
+        interleaved; /* head dim, where the rows of each head stand in GGUF order: taps and patches turn them; else 0 */
 };
 
 typedef struct NameRef {

@@ -136,7 +136,8 @@ bool pass_tap(Graph *g, const char *const *patterns, Err *e) {
             if (name && !again) tap(g, i, name);
             hit = hit || name;
         }
-        if (!hit) return err_set(e, ERR_USAGE, "no value matches '%s'; 'llmws inspect MODEL --modules' lists them", *p);
+        if (!hit && !g->failed)
+            return err_set(e, ERR_USAGE, "no value matches '%s'; 'llmws inspect MODEL --modules' lists them", *p);
     }
     if (g->failed && e) *e = g->err;
     return !g->failed;

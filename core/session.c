@@ -141,7 +141,7 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
 static bool prepare(Session *s, const SessionSpec *spec, Err *e) {
     const Config *c = &s->m->cfg;
     s->spec = *spec;
-    s->spec.chunk = MIN(spec->chunk, spec->ctx ? spec->ctx : c->ctx);
+    s->spec.chunk = MIN(spec->chunk, (spec->ctx ? spec->ctx : c->ctx) * spec->parallel);
     s->spec.taps = NULL, s->spec.patches = NULL, s->spec.n_patches = 0;
     TRY(build(s, spec, e) && plan_make(&s->plan, &s->g, s->b, e));
     s->cache_spec = (CacheSpec){.layers = c->layers,
@@ -302,19 +302,29 @@ int session_fork(Session *s, int seq, Err *e) {
     return fork;
 }
 
+/* Behind the cache's own stream: the tokens and their checksum. */
 bool session_save(const Session *s, int seq, Sink to, Err *e) {
     TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, to, e));
-    return to.write(to.ctx, s->history + seq * s->spec.ctx, (size_t)cache_seq_len(s->cache, seq) * sizeof *s->history,
-                    e);
+    const int32_t *ids = s->history + seq * s->spec.ctx;
+    size_t bytes = (size_t)cache_seq_len(s->cache, seq) * sizeof *ids;
+    uint64_t sum = hash_bytes(ids, bytes, 0);
+    return to.write(to.ctx, ids, bytes, e) && to.write(to.ctx, &sum, sizeof sum, e);
+}
+
+static bool load_history(Session *s, int seq, Source from, Err *e) {
+    int32_t *ids = s->history + seq * s->spec.ctx;
+    size_t n = (size_t)cache_seq_len(s->cache, seq);
+    uint64_t sum;
+    TRY(from.read(from.ctx, ids, n * sizeof *ids, e) && from.read(from.ctx, &sum, sizeof sum, e));
+    if (sum != hash_bytes(ids, n * sizeof *ids, 0))
+        return err_set(e, ERR_INPUT, "saved cache: its tokens are damaged (checksum differs)");
+    return check_ids(s, ids, n, e);
 }
 
 bool session_load(Session *s, int seq, Source from, Err *e) {
     TRY(check_seq(s, seq, e));
     s->logit_row[seq] = -1;
-    TRY(cache_seq_load(s->cache, seq, from, e));
-    int64_t len = cache_seq_len(s->cache, seq);
-    int32_t *ids = s->history + seq * s->spec.ctx;
-    if (from.read(from.ctx, ids, (size_t)len * sizeof *ids, e) && check_ids(s, ids, (size_t)len, e)) return true;
+    if (cache_seq_load(s->cache, seq, from, e) && load_history(s, seq, from, e)) return true;
     cache_seq_truncate(s->cache, seq, 0, NULL);
     return false;
 }

@@ -60,6 +60,7 @@ const float *session_logits(const Session *s, int seq);
 bool session_sample(Session *s, int seq, const LlmwsSampling *how, const int32_t *banned, size_t n_banned, int32_t *id,
                     Err *e);
 bool session_save(const Session *s, int seq, Sink to, Err *e);
+/* On failure the sequence is open and empty. */
 bool session_load(Session *s, int seq, Source from, Err *e);
 int session_fork(Session *s, int seq, Err *e);
 
