@@ -17,16 +17,37 @@ static inline bool fits_matmul_f32(const OpArgs *a) { return fits_matmul(a, DT_f
 static inline bool fits_matmul_a8(const OpArgs *a) { return fits_matmul(a, DT_a8); }
 static inline bool fits_matmul_bf16(const OpArgs *a) { return fits_matmul(a, DT_bf16) && a->in[1].ne[1] % 2 == 0; }
 
+static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
+static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
+static inline bool whole_lanes(const OpArgs *a) { return a->out.ne[a->out.ndim - 1] % 16 == 0; }
+static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
+static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
+#define fits_add  fits_any
+#define fits_mul  fits_any
+#define fits_silu fits_any
+
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
 #if defined __x86_64__
 #define ROWS_X86(ROW)                                                                                                  \
     ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
-    ROW(matmul, avx512, matmul_a8)                                                                                     \
-    ROW(matmul, avx512, matmul_f32)                                                                                    \
-    ROW(matmul, avx512, matmul_bf16)                                                                                   \
-    ROW(matmul, avx2, matmul_a8)                                                                                       \
-    ROW(matmul, avx2, matmul_f32)                                                                                      \
-    ROW(matmul, avx2, matmul_bf16)
+    ROWS_BOTH(ROW, avx512)                                                                                             \
+    ROWS_BOTH(ROW, avx2)
+#define ROWS_BOTH(ROW, isa)                                                                                            \
+    ROW(matmul, isa, matmul_a8)                                                                                        \
+    ROW(matmul, isa, matmul_f32)                                                                                       \
+    ROW(matmul, isa, matmul_bf16)                                                                                      \
+    ROW(cast, isa, cast_a8)                                                                                            \
+    ROW(cast, isa, cast_bf16)                                                                                          \
+    ROW(embed, isa, embed)                                                                                             \
+    ROW(rms_norm, isa, rms_norm)                                                                                       \
+    ROW(rope, isa, rope)                                                                                               \
+    ROW(attention_kv, isa, attention_kv)                                                                               \
+    ROW(add, isa, add)                                                                                                 \
+    ROW(mul, isa, mul)                                                                                                 \
+    ROW(silu, isa, silu)
 #else
 #define ROWS_X86(ROW)
 #endif

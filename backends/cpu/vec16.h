@@ -42,6 +42,18 @@ INLINE V16 v_max(V16 a, V16 b) { return _mm512_max_ps(a, b); }
 INLINE V16 v_fma(V16 a, V16 b, V16 c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V16 v_abs(V16 a) { return _mm512_abs_ps(a); }
 INLINE V16 v_neg(V16 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+INLINE V16 v_xor(V16 a, V16 b) { return _mm512_xor_ps(a, b); }
+/* Lanes in pairs 2i, 2i+1: both the even one, both the odd one, swapped. */
+INLINE V16 v_evens(V16 a) { return _mm512_moveldup_ps(a); }
+INLINE V16 v_odds(V16 a) { return _mm512_movehdup_ps(a); }
+INLINE V16 v_swap(V16 a) { return _mm512_permute_ps(a, 0xb1); }
+INLINE V16 v_fma_sub_add(V16 a, V16 b, V16 c) { return _mm512_fmaddsub_ps(a, b, c); } /* even lanes a*b - c, odd + c */
+/* The even and the odd ones of 32 consecutive values. */
+INLINE void v_split(V16 a, V16 b, V16 *even, V16 *odd) {
+    const __m512i at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, at, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(at, _mm512_set1_epi32(1)), b);
+}
 INLINE V16 v_exp(V16 a) { return exp_f32_avx512(a); }
 INLINE V16 v_from_int(I16 a) { return _mm512_cvtepi32_ps(a); }
 INLINE V16 v_from_f16(__m256i h) { return _mm512_cvtph_ps(h); }
@@ -67,7 +79,13 @@ INLINE I16 i_shr4(I16 a) { return _mm512_srli_epi32(a, 4); }
 INLINE I16 i_shl16(I16 a) { return _mm512_slli_epi32(a, 16); }
 INLINE I16 i_round(V16 a) { return _mm512_cvtps_epi32(a); } /* to nearest, ties to even */
 INLINE __m128i i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
-INLINE __m256i i_to_i16(I16 a) { return _mm512_cvtepi32_epi16(a); }
+INLINE I16 i_or(I16 a, I16 b) { return _mm512_or_si512(a, b); }
+INLINE I16 i_shr16(I16 a) { return _mm512_srli_epi32(a, 16); }
+INLINE __m256i i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
+/* yes in lanes where v is NaN, no elsewhere. */
+INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
+    return _mm512_mask_mov_epi32(no, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), yes);
+}
 INLINE int32_t i_hsum(I16 a) { return _mm512_reduce_add_epi32(a); }
 
 /* Products of 8-bit weights w with 8-bit activations x in -127..127, summed by fours and added to acc, exactly.
@@ -172,6 +190,20 @@ INLINE V16 v_neg(V16 x) {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     return V16_OF(_mm256_xor_ps(sign, x.a), _mm256_xor_ps(sign, x.b));
 }
+INLINE V16 v_xor(V16 x, V16 y) { return V16_OF(_mm256_xor_ps(x.a, y.a), _mm256_xor_ps(x.b, y.b)); }
+INLINE V16 v_evens(V16 x) { return V16_OF(_mm256_moveldup_ps(x.a), _mm256_moveldup_ps(x.b)); }
+INLINE V16 v_odds(V16 x) { return V16_OF(_mm256_movehdup_ps(x.a), _mm256_movehdup_ps(x.b)); }
+INLINE V16 v_swap(V16 x) { return V16_OF(_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
+INLINE V16 v_fma_sub_add(V16 x, V16 y, V16 z) {
+    return V16_OF(_mm256_fmaddsub_ps(x.a, y.a, z.a), _mm256_fmaddsub_ps(x.b, y.b, z.b));
+}
+INLINE __m256 ymm_order(__m256 v) { /* 64-bit pieces 0, 2, 1, 3: what a shuffle of two vectors leaves to do */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+}
+INLINE void v_split(V16 x, V16 y, V16 *even, V16 *odd) {
+    *even = V16_OF(ymm_order(_mm256_shuffle_ps(x.a, x.b, 0x88)), ymm_order(_mm256_shuffle_ps(y.a, y.b, 0x88)));
+    *odd = V16_OF(ymm_order(_mm256_shuffle_ps(x.a, x.b, 0xdd)), ymm_order(_mm256_shuffle_ps(y.a, y.b, 0xdd)));
+}
 INLINE V16 v_exp(V16 x) { return V16_OF(exp_f32_avx2(x.a), exp_f32_avx2(x.b)); }
 INLINE V16 v_from_int(I16 x) { return V16_OF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 INLINE V16 v_from_f16(__m256i h) {
@@ -216,11 +248,19 @@ INLINE I16 i_xor(I16 x, I16 y) { return I16_OF(_mm256_xor_si256(x.a, y.a), _mm25
 INLINE I16 i_shr4(I16 x) { return I16_OF(_mm256_srli_epi32(x.a, 4), _mm256_srli_epi32(x.b, 4)); }
 INLINE I16 i_shl16(I16 x) { return I16_OF(_mm256_slli_epi32(x.a, 16), _mm256_slli_epi32(x.b, 16)); }
 INLINE I16 i_round(V16 x) { return I16_OF(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
-INLINE __m256i i_to_i16(I16 x) { /* for values that fit */
-    return _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+INLINE I16 i_or(I16 x, I16 y) { return I16_OF(_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
+INLINE I16 i_shr16(I16 x) { return I16_OF(_mm256_srli_epi32(x.a, 16), _mm256_srli_epi32(x.b, 16)); }
+INLINE __m256i i_low16(I16 x) {
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low)), 0xd8);
+}
+INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
+    __m256i a = _mm256_castps_si256(_mm256_cmp_ps(v.a, v.a, _CMP_UNORD_Q));
+    __m256i b = _mm256_castps_si256(_mm256_cmp_ps(v.b, v.b, _CMP_UNORD_Q));
+    return I16_OF(_mm256_blendv_epi8(no.a, yes.a, a), _mm256_blendv_epi8(no.b, yes.b, b));
 }
 INLINE __m128i i_to_i8(I16 x) { /* for values that fit */
-    __m256i w = i_to_i16(x);
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
     return _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
 }
 INLINE int32_t i_hsum(I16 x) {

@@ -1,0 +1,7 @@
+/* Attention over the cache, with AVX-512. */
+#if defined __AVX512F__
+#include "backends/cpu/attention.h"
+#include "backends/cpu/tuned.h"
+
+const Kernel avx512_attention_kv = {"avx512", attention_kv_units, attention_kv_run, attention_kv_scratch};
+#endif

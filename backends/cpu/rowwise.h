@@ -1,0 +1,153 @@
+/* Ops whose units are rows: casts, embeddings, norms, rotary positions, elementwise. Body of rowwise_<isa>.c. */
+#ifndef CPU_ROWWISE_H
+#define CPU_ROWWISE_H
+
+#include "backends/cpu/unpack.h"
+#include "core/op.h"
+
+#include <math.h>
+
+static int64_t row_units(const OpArgs *a) { return tensor_rows(&a->out); }
+INLINE int64_t inner(const OpArgs *a) { return a->out.ne[a->out.ndim - 1]; }
+
+/* ---- cast, the bits of dtype_info[].encode ---- */
+
+INLINE void encode_a8(const float *x, BlockA8 *b) {
+    V16 lo = v_load(x), hi = v_load(x + LANES);
+    float amax = v_hmax(v_max(v_abs(lo), v_abs(hi)));
+    V16 inv = v_set1(amax > 0 ? 127 / amax : 0);
+    I16 ql = i_round(v_mul(lo, inv)), qh = i_round(v_mul(hi, inv));
+    b->d = amax / 127;
+    b->sum = i_hsum(i_add(ql, qh));
+    _mm_storeu_si128((__m128i *)(void *)b->q, i_to_i8(ql));
+    _mm_storeu_si128((__m128i *)(void *)(b->q + LANES), i_to_i8(qh));
+}
+
+static void cast_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        BlockA8 *y = tensor_row(&a->out, r);
+        for (int64_t b = 0; b < inner(a) / 32; b++) encode_a8(x + 32 * b, &y[b]);
+    }
+}
+
+/* To nearest, ties to even; NaN keeps its upper bits and becomes quiet. */
+INLINE __m256i encode_bf16(V16 v) {
+    I16 u = i_bits(v), high = i_shr16(u);
+    I16 rounded = i_shr16(i_add(i_add(u, i_set1(0x7fff)), i_and(high, i_set1(1))));
+    return i_low16(i_if_nan(v, i_or(high, i_set1(0x40)), rounded));
+}
+
+static void cast_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0, n = inner(a); r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        uint16_t *y = tensor_row(&a->out, r);
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) _mm256_storeu_si256((__m256i *)(void *)(y + i), encode_bf16(v_load(x + i)));
+        for (; i < n; i++) y[i] = f32_to_bf16(x[i]);
+    }
+}
+
+/* ---- embed: D a multiple of 16 ---- */
+
+INLINE void embed_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
+    const int32_t *ids = a->in[1].data;
+    for (int64_t u = u0, n = inner(a); u < u1; u++) {
+        const char *row = tensor_row(&a->in[0], ids[u]);
+        float *y = tensor_row(&a->out, u);
+        for (int64_t i = 0; i < n; i += LANES) v_store(y + i, decode16(t, row, i));
+    }
+}
+
+static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    switch (a->in[0].dtype) {
+    case DT_f32: embed_rows(DT_f32, a, u0, u1); break;
+    case DT_f16: embed_rows(DT_f16, a, u0, u1); break;
+    case DT_bf16: embed_rows(DT_bf16, a, u0, u1); break;
+    case DT_q8_0: embed_rows(DT_q8_0, a, u0, u1); break;
+    default: embed_rows(DT_q4_1, a, u0, u1); break;
+    }
+}
+
+/* ---- rms_norm: D a multiple of 16 ---- */
+
+INLINE void norm_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
+    const char *w = a->in[1].data;
+    for (int64_t r = u0, n = inner(a); r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        V16 lanes = v_zero();
+        for (int64_t i = 0; i < n; i += LANES) lanes = v_fma(v_load(x + i), v_load(x + i), lanes);
+        V16 s = v_set1(1 / sqrtf(v_fold(lanes) / (float)n + a->params.norm.eps));
+        for (int64_t i = 0; i < n; i += LANES) v_store(y + i, v_mul(v_mul(v_load(x + i), s), decode16(t, w, i)));
+    }
+}
+
+static void rms_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    switch (a->in[1].dtype) {
+    case DT_f32: norm_rows(DT_f32, a, u0, u1); break;
+    case DT_f16: norm_rows(DT_f16, a, u0, u1); break;
+    default: norm_rows(DT_bf16, a, u0, u1); break;
+    }
+}
+
+/* ---- rope: 32 turned dims at a time ---- */
+
+/* cs: cos and sin of 16 pairs, alternating. */
+INLINE void rope16_halves(const float *x, float *y, const float *cs, int64_t half, V16 sign) {
+    V16 c, s, a = v_load(x), b = v_load(x + half);
+    v_split(v_load(cs), v_load(cs + LANES), &c, &s);
+    s = v_xor(s, sign);
+    v_store(y, v_fma(a, c, v_neg(v_mul(b, s))));
+    v_store(y + half, v_fma(b, c, v_mul(a, s)));
+}
+
+/* 8 pairs, alternating as cs are. */
+INLINE void rope8_pairs(const float *x, float *y, const float *cs, V16 sign) {
+    V16 v = v_load(x), t = v_load(cs);
+    v_store(y, v_fma_sub_add(v, v_evens(t), v_mul(v_swap(v), v_xor(v_odds(t), sign))));
+}
+
+static void rope_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const Tensor *table = &a->in[1];
+    const int64_t half = table->ne[1], E = inner(a);
+    const V16 sign = v_set1(a->params.rope.inverse ? -0.0f : 0.0f);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r), *cs = tensor_row(table, r / a->out.ne[1] * half);
+        float *y = tensor_row(&a->out, r);
+        if (a->params.rope.interleaved)
+            for (int64_t i = 0; i < 2 * half; i += LANES) rope8_pairs(x + i, y + i, cs + i, sign);
+        else
+            for (int64_t i = 0; i < half; i += LANES) rope16_halves(x + i, y + i, cs + 2 * i, half, sign);
+        for (int64_t i = 2 * half; i < E; i++) y[i] = x[i];
+    }
+}
+
+/* ---- elementwise: a tail of lanes is masked ---- */
+
+INLINE V16 silu16(V16 x, V16 unused) {
+    (void)unused;
+    return v_div(x, v_add(v_set1(1), v_exp(v_neg(x))));
+}
+
+INLINE void each(const OpArgs *a, int64_t u0, int64_t u1, V16 (*f)(V16, V16)) {
+    const Tensor *second = &a->in[a->n_in > 1];
+    for (int64_t r = u0, n = inner(a); r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r), *y = tensor_row(second, r);
+        float *z = tensor_row(&a->out, r);
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) v_store(z + i, f(v_load(x + i), v_load(y + i)));
+        if (i < n) v_store_n(z + i, f(v_load_n(x + i, n - i), v_load_n(y + i, n - i)), n - i);
+    }
+}
+
+static void add_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, v_add); }
+static void mul_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, v_mul); }
+static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, silu16); }
+
+#endif
