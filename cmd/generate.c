@@ -68,7 +68,7 @@ static const OptRow sampling_rows[] = {
     {.name = "top-p",
      .kind = OPT_FLOAT,
      .arg = "X",
-     .lo = 0,
+     .lo = 1e-6,
      .hi = 1,
      AT(top_p),
      .help = "choose among the likeliest that together have probability X; 1: off"},
@@ -377,7 +377,7 @@ static bool decode(Generation *g, Err *e) {
         } else {
             g->ttft_ns = now_ns() - g->start_ns;
         }
-        if (!g->o->ignore_eos && g->tok && llmws_token_ends(g->tok, id)) {
+        if (!g->o->ignore_eos && llmws_token_ends(g->model, id)) {
             g->stop_reason = "eos";
             break;
         }

@@ -11,8 +11,8 @@ refused() { # STATUS MODEL
     done
 }
 
-refused 1 missing.gguf
-refused 1 missing/folder
+refused 3 missing.gguf
+refused 3 missing/folder
 mkdir empty
 refused 3 empty
 head -c 4096 /dev/urandom >garbage.gguf

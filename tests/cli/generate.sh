@@ -53,13 +53,13 @@ t 1 '' "llmws: cannot read '.'*" g -m "$M" -f .
 # Sampling options change what is drawn.
 t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --temp 0 --logit-bias 7=100 --json
 t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --logit-bias 7+100 --logit-bias 8-3 --json
-t 0 '*"ids":\[173,*' '' g -m "$M" --ids "$ids3" -n 1 "${exact[@]}" --json
+t 0 '*"ids":\[173\],*' '' g -m "$M" --ids "$ids3" -n 1 "${exact[@]}" --json
 t 0 '*"completion_tokens":1,*' '' g -m "$M" --ids "$ids3" -n 1 "${exact[@]}" --logit-bias 173=-inf --json
 holds out '"event":"done"'
 grep -q '"id":173,' out && bad "a forbidden token was drawn"
 t 0 '*' '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos "${exact[@]}" --repeat-penalty 10 --repeat-last-n -1 --json
 grep -qF "[$greedy3]" out && bad "--repeat-penalty changes nothing"
-for o in --top-k=1 --top-p=0 --min-p=1; do
+for o in --top-k=1 --top-p=0.000001 --min-p=1; do
     t 0 "*\"ids\":\[$greedy3\],*" '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos --temp 2 --compute f32 --kv-type f32 $o --json
 done
 usage 'must be ID=V' "$LLMWS" generate -m "$M" -p a --logit-bias 7

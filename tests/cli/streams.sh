@@ -17,7 +17,7 @@ t 1 '' "llmws: cannot read 'standard input'*" sh_ '"$0" generate -m "$1" <&-'
 # A reader that leaves ends the program quietly.
 t 0 '=141 0' '' sh_ '"$0" generate -m "$1" --ids 1,2,3 --ignore-eos --json -c 100000 -q 2>err2 | head -c 1 >/dev/null; echo "${PIPESTATUS[@]}"'
 [[ ! -s err2 ]] || bad "a reader that leaves: $(cat err2)"
-t 0 '=141 0' '' sh_ 'trap "" PIPE; "$0" inspect "$1" --tensors --json 2>err2 | true; echo "${PIPESTATUS[@]}"'
+t 0 '=141 0' '' sh_ 'trap "" PIPE; { sleep 0.3; exec "$0" inspect "$1" --tensors 2>err2; } | true; echo "${PIPESTATUS[@]}"'
 [[ ! -s err2 ]] || bad "with SIGPIPE ignored: $(cat err2)"
 
 # A signal ends an answer after the token that is being computed.
