@@ -68,7 +68,7 @@ static const OptRow sampling_rows[] = {
     {.name = "top-p",
      .kind = OPT_FLOAT,
      .arg = "X",
-     .lo = 0,
+     .lo = 1e-6,
      .hi = 1,
      AT(top_p),
      .help = "choose among the likeliest that together have probability X; 1: off"},
@@ -116,17 +116,15 @@ static const OptRow sampling_rows[] = {
     {.name = "seed",
      .kind = OPT_INT,
      .arg = "N",
-     .lo = 0,
+     .lo = -1,
      .hi = OPT_MAX,
      AT(seed),
-     .help = "the same seed gives the same tokens; default: a new one each time, shown by -v"},
+     .init = "-1",
+     .help = "the same seed gives the same tokens; -1: a new one each time, shown by -v"},
 };
 
 static const OptTable opts_prompt = {"Prompt and answer", prompt_rows, COUNT_OF(prompt_rows)};
-static const OptTable opts_sampling = {
-    "Sampling (what is not given comes from the model's generation_config.json, where "
-    "it has one)",
-    sampling_rows, COUNT_OF(sampling_rows)};
+static const OptTable opts_sampling = {"Sampling", sampling_rows, COUNT_OF(sampling_rows)};
 static const OptTable *const tables[] = {&opts_model, &opts_prompt, &opts_sampling, &opts_session, &opts_output, NULL};
 
 typedef struct Generation { /* one run */
@@ -225,8 +223,8 @@ static bool sampling_take(Generation *g, Err *e) {
     take_int(o->repeat_last_n, &s->repeat_last_n);
     s->ignore_eos = o->ignore_eos;
     uint32_t fresh = 0;
-    if (o->seed == OPT_UNSET && getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh) fresh = (uint32_t)now_ns();
-    s->seed = o->seed == OPT_UNSET ? fresh : (uint64_t)o->seed;
+    if (o->seed < 0 && getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh) fresh = (uint32_t)now_ns();
+    s->seed = o->seed < 0 ? fresh : (uint64_t)o->seed;
     g->bias = mem_alloc(o->logit_bias.n, sizeof *g->bias);
     for (size_t i = 0; i < o->logit_bias.n; i++) TRY(bias_parse(o->logit_bias.items[i], g->vocab, &g->bias[i], e));
     s->bias = g->bias;
@@ -246,7 +244,7 @@ static void sampling_show(const Generation *g) {
               star[!isnan(o->top_p)], (double)s->min_p, star[!isnan(o->min_p)], (double)s->repeat_penalty,
               star[!isnan(o->repeat_penalty)], s->repeat_last_n, star[o->repeat_last_n != OPT_UNSET],
               (double)s->presence_penalty, star[!isnan(o->presence_penalty)], (double)s->frequency_penalty,
-              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed != OPT_UNSET]);
+              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed >= 0]);
 }
 
 /* ---- what comes out ---- */
@@ -266,7 +264,7 @@ static double logprob(const float *logits, int64_t n, int32_t id) {
     double sum = 0;
     for (int64_t i = 1; i < n; i++) top = MAX(top, logits[i]);
     for (int64_t i = 0; i < n; i++) sum += (double)expf(logits[i] - top);
-    return (double)(logits[id] - top) - log(sum);
+    return round(((double)(logits[id] - top) - log(sum)) * 1e6) / 1e6;
 }
 
 static bool show_token(Generation *g, int32_t id, Err *e) {
@@ -308,7 +306,11 @@ static bool show_prompt(Generation *g, Err *e) {
     return out_flush(&g->line, e);
 }
 
-static double per_second(int64_t n, int64_t ns) { return n > 0 && ns > 0 ? (double)n * 1e9 / (double)ns : (double)NAN; }
+static double rounded(double x) { return round(x * 1000) / 1000; }
+
+static double per_second(int64_t n, int64_t ns) {
+    return n > 0 && ns > 0 ? rounded((double)n * 1e9 / (double)ns) : (double)NAN;
+}
 
 /* The rest of the text, then the end: a newline for a terminal, or the done event. */
 static bool show_end(Generation *g, Err *e) {
@@ -319,7 +321,8 @@ static bool show_end(Generation *g, Err *e) {
     }
     if (!g->ui.json) {
         if (rest.n) TRY(show_text(g, rest, e));
-        return g->ui.out_tty || !g->tok ? out_write(STR("\n"), e) : true;
+        bool open_line = !g->all.n || g->all.s[g->all.n - 1] != '\n';
+        return open_line && (g->ui.out_tty || !g->tok) ? out_write(STR("\n"), e) : true;
     }
     Buf *b = &g->line;
     event_begin(b, "done");
@@ -330,7 +333,7 @@ static bool show_end(Generation *g, Err *e) {
     json_str(b, "stop_reason", str_of(g->stop_reason));
     json_num(b, "prompt_tok_s", per_second((int64_t)g->prompt.n, g->prompt_ns));
     json_num(b, "decode_tok_s", per_second(g->decode_steps, g->decode_ns));
-    json_num(b, "ttft_ms", g->ttft_ns ? (double)g->ttft_ns * 1e-6 : (double)NAN);
+    json_num(b, "ttft_ms", g->ttft_ns ? rounded((double)g->ttft_ns * 1e-6) : (double)NAN);
     event_end(b);
     return out_flush(b, e);
 }
@@ -374,7 +377,7 @@ static bool decode(Generation *g, Err *e) {
         } else {
             g->ttft_ns = now_ns() - g->start_ns;
         }
-        if (!g->o->ignore_eos && g->tok && llmws_token_ends(g->tok, id)) {
+        if (!g->o->ignore_eos && llmws_token_ends(g->model, id)) {
             g->stop_reason = "eos";
             break;
         }
@@ -460,7 +463,10 @@ const Cmd cmd_generate = {
     .name = "generate",
     .summary = "go on from a prompt",
     .usage = "[-m MODEL] [-p TEXT | -f FILE | --ids 1,2,3] [OPTION]...",
-    .about = "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly.",
+    .about =
+        "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly. What the command "
+        "line does not say "
+        "about sampling comes from the model's generation_config.json, where it has one; -v shows what is in force.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(GenerateOpts),

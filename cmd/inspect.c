@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "cmd/json_out.h"
-#include "formats/formats.h"
 #include "formats/json.h"
 
 #define AT(field) .at = offsetof(InspectOpts, field)
@@ -80,27 +79,18 @@ bool inspect_path(const InspectOpts *o, const char **path, Err *e) {
 
 /* ---- summary ---- */
 
-typedef struct TokenizerFacts { /* what the file says of its tokenizer; `why` where there is none that can be read */
-    char kind[160], why[sizeof((Err *)0)->msg];
-    int64_t tokens;
-    bool present, template;
+typedef struct TokenizerFacts { /* `why` where there is none that can be read: shown, and no failure */
+    const char *kind;
+    bool template;
+    Err why;
 } TokenizerFacts;
 
-static TokenizerFacts tokenizer_facts(const char *path) {
+static TokenizerFacts tokenizer_facts(LlmwsModel *m) {
     TokenizerFacts f = {0};
-    TokSpec spec = {0};
-    TensorFile keep = {0};
-    Err e = {0};
-    f.present = tok_spec_open(path, &spec, &keep, &e);
-    if (f.present) {
-        f.tokens = spec.n_vocab;
-        f.template = spec.chat_template != NULL;
-        snprintf(f.kind, sizeof f.kind, "%s", spec.kind ? spec.kind : "");
-        tok_spec_release(&spec);
-        if (keep.close) keep.close(&keep);
-    } else {
-        snprintf(f.why, sizeof f.why, "%s", e.msg);
-    }
+    const LlmwsTokenizer *t = llmws_model_tokenizer(m, &f.why);
+    if (!t) return f;
+    f.kind = llmws_tokenizer_kind(t);
+    f.template = llmws_tokenizer_has_template(t);
     return f;
 }
 
@@ -136,7 +126,7 @@ static void summary_json(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *
     json_str(b, "rope", str_of(m->rope ? m->rope : ""));
     json_bool(b, "tied", m->tied);
     json_key(b, "tokenizer");
-    if (t->present)
+    if (t->kind)
         json_put_str(b, str_of(t->kind));
     else
         buf_str(b, "null");
@@ -144,12 +134,12 @@ static void summary_json(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *
     event_end(b);
 }
 
-static void summary_text(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *t, bool bold) {
+static void summary_text(Buf *b, const char *title, const LlmwsModelInfo *m, const TokenizerFacts *t, bool bold) {
     Buf size = {0}, count = {0};
     put_bytes(&size, m->bytes);
     put_count(&count, m->params);
     buf_str(b, bold ? "\033[1m" : "");
-    put_inert(b, str_of(m->name && *m->name ? m->name : "(no name)"), false);
+    put_inert(b, str_of(title), false);
     buf_str(b, bold ? "\033[0m\n" : "\n");
     row(b, "family", "%s", m->family);
     row(b, "format", "%s", m->format);
@@ -162,20 +152,20 @@ static void summary_text(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *
     row(b, "context", "%" PRId64, m->ctx);
     row(b, "rope", "%s", m->rope ? m->rope : "none");
     row(b, "head", "%s", m->tied ? "tied to the embedding" : "its own weights");
-    row(b, "tokenizer", "%s%s", t->present ? t->kind : "none: ", t->why);
+    row(b, "tokenizer", "%s%s", t->kind ? t->kind : "none: ", t->why.msg);
     row(b, "template", "%s", t->template ? "yes" : "no");
     buf_release(&size);
     buf_release(&count);
 }
 
-static void summary(Buf *b, const Ui *ui, const char *path, const LlmwsModel *m) {
+static void summary(Buf *b, const Ui *ui, const char *path, LlmwsModel *m) {
     LlmwsModelInfo info;
     llmws_model_info(m, &info);
-    TokenizerFacts tok = tokenizer_facts(path);
+    TokenizerFacts tok = tokenizer_facts(m);
     if (ui->json)
         summary_json(b, &info, &tok);
     else
-        summary_text(b, &info, &tok, ui->out_color);
+        summary_text(b, info.name && *info.name ? info.name : path, &info, &tok, ui->out_color);
 }
 
 /* ---- lists ---- */
@@ -218,7 +208,7 @@ static void tensors(Buf *b, const Ui *ui, const LlmwsModel *m) {
     }
 }
 
-static void modules(Buf *b, const Ui *ui, const LlmwsModel *m) {
+static void modules(Buf *b, const Ui *ui, LlmwsModel *m) {
     LlmwsModuleInfo x;
     int width = 0;
     size_t n = llmws_module_count(m);
@@ -245,7 +235,9 @@ static void modules(Buf *b, const Ui *ui, const LlmwsModel *m) {
 static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, Err *e) {
     LlmwsSessionOptions so = session_options(&o->run);
     LlmwsPlan p;
+    Err none;
     so.parallel = o->parallel;
+    llmws_model_tokenizer(m, &none); /* its tables are part of what a run reserves */
     TRY(backend_check(&o->run, e) && llmws_estimate(m, &so, &p, e));
     if (ui->json) {
         event_begin(b, "estimate");

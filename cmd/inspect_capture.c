@@ -104,7 +104,7 @@ static Stats stats_of(const LlmwsArray *a) {
     double sum = 0, squares = 0;
     for (int d = 0; d < a->ndim; d++) s.n *= a->dims[d];
     for (int64_t i = 0; i < s.n; i++) {
-        double x = (double)a->data[i];
+        double x = (double)a->data[i] + 0.0; /* no minus zero */
         s.not_finite += !isfinite(x);
         s.min = MIN(s.min, x);
         s.max = MAX(s.max, x);

@@ -26,7 +26,7 @@ static void pieces_json(Buf *b, const Pieces *p) {
     event_end(b);
 }
 
-static void pieces_table(Buf *b, const LlmwsTokenizer *t, const Pieces *p) {
+static void pieces_table(Buf *b, LlmwsTokenizer *t, const Pieces *p) {
     for (size_t i = 0; i < p->n; i++) {
         char span[48];
         snprintf(span, sizeof span, "%" PRId64 "..%" PRId64, p->offsets[i][0], p->offsets[i][1]);

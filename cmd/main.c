@@ -26,8 +26,8 @@ static bool run_cmd(const Cmd *cmd, char **argv, Err *e) {
         ok = out_flush(&b, e);
         buf_release(&b);
     } else if (ok && rest.n > cmd->max_args) {
-        ok = err_set(e, ERR_USAGE, "unexpected argument '%s'; usage: llmws %s %s", rest.items[cmd->max_args], cmd->name,
-                     cmd->usage);
+        ok =
+            err_set(e, ERR_USAGE, "unexpected argument '%s'; quote values that hold spaces", rest.items[cmd->max_args]);
     } else if (ok) {
         ok = cmd->run(opts, e);
     }

@@ -39,7 +39,7 @@ const char *nearest_word(const char *word, const char *const *words, size_t n) {
     size_t len = strlen(word), least = len / 3 + 2; /* about a third of the letters may be wrong */
     for (size_t i = 0; i < n; i++) {
         size_t d = edit_distance(word, words[i]);
-        if (len >= 3 && d > 1 && strncmp(words[i], word, len) == 0) d = 1; /* the beginning of a longer name */
+        if (len >= 2 && d > 1 && strncmp(words[i], word, len) == 0) d = 1; /* the beginning of a longer name */
         if (d < least && d < MAX(strlen(words[i]), 2)) least = d, best = words[i];
     }
     return best;
@@ -79,7 +79,9 @@ static bool enum_has(const char *words, const char *text) {
     }
 }
 
-static bool store(const OptRow *r, const char *spelled, const char *text, void *into, Err *e) {
+static bool store(const OptRow *r, const char *text, void *into, Err *e) {
+    char spelled[WORD_MAX + 3];
+    snprintf(spelled, sizeof spelled, "--%s", r->name);
     void *field = (char *)into + r->at;
     OptList *list = field;
     switch (r->kind) {
@@ -112,7 +114,7 @@ void opt_init(const OptTable *const *tables, void *into) {
             case OPT_ENUM: *(const char **)field = NULL; break;
             case OPT_LIST: *(OptList *)field = (OptList){0}; break;
             }
-            if (r->init && !store(r, r->name, r->init, into, &e)) BUG("default of --%s: %s", r->name, e.msg);
+            if (r->init && !store(r, r->init, into, &e)) BUG("default of --%s: %s", r->name, e.msg);
         }
 }
 
@@ -170,11 +172,13 @@ static bool unknown_long(const OptTable *const *tables, const char *arg, size_t 
 
 /* The value that follows in its own argument. A text that is itself the name of an option is more likely a forgotten
  * value. */
-static bool value_next_arg(const OptTable *const *tables, const char *spelled, const char *next, Err *e) {
-    if (!next) return err_set(e, ERR_USAGE, "%s needs a value", spelled);
+static bool take_next(const OptTable *const *tables, const OptRow *r, char *const **at, const char **value, Err *e) {
+    const char *next = (*at)[1];
+    if (!next) return err_set(e, ERR_USAGE, "--%s needs a value", r->name);
     if (next[0] == '-' && next[1] == '-' && next[2] && find_long(tables, next + 2, strlen(next + 2)))
-        return err_set(e, ERR_USAGE, "%s needs a value, but '%s' follows; write %s=%s if that is the value", spelled,
-                       next, spelled, next);
+        return err_set(e, ERR_USAGE, "--%s needs a value, but '%s' follows; write --%s=%s if that is the value",
+                       r->name, next, r->name, next);
+    *value = *++*at;
     return true;
 }
 
@@ -183,35 +187,27 @@ static bool parse_long(const OptTable *const *tables, char *const **at, void *in
     size_t n = strcspn(name, "=");
     const OptRow *r = find_long(tables, name, n);
     if (!r) return unknown_long(tables, name, n, e);
-    char spelled[WORD_MAX + 3];
-    snprintf(spelled, sizeof spelled, "--%s", r->name);
     const char *value = name[n] ? name + n + 1 : NULL;
-    if (r->kind == OPT_FLAG) {
-        if (value) return err_set(e, ERR_USAGE, "%s takes no value, but '%s' was given", spelled, value);
-    } else if (!value) {
-        TRY(value_next_arg(tables, spelled, (*at)[1], e));
-        value = *++*at;
-    }
-    return store(r, spelled, value, into, e);
+    if (r->kind == OPT_FLAG && value)
+        return err_set(e, ERR_USAGE, "--%s takes no value, but '%s' was given", r->name, value);
+    if (r->kind != OPT_FLAG && !value) TRY(take_next(tables, r, at, &value, e));
+    return store(r, value, into, e);
 }
 
 static bool parse_letters(const OptTable *const *tables, char *const **at, void *into, Err *e) {
-    for (const char *c = **at + 1; *c; c++) {
+    const char *all = **at + 1, *value;
+    if (all[1] && find_long(tables, all, strcspn(all, "=")))
+        return err_set(e, ERR_USAGE, "unknown option '-%s' (did you mean '--%s'?)", all, all);
+    for (const char *c = all; *c; c++) {
         const OptRow *r = find_letter(tables, *c);
-        char spelled[3] = {'-', *c, 0};
-        if (!r) {
-            size_t n = strlen(**at + 1);
-            if (n > 1 && find_long(tables, **at + 1, strcspn(**at + 1, "=")))
-                return err_set(e, ERR_USAGE, "unknown option '%s' (did you mean '-%s'?)", **at, **at);
-            return err_set(e, ERR_USAGE, "unknown option '-%.*s'", MAX(utf8_len(c, strlen(c)), 1), c);
-        }
+        if (!r) return err_set(e, ERR_USAGE, "unknown option '-%.*s'", MAX(utf8_len(c, strlen(c)), 1), c);
         if (r->kind == OPT_FLAG) {
-            TRY(store(r, spelled, NULL, into, e));
+            TRY(store(r, NULL, into, e));
             continue;
         }
-        if (c[1]) return store(r, spelled, c + 1, into, e);
-        TRY(value_next_arg(tables, spelled, (*at)[1], e));
-        return store(r, spelled, *++*at, into, e);
+        value = c + 1;
+        if (!*value) TRY(take_next(tables, r, at, &value, e));
+        return store(r, value, into, e);
     }
     return true;
 }

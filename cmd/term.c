@@ -140,7 +140,7 @@ void put_bytes(Buf *out, int64_t bytes) {
 }
 
 void put_count(Buf *out, int64_t n) {
-    static const char *const units[] = {"", " thousand", " M", " G", " T"};
+    static const char *const units[] = {"", " K", " M", " G", " T"};
     double v = (double)n;
     size_t u = 0;
     for (; v >= 1000 && u + 1 < COUNT_OF(units); u++) v /= 1000;

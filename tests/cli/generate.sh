@@ -1,0 +1,80 @@
+# generate: tokens, prompts, sampling options, events, stop reasons.
+. "${BASH_SOURCE%/*}/cases.bash"
+g() { "$LLMWS" generate "$@"; }
+
+# Greedy tokens of transformers in float32 (tests/data/expected): "short" of llama3 and llama2.
+ids3=27,81,8,74,52,186,63,275,9,230,301,114,333,198,257,66,169,131,171,269,316,156,289,142,93,196,304,181,138,126,68,310,323,235,35,23,292,150,280,17,115,157,263,236,316,131,147,209
+ids2=268,51,358,117,276,321,88,194,194,331,64,60,378,163,233,399,49,36,335,285,393,67,159,60,194,251,13,216,323,290,383,193,313,322,157,239,256,399,277,20,283,99,387,149,54,101,16,398
+exact=(--temp 0 --compute f32 --kv-type f32)
+greedy3='173,300,119,40,332,5,79,300,173,173,173,90,90,90,90,90'
+t 0 "*\"event\":\"done\"*\"ids\":\[$greedy3\],\"prompt_tokens\":48,\"completion_tokens\":16,\"stop_reason\":\"length\"*" '' \
+    g -m "$M" --ids "$ids3" -n 16 --ignore-eos "${exact[@]}" --json
+json_lines out
+[[ $(wc -l <out) == 17 ]] || bad "16 token events and done, not $(wc -l <out) lines"
+for k in text prompt_tok_s decode_tok_s ttft_ms; do holds out "\"$k\":"; done
+[[ $(grep -c '^{"event":"token","id":[0-9]*,"text":".*","logprob":-[0-9.e-]*}$' out) == 16 ]] || bad "token events: $(head -n 1 out)"
+t 0 '=162 176 263 200 173 340 208 336 285 361 173 377 150 164 296 123' '' \
+    g -m "$SRC/tests/data/llama2" --ids "$ids2" -n 16 "${exact[@]}"
+for more in '-t 1' '-t 2 --chunk 7' '--chunk 1' '-c 64' '--raw'; do
+    t 0 "*\"ids\":\[$greedy3\],*" '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos "${exact[@]}" --json $more
+done
+
+# The same seed gives the same text; another seed, another one.
+t 0 '*' '' g -m "$M" -p 'Hello, world' -n 40 --temp 1.5 --top-k 0 --top-p 1 --min-p 0 --seed 11 --ignore-eos
+a=$(cat out)
+t 0 "=$a" '' g -m "$M" -p 'Hello, world' -n 40 --temperature=1.5 --top_k 0 --top_p 1 --min_p 0 --seed=11 --ignore_eos -t 1
+t 0 '*' '' g -m "$M" -p 'Hello, world' -n 40 --temp 1.5 --top-k 0 --top-p 1 --min-p 0 --seed 12 --ignore-eos
+[[ $(cat out) != "$a" ]] || bad "seed 12 gives the text of seed 11"
+iconv -f UTF-8 -t UTF-8 out >/dev/null || bad "the answer is not UTF-8"
+
+# Ways to give a prompt, all the same answer.
+t 0 '*' '' g -m "$M" -p 'Hello, world' -n 8 --temp 0 --ignore-eos
+a=$(cat out)
+printf 'Hello, world' >prompt
+printf ', world' >rest
+t 0 "=$a" '' g -m "$M" -f prompt -n 8 --temp 0 --ignore-eos
+t 0 "=$a" '' g -m "$M" -n8 --temp 0 --ignore-eos <prompt
+t 0 "=$a" '' g -m "$M" -f - -n8 --temp 0 --ignore-eos <prompt
+t 0 "=$a" '' g -m "$M" -p Hello -f rest -n 8 --temp 0 --ignore-eos
+t 0 "=$a" '' g -m "$M" -f <(cat prompt) -n 8 --temp 0 --ignore-eos
+t 0 "=$a" '' env LLMWS_MODEL="$M" "$LLMWS" generate -p 'Hello, world' -n 8 --temp 0 --ignore-eos
+t 0 "=Hello, world$a" '' g -m "$M" -p 'Hello, world' -n 8 --temp 0 --ignore-eos --echo
+t 0 '*"event":"prompt","text":"Hello, world","ids":*' '' g -m "$M" -p 'Hello, world' -n 1 --temp 0 --echo --json
+json_lines out
+t 0 '' '' g -m "$M" -p a -n 0
+usage 'one or the other' "$LLMWS" generate -m "$M" -p a --ids 1
+usage 'holds none' "$LLMWS" generate -m "$M" --ids ,
+usage 'token ids' "$LLMWS" generate -m "$M" --ids 1,x
+usage 'standard input is empty' "$LLMWS" generate -m "$M"
+t 3 '' "llmws: token id 384: *" g -m "$M" --ids 1,384
+t 1 '' "llmws: cannot open 'missing'*" g -m "$M" -f missing
+t 1 '' "llmws: cannot read '.'*" g -m "$M" -f .
+
+# Sampling options change what is drawn.
+t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --temp 0 --logit-bias 7=100 --json
+t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --logit-bias 7+100 --logit-bias 8-3 --json
+t 0 '*"ids":\[173\],*' '' g -m "$M" --ids "$ids3" -n 1 "${exact[@]}" --json
+t 0 '*"completion_tokens":1,*' '' g -m "$M" --ids "$ids3" -n 1 "${exact[@]}" --logit-bias 173=-inf --json
+holds out '"event":"done"'
+grep -q '"id":173,' out && bad "a forbidden token was drawn"
+t 0 '*' '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos "${exact[@]}" --repeat-penalty 10 --repeat-last-n -1 --json
+grep -qF "[$greedy3]" out && bad "--repeat-penalty changes nothing"
+for o in --top-k=1 --top-p=0.000001 --min-p=1; do
+    t 0 "*\"ids\":\[$greedy3\],*" '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos --temp 2 --compute f32 --kv-type f32 $o --json
+done
+usage 'must be ID=V' "$LLMWS" generate -m "$M" -p a --logit-bias 7
+usage 'from 0 to 383' "$LLMWS" generate -m "$M" -p a --logit-bias 384=1
+
+# What ends an answer. Tokens 337 and 340 end one here.
+t 0 '*"text":"","ids":\[\],*"completion_tokens":0,"stop_reason":"eos"*' '' g -m "$M" -p a -n 5 --temp 0 --logit-bias 340=1000 --json
+t 0 '*"completion_tokens":5,"stop_reason":"length"*' '' g -m "$M" -p a -n 5 --temp 0 --logit-bias 9=1000 --logit-bias 340=1 --json
+t 0 '*"completion_tokens":15,"stop_reason":"context"*' '' g -m "$M" --ids 1,2 -c 16 --temp 0 --ignore-eos --json
+t 0 '*"prompt_tokens":16,"completion_tokens":1,"stop_reason":"context"*' '' g -m "$M" --ids 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16 -c 16 --temp 0 --ignore-eos --json
+t 4 '' 'llmws: *48*16*' g -m "$M" --ids "$ids3" -c 16
+[[ $(wc -l <err) == 1 ]] || bad "not one line: $(cat err)"
+
+# -v says what is in force, on stderr only.
+t 0 '*' '*\[plan\]*total*\[sampling\] temp 0\*, *seed 5\**\[memory\] generate: before=*MiB after=*MiB peak=*MiB*\[time\]*' \
+    g -m "$M" -p a -n 4 --temp 0 --seed 5 -v
+t 0 '*' '' g -m "$M" -p a -n 4 --temp 0 -q
+finish

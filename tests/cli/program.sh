@@ -1,0 +1,51 @@
+# The program itself: how commands are found, help, version, links, wrong usage.
+. "${BASH_SOURCE%/*}/cases.bash"
+
+t 0 'Usage: llmws COMMAND*generate*inspect*' '' "$LLMWS"
+t 0 'Usage: llmws COMMAND*' '' "$LLMWS" -h
+t 0 'Usage: llmws COMMAND*' '' "$LLMWS" --help
+t 0 'Usage: llmws COMMAND*' '' "$LLMWS" help
+t 0 'llmws [0-9]*.[0-9]*' '' "$LLMWS" --version
+for c in generate inspect; do
+    t 0 "Usage: llmws $c *Examples:*llmws $c *" '' "$LLMWS" "$c" --help
+    cp "$T/out" "$T/help"
+    t 0 "=$(cat "$T/help")" '' "$LLMWS" help "$c"
+    t 0 "=$(cat "$T/help")" '' "$LLMWS" "$c" -h
+    # Every option that help names is known, in both spellings, and nothing is wider than the page.
+    for o in $(grep -oP -- '^ {2,6}(-\w, )?--\K[a-z0-9-]+' "$T/help"); do
+        for spelled in "--$o" "--${o//-/_}"; do
+            "$LLMWS" "$c" "$spelled" 2>&1 | grep -q 'unknown option' && bad "$c $spelled is unknown"
+        done
+    done
+    sed '/^Examples/,$d' "$T/help" | grep -P '^.{81,}' && bad "$c: help is wider than 80 columns"
+done
+
+t 0 '' '' "$LLMWS" --install .
+t 0 'Usage: llmws inspect *' '' ./llmws-inspect --help
+t 0 '' '' "$LLMWS" --install .
+usage 'unknown option' ./llmws-generate --bogus
+touch taken && mkdir d && touch d/llmws-generate
+t 1 '' 'llmws: cannot make the link *' "$LLMWS" --install d
+
+usage "unknown command 'genrate' (did you mean 'generate'?)" "$LLMWS" genrate
+usage "unknown command 'xyzzy'" "$LLMWS" xyzzy
+usage "unknown command 'nope'" "$LLMWS" help nope
+usage 'options follow the command' "$LLMWS" --json generate
+usage "did you mean '--temp'?); see 'llmws generate --help'" "$LLMWS" generate --tmp 0
+usage "did you mean '--max-tokens'" "$LLMWS" generate --max_toknes 5
+usage "did you mean '--tensors'" "$LLMWS" inspect "$M" --tensor
+usage "unexpected argument 'words'" "$LLMWS" generate -m "$M" words
+usage "unexpected argument 'two'" "$LLMWS" inspect one two
+usage "must be a whole number from 1 to" "$LLMWS" generate -m "$M" -p a -t 0
+usage "must be one of f32|f16" "$LLMWS" generate -m "$M" -p a --kv-type q9
+usage "must be one of auto|cpu" "$LLMWS" generate -m "$M" -p a --backend gpu
+usage "no model" "$LLMWS" generate -p a
+usage "no model" "$LLMWS" inspect
+usage "no prompt" "$LLMWS" generate -m "$M"
+usage "unexpected argument '-n'" "$LLMWS" generate -m "$M" -p a -- -n 5
+usage "unknown option '--?x1b?31m'" "$LLMWS" generate $'--\033[31m'
+t 5 '' 'llmws: backend not available*' "$LLMWS" generate -m "$M" -p a --backend cuda
+t 5 '' 'llmws: backend not available*' "$LLMWS" inspect "$M" --estimate --backend cuda:1
+
+t 0 $'\033*' '' "$LLMWS" generate --help --color always
+finish
