@@ -1,0 +1,272 @@
+#include "tests/ops/cases.h"
+
+#include <stdio.h>
+
+/* A table, kept in columns. */
+/* clang-format off */
+#define OF(dt, ...)        {.dtype = DT_##dt, .ne = {__VA_ARGS__}}
+#define F32(...)           OF(f32, __VA_ARGS__)
+#define SLICE(...)         {.dtype = DT_f32, .strided = true, .ne = {__VA_ARGS__}}
+#define FILL(how, dt, ...) {.dtype = DT_##dt, .fill = FILL_##how, .ne = {__VA_ARGS__}}
+#define INDEX(n, most)     {.dtype = DT_i32, .fill = FILL_index, .limit = (most), .ne = {n}}
+#define LABELS(n, most)    {.dtype = DT_i32, .fill = FILL_label, .limit = (most), .ne = {n}}
+#define NO_LABELS(n)       {.dtype = DT_i32, .fill = FILL_none, .limit = 1, .ne = {n}}
+#define ANGLES(T, half)    {.dtype = DT_f32, .fill = FILL_angle, .ne = {T, half, 2}}
+#define HYPER              {.dtype = DT_f32, .fill = FILL_hyper, .ne = {8}}
+#define TOKEN              INDEX(1, 1)
+#define IN(...)            .in = {__VA_ARGS__}
+
+#define EMBED(dt, V, D, T)    {OP_embed, IN(OF(dt, V, D), INDEX(T, V)), .out = F32(T, D)}
+#define EMBED_DW(V, D, T)     {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V)), .out = F32(V, D)}
+#define CAST(how, to, T, D)   {OP_cast, .params.cast = {DT_##to}, IN(FILL(how, f32, T, D)), .out = OF(to, T, D)}
+
+#define MATMUL(x, w, T, K, N)       {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N)}
+#define MATMUL_EDGE(x, w, T, K, N)  {OP_matmul, IN(FILL(edge, x, T, K), FILL(edge, w, N, K)), .out = F32(T, N)}
+#define MATMUL_BENCH(x, w, T, K, N) {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N), .bench = true}
+#define MATMUL_DX(w, T, K, N)       {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)}
+#define MATMUL_DW(x, T, K, N)       {OP_matmul_dw, IN(F32(T, N), OF(x, T, K)), .out = F32(N, K)}
+#define MATMUL_T(x, w, K, N)                                                                                           \
+    MATMUL(x, w, 1, K, N), MATMUL(x, w, 2, K, N), MATMUL(x, w, 7, K, N), MATMUL(x, w, 64, K, N)
+
+#define EPS .params.norm = {1e-5f}
+#define NORM(T, D)                                                                                                     \
+    {OP_rms_norm, EPS, IN(F32(T, D), F32(D)), .out = F32(T, D)},                                                       \
+    {OP_rms_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                         \
+    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+
+#define ROPE(T, H, E, half, ...)                                                                                       \
+    {OP_rope, .params.rope = {__VA_ARGS__}, IN(F32(T, H, E), ANGLES(T, half)), .out = F32(T, H, E)}
+#define ORDER(to, T, W, E) {OP_rope_order, .params.rope_order = {to, E}, IN(F32(T, W)), .out = F32(T, W)}
+
+#define ATTN(window_) .params.attn = {.scale = 0.125f, .mask = {window_}, .layer = 1}
+#define SEQS(...)     .seqs = {__VA_ARGS__}
+#define ATTENTION(window, T, H, K, E, ...)                                                                             \
+    {OP_attention, ATTN(window), IN(F32(T, H, E), F32(T, K, E), F32(T, K, E)), .out = F32(T, H, E),                    \
+     SEQS(__VA_ARGS__)},                                                                                               \
+    {OP_attention_dqkv, ATTN(window), IN(F32(T, H, E), F32(T, H, E), F32(T, K, E), F32(T, K, E)),                      \
+     .out = F32(T, (H) + 2 * (K), E), SEQS(__VA_ARGS__)}
+#define CACHE(K, as)  .kv_heads = (K), .kv_dtype = DT_##as
+#define KV(as, window, T, H, K, E, ...)                                                                                \
+    {OP_attention_kv, ATTN(window), IN(F32(T, H, E), TOKEN), .out = F32(T, H, E), CACHE(K, as), SEQS(__VA_ARGS__)}
+#define KV_BOTH(window, T, H, K, E, ...)                                                                               \
+    KV(f32, window, T, H, K, E, __VA_ARGS__), KV(f16, window, T, H, K, E, __VA_ARGS__)
+#define STORE(as, T, K, E, ...)                                                                                        \
+    {OP_kv_store, .params.kv = {1}, IN(F32(T, K, E), F32(T, K, E)), .out = OF(i32, 1), CACHE(K, as),                   \
+     SEQS(__VA_ARGS__)}
+
+#define BINARY(op, how, ...)                                                                                           \
+    {OP_##op, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
+#define UNARY(op, how, ...) {OP_##op, IN(FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
+#define PATCH(...)          .params.patch = {__VA_ARGS__}
+
+#define LOSS(O, V, how)                                                                                                \
+    {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(1)},                                         \
+    {OP_cross_entropy_dx, IN(F32(1), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
+#define ADAMW(...)                                                                                                     \
+    {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER),        \
+     .out = F32(__VA_ARGS__)}
+
+const Case cases[] = {
+    /* -- picking rows -- */
+    EMBED(f32, 40, 33, 1),
+    EMBED(f32, 40, 33, 7),
+    EMBED(bf16, 40, 65, 3),
+    EMBED(f16, 40, 65, 3),
+    EMBED(q8_0, 40, 96, 5),
+    EMBED(q4_1, 40, 96, 5),
+    {OP_embed, IN(FILL(edge, q8_0, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
+    {OP_embed, IN(FILL(edge, q4_1, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
+    {OP_embed, IN(FILL(edge, f16, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
+    EMBED_DW(40, 33, 1),
+    EMBED_DW(600, 16, 64),
+    EMBED_DW(3, 17, 64), /* ids come back */
+    {OP_rows, IN(F32(9, 33), INDEX(4, 9)), .out = F32(4, 33)},
+    {OP_rows, IN(SLICE(9, 33), INDEX(1, 9)), .out = F32(1, 33)},
+    {OP_rows_dx, IN(F32(4, 33), INDEX(4, 9), F32(9, 33)), .out = F32(9, 33)},
+    {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16)), .out = F32(5, 16)},
+    {OP_view_dx, .params.view = {.slice = true, .begin = 5, .ne = {0, 7}}, IN(F32(3, 7), F32(3, 20)),
+     .out = F32(3, 20)},
+    {OP_view_dx, .params.view = {.slice = true, .begin = 1, .ne = {0, 2}}, IN(F32(3, 2, 5), F32(3, 4, 5)),
+     .out = F32(3, 4, 5)},
+    {OP_view_dx, .params.view = {.slice = true, .begin = 3, .ne = {0, 1}}, IN(F32(2, 1, 3, 5), F32(2, 4, 3, 5)),
+     .out = F32(2, 4, 3, 5)},
+
+    /* -- products -- */
+    CAST(normal, bf16, 3, 33),
+    CAST(edge, bf16, 3, 33),
+    CAST(edge, f16, 3, 33),
+    CAST(normal, a8, 1, 32),
+    CAST(normal, a8, 7, 576),
+    CAST(edge, a8, 9, 96),
+    CAST(big, a8, 5, 64),
+    {OP_cast, .params.cast = {DT_a8}, IN(SLICE(5, 64)), .out = OF(a8, 5, 64)},
+    MATMUL(f32, f32, 1, 1, 1),
+    MATMUL_T(f32, f32, 33, 17),
+    MATMUL_T(f32, f32, 64, 50),
+    MATMUL_T(f32, bf16, 65, 33),
+    MATMUL_T(f32, f16, 96, 19),
+    MATMUL_T(f32, q8_0, 96, 19),
+    MATMUL_T(f32, q4_1, 96, 19),
+    MATMUL_T(bf16, bf16, 33, 17),
+    MATMUL_T(bf16, bf16, 64, 48),
+    MATMUL(bf16, bf16, 1, 576, 96),
+    MATMUL(bf16, bf16, 19, 576, 96),
+    MATMUL_T(a8, q8_0, 32, 17),
+    MATMUL_T(a8, q8_0, 96, 48),
+    MATMUL_T(a8, q8_0, 288, 50),
+    MATMUL_T(a8, q4_1, 32, 17),
+    MATMUL_T(a8, q4_1, 96, 48),
+    MATMUL_T(a8, q4_1, 288, 50),
+    MATMUL(a8, q4_1, 5, 576, 130),
+    MATMUL(a8, q8_0, 5, 576, 130),
+    MATMUL(a8, q4_1, 130, 64, 67),
+    MATMUL(a8, q8_0, 130, 64, 67),
+    MATMUL_EDGE(f32, f32, 5, 40, 17),
+    MATMUL_EDGE(a8, q8_0, 5, 96, 33),
+    MATMUL_EDGE(a8, q4_1, 5, 96, 33),
+    MATMUL_EDGE(a8, q8_0, 1, 96, 64),
+    MATMUL_EDGE(a8, q4_1, 1, 96, 64),
+    MATMUL_EDGE(f32, q8_0, 3, 64, 17),
+    MATMUL_EDGE(f32, q4_1, 3, 64, 17),
+    MATMUL_EDGE(f32, f16, 3, 33, 17),
+    {OP_matmul, IN(SLICE(7, 64), F32(18, 64)), .out = F32(7, 18)},
+    {OP_matmul, IN(F32(3, 4, 16), F32(18, 16)), .out = F32(3, 4, 18)},
+    {OP_matmul, IN(FILL(big, a8, 6, 64), OF(q4_1, 18, 64)), .out = F32(6, 18)},
+    MATMUL_BENCH(f32, f32, 1, 576, 1536),
+    MATMUL_BENCH(f32, f32, 128, 576, 1536),
+    MATMUL_BENCH(bf16, bf16, 1, 576, 1536),
+    MATMUL_BENCH(bf16, bf16, 128, 576, 1536),
+    MATMUL_BENCH(a8, q8_0, 1, 576, 1536),
+    MATMUL_BENCH(a8, q8_0, 128, 576, 1536),
+    MATMUL_BENCH(a8, q4_1, 1, 576, 1536),
+    MATMUL_BENCH(a8, q4_1, 128, 576, 1536),
+    MATMUL_DX(f32, 1, 33, 17),
+    MATMUL_DX(f32, 7, 130, 40),
+    MATMUL_DX(f32, 64, 64, 48),
+    MATMUL_DX(bf16, 5, 65, 17),
+    MATMUL_DX(f16, 5, 65, 17),
+    MATMUL_DX(q8_0, 5, 96, 19),
+    MATMUL_DX(q4_1, 5, 96, 19),
+    MATMUL_DW(f32, 1, 33, 17),
+    MATMUL_DW(f32, 7, 130, 40),
+    MATMUL_DW(f32, 64, 64, 48),
+    MATMUL_DW(bf16, 5, 33, 17),
+
+    /* -- norms -- */
+    NORM(1, 1),
+    NORM(1, 16),
+    NORM(2, 33),
+    NORM(7, 576),
+    NORM(64, 47),
+    {OP_rms_norm, EPS, IN(SLICE(5, 40), F32(40)), .out = F32(5, 40)},
+    {OP_rms_norm, EPS, IN(F32(3, 4, 16), OF(bf16, 16)), .out = F32(3, 4, 16)},
+    {OP_rms_norm, EPS, IN(FILL(edge, f32, 9, 24), F32(24)), .out = F32(9, 24)},
+
+    /* -- attention -- */
+    ROPE(1, 3, 16, 8, 0),
+    ROPE(7, 2, 64, 32, 0),
+    ROPE(7, 2, 64, 32, .interleaved = true),
+    ROPE(7, 2, 64, 32, .inverse = true),
+    ROPE(7, 2, 64, 32, .interleaved = true, .inverse = true),
+    ROPE(5, 2, 80, 40, 0),
+    ROPE(5, 2, 80, 16, 0),
+    ROPE(5, 2, 80, 16, .interleaved = true),
+    ROPE(3, 1, 6, 3, .interleaved = true),
+    {OP_rope, IN(SLICE(5, 3, 16), ANGLES(5, 8)), .out = F32(5, 3, 16)},
+    ORDER(true, 5, 32, 16),
+    ORDER(false, 5, 32, 16),
+    ORDER(true, 3, 80, 80),
+    ORDER(false, 3, 6, 6),
+    ATTENTION(0, 1, 1, 1, 16, {0, 1}),
+    ATTENTION(0, 7, 4, 2, 16, {0, 7}),
+    ATTENTION(0, 9, 3, 3, 80, {0, 4}, {0, 5}),
+    ATTENTION(5, 20, 6, 2, 64, {0, 20}),
+    ATTENTION(0, 20, 2, 1, 24, {0, 12, 3, 9}, {0, 8}),
+    ATTENTION(0, 300, 2, 1, 16, {0, 300}),
+    ATTENTION(40, 300, 2, 2, 7, {0, 290}, {0, 10}),
+    {OP_attention, ATTN(0), IN(SLICE(9, 4, 16), SLICE(9, 2, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
+    {OP_attention, ATTN(0), IN(FILL(big, f32, 9, 4, 16), FILL(big, f32, 9, 2, 16), F32(9, 2, 16)),
+     .out = F32(9, 4, 16)},
+    KV_BOTH(0, 1, 1, 1, 16, {0, 1}),
+    KV_BOTH(0, 1, 9, 3, 64, {130, 1}),
+    KV_BOTH(0, 2, 4, 2, 64, {255, 2}),
+    KV_BOTH(0, 7, 4, 4, 80, {60, 7}),
+    KV_BOTH(0, 3, 2, 1, 64, {600, 1}, {3, 1}, {255, 1}),
+    KV_BOTH(0, 64, 2, 1, 16, {300, 64}),
+    KV_BOTH(100, 9, 2, 1, 64, {700, 4}, {50, 5}),
+    KV_BOTH(3, 5, 3, 1, 7, {254, 5}),
+    KV_BOTH(0, 20, 4, 2, 128, {250, 20, 252, 266}),
+    {OP_attention_kv, ATTN(0), IN(SLICE(5, 4, 16), TOKEN), .out = F32(5, 4, 16), CACHE(2, f32), SEQS({260, 5})},
+    {OP_attention_kv, ATTN(0), IN(FILL(big, f32, 5, 4, 16), TOKEN), .out = F32(5, 4, 16), CACHE(2, f32),
+     SEQS({520, 5})},
+    STORE(f32, 1, 1, 16, {0, 1}),
+    STORE(f32, 7, 2, 64, {61, 7}),
+    STORE(f16, 7, 3, 80, {61, 5}, {0, 2}),
+    STORE(f16, 64, 1, 7, {30, 64}),
+    {OP_kv_store, .params.kv = {1}, IN(SLICE(7, 2, 16), SLICE(7, 2, 16)), .out = OF(i32, 1), CACHE(2, f16),
+     SEQS({100, 7})},
+    {OP_kv_store, .params.kv = {1}, IN(FILL(edge, f32, 7, 2, 16), FILL(edge, f32, 7, 2, 16)), .out = OF(i32, 1),
+     CACHE(2, f16), SEQS({100, 7})},
+
+    /* -- elementwise -- */
+    BINARY(add, normal, 5, 33),
+    BINARY(add, edge, 64, 16),
+    BINARY(add, normal, 2, 3, 7),
+    BINARY(add, normal, 33),
+    {OP_add, IN(SLICE(5, 33), F32(5, 33)), .out = F32(5, 33)},
+    BINARY(mul, normal, 5, 33),
+    BINARY(mul, edge, 64, 16),
+    {OP_mul, IN(F32(5, 33), SLICE(5, 33)), .out = F32(5, 33)},
+    UNARY(silu, normal, 5, 33),
+    UNARY(silu, big, 64, 16),
+    UNARY(silu, edge, 3, 95),
+    BINARY(silu_dx, normal, 5, 33),
+    BINARY(silu_dx, big, 64, 16),
+    {OP_patch, PATCH(2, -0.5f, 1, 3), IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
+    {OP_patch, PATCH(0, 1, 2, -1), IN(F32(5, 2, 16), F32(32)), .out = F32(5, 2, 16)},
+    {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},
+
+    /* -- loss and optimiser -- */
+    LOSS(1, 2, normal),
+    LOSS(7, 100, normal),
+    LOSS(5, 1003, big),
+    {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(1)},
+    {OP_cross_entropy_dx, IN(F32(1), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
+    ADAMW(33),
+    ADAMW(7, 50),
+};
+const size_t n_cases = COUNT_OF(cases);
+/* clang-format on */
+
+static const char *const fill_names[] = {[FILL_edge] = " edge", [FILL_big] = " big", [FILL_none] = " none"};
+
+int shape_ndim(const Shape *s) {
+    int n = 0;
+    while (n < MAX_DIMS && s->ne[n]) n++;
+    return n;
+}
+
+int case_n_in(const Case *c) {
+    int n = 0;
+    while (n < MAX_IN && shape_ndim(&c->in[n])) n++;
+    return n;
+}
+
+static int put_shape(const Shape *s, char *out, size_t cap) {
+    int n = snprintf(out, cap, " %s[", dtype_info[s->dtype].name);
+    for (int d = 0; d < shape_ndim(s); d++)
+        n += snprintf(out + n, cap - (size_t)n, "%s%lld", d ? "," : "", (long long)s->ne[d]);
+    const char *fill = s->fill < (int)COUNT_OF(fill_names) && fill_names[s->fill] ? fill_names[s->fill] : "";
+    return n + snprintf(out + n, cap - (size_t)n, "]%s%s", fill, s->strided ? " slice" : "");
+}
+
+const char *case_name(const Case *c, char *out) {
+    char text[512];
+    int n = snprintf(text, sizeof text, "%s", op_info[c->op].name);
+    for (int i = 0; i < MIN(case_n_in(c), 3); i++) n += put_shape(&c->in[i], text + n, sizeof text - (size_t)n);
+    if (c->op == OP_attention_kv || c->op == OP_kv_store)
+        n += snprintf(text + n, sizeof text - (size_t)n, " kv %s", dtype_info[c->kv_dtype].name);
+    if (c->op == OP_cast) n += snprintf(text + n, sizeof text - (size_t)n, " to %s", dtype_info[c->out.dtype].name);
+    snprintf(out, 160, "%.159s", text);
+    return out;
+}

@@ -1,0 +1,391 @@
+/* The reference kernels against the mathematics, computed plainly in double: bounds come from the dtype and the number
+ * of terms. Wrong formulas are shown to break them. */
+#include "backends/cpu/expf32.h"
+#include "backends/cpu/ref.h"
+#include "tests/ops/harness.h"
+
+#include <float.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { SEED = 77 };
+
+/* n roundings of sums whose terms have magnitudes adding up to `magnitude`; c = 4 standard deviations. */
+static double rounding(double n, double magnitude) { return 4 * (double)FLT_EPSILON * sqrt(n) * magnitude + 1e-37; }
+
+/* The larger of two errors; NaN is the largest. */
+static double worse(double a, double b) { return a >= b ? a : isnan(b) ? (double)INFINITY : b; }
+
+/* ---- exponential ---- */
+
+static double ulp_of(double y) { /* distance of floats around y */
+    int e;
+    frexp(y, &e);
+    return ldexp(1, MAX(e - 24, -149));
+}
+
+static float float_of(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+static double worst_ulp(float (*f)(float)) {
+    double worst = 0;
+    for (int side = 0; side < 2; side++) /* both signs, all exponents, every 997th float */
+        for (uint32_t b = 0; b < 0x43000000; b += 997) {
+            float x = float_of(b | (uint32_t)side << 31);
+            if (x < -104 || x > 88.72f) continue;
+            double want = exp((double)x);
+            worst = worse(worst, fabs((double)f(x) - want) / ulp_of(want));
+        }
+    return worst;
+}
+
+static float exp_short(float x) { return exp_f32(x) * (1 + 0x1.8p-23f); } /* a little off */
+
+static void test_exp(void **state) {
+    (void)state;
+    double worst = worst_ulp(exp_f32);
+    print_message("exp_f32: at most %.3f ulp off\n", worst);
+    assert_true(worst <= 1);
+    assert_true(worst_ulp(exp_short) > 1);
+    assert_true(exp_f32(0) == 1 && exp_f32(-0.0f) == 1);
+    assert_true(exp_f32(-105) == 0 && exp_f32(-1e30f) == 0 && exp_f32(-INFINITY) == 0);
+    assert_true(isinf(exp_f32(88.8f)) && isinf(exp_f32(1e30f)) && isinf(exp_f32(INFINITY)));
+    assert_true(isnan(exp_f32(NAN)) && isnan(exp_f32(-NAN)));
+    assert_true(exp_f32(-103) > 0 && exp_f32(-103) < FLT_MIN);
+}
+
+/* ---- products ---- */
+
+/* Largest error of a case's matmul in units of its bound, when f32-decoded operands are multiplied in double. */
+static double matmul_error(const Case *c, const Kernel *k) {
+    Instance x;
+    double worst = 0;
+    instance_make(&x, c, SEED, false);
+    instance_run(&x, k, 0);
+    int64_t K = x.a.in[1].ne[1], N = x.a.in[1].ne[0];
+    for (int64_t r = 0; r < tensor_rows(&x.a.in[0]); r++)
+        for (int64_t n = 0; n < N; n++) {
+            double sum = 0, size = 0;
+            for (int64_t i = 0; i < K; i++) {
+                double p = (double)tensor_at(&x.a.in[0], r, i) * (double)tensor_at(&x.a.in[1], n, i);
+                sum += p, size += fabs(p);
+            }
+            worst = worse(worst, fabs((double)((float *)tensor_row(&x.a.out, r))[n] - sum) / rounding((double)K, size));
+        }
+    instance_release(&x);
+    return worst;
+}
+
+static bool plain_matmul(const Case *c) {
+    return c->op == OP_matmul && !c->bench && c->in[0].fill != FILL_edge && c->in[0].ne[0] <= 7;
+}
+
+static void test_matmul(void **state) {
+    (void)state;
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        char name[160];
+        if (plain_matmul(c) && matmul_error(c, &ref_matmul) > 1)
+            fail_msg("%s: %g times its bound off", case_name(c, name), matmul_error(c, &ref_matmul));
+    }
+}
+
+/* Scaled by a part in 500; without the last 2 (blocks: 32) terms; with the scales of weights a bit off. */
+static void scaled(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    for (int64_t r = 0; r < tensor_rows(&a->out); r++)
+        for (int64_t n = u0; n < u1; n++) ((float *)tensor_row(&a->out, r))[n] *= 1.002f;
+}
+static void shortened(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    OpArgs b = *a;
+    int64_t less = MAX(2, MAX(dtype_info[a->in[0].dtype].block, dtype_info[a->in[1].dtype].block));
+    b.in[0].ne[1] -= less, b.in[1].ne[1] -= less;
+    ref_matmul.run(&b, u0, u1, scratch);
+}
+/* A q4_1 kernel that swaps the halves of a block, and one that forgets the sum of x. */
+static void swapped(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t n = u0; n < u1; n++)
+        for (int64_t r = 0; r < tensor_rows(&a->out); r++) {
+            float y = 0;
+            for (int64_t k = 0; k < a->in[1].ne[1]; k++)
+                y += tensor_at(&a->in[0], r, k) * tensor_at(&a->in[1], n, k ^ 16);
+            ((float *)tensor_row(&a->out, r))[n] = y;
+        }
+}
+static void without_min(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    for (int64_t n = u0; n < u1; n++)
+        for (int64_t r = 0; r < tensor_rows(&a->out); r++) {
+            const BlockA8 *x = tensor_row(&a->in[0], r);
+            const BlockQ4_1 *w = tensor_row(&a->in[1], n);
+            for (int64_t b = 0; b < 1; b++) /* the first block's alone */
+                ((float *)tensor_row(&a->out, r))[n] -= f16_to_f32(w[b].m) * x[b].d * (float)x[b].sum;
+        }
+}
+
+static void test_matmul_bound_refuses(void **state) {
+    (void)state;
+    void (*const wrong[])(const OpArgs *, int64_t, int64_t, void *) = {scaled, shortened, swapped, without_min};
+    for (const Case *c = cases; c < cases + n_cases; c++)
+        for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+            Kernel k = ref_matmul;
+            char name[160];
+            k.run = wrong[i];
+            bool q4 = c->in[1].dtype == DT_q4_1 && c->in[0].dtype == DT_a8;
+            if (!plain_matmul(c) || (i >= 2 && !q4) || c->in[1].ne[1] < 64 || c->in[0].ne[0] < 5 ||
+                shape_ndim(&c->in[0]) > 2)
+                continue;
+            if (matmul_error(c, &k) <= 1) fail_msg("%s: wrong kernel %zu passes", case_name(c, name), i);
+        }
+}
+
+/* ---- attention ---- */
+
+/* Rows of the step in double; returns the worst error in units of the bound. window as in the case. */
+static double attention_error(const Case *c, int64_t drop) {
+    Instance x;
+    double worst = 0;
+    instance_make(&x, c, SEED, false);
+    instance_run(&x, &ref_attention, 0);
+    const Tensor *q = &x.a.in[0], *k = &x.a.in[1], *v = &x.a.in[2];
+    int64_t H = q->ne[1], K = k->ne[1], E = q->ne[2];
+    double *p = mem_alloc((size_t)x.step.n, sizeof *p), scale = (double)c->params.attn.scale;
+    for (int64_t u = 0; u < x.step.n * H; u++) {
+        int64_t t = u / H, kh = u % H / (H / K), lo, hi, row0 = x.step.first_row[t];
+        double most = -1e300, sum = 0, spread = 0;
+        mask_range(c->params.attn.mask, x.step.index[t], x.step.reach[t], &lo, &hi);
+        lo += drop;
+        for (int64_t j = lo; j < hi; j++) {
+            p[j] = 0;
+            double size = 0;
+            for (int64_t e = 0; e < E; e++) {
+                double term = (double)tensor_at(q, u, e) * (double)tensor_at(k, (row0 + j) * K + kh, e);
+                p[j] += scale * term, size += scale * fabs(term);
+            }
+            most = fmax(most, p[j]), spread = fmax(spread, size);
+        }
+        for (int64_t j = lo; j < hi; j++) sum += p[j] = exp(p[j] - most);
+        for (int64_t e = 0; e < E; e++) {
+            double o = 0, size = 0;
+            for (int64_t j = lo; j < hi; j++) {
+                double term = p[j] / sum * (double)tensor_at(v, (row0 + j) * K + kh, e);
+                o += term, size += fabs(term);
+            }
+            /* the scores' own rounding moves every weight by a factor */
+            double bound = rounding((double)(hi - lo), size) + size * rounding((double)E, spread);
+            worst = worse(worst, fabs((double)tensor_at(&x.a.out, u, e) - o) / bound);
+        }
+    }
+    free(p);
+    instance_release(&x);
+    return worst;
+}
+
+static void test_attention(void **state) {
+    (void)state;
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        char name[160];
+        if (c->op != OP_attention || c->in[0].fill == FILL_big) continue;
+        double off = attention_error(c, 0);
+        if (off > 1) fail_msg("%s: %g times its bound off", case_name(c, name), off);
+    }
+    const Case one = {.op = OP_attention,
+                      .params.attn = {.scale = 0.2f},
+                      .in = {{.ne = {9, 2, 16}}, {.ne = {9, 1, 16}}, {.ne = {9, 1, 16}}},
+                      .out = {.ne = {9, 2, 16}}};
+    assert_true(attention_error(&one, 0) <= 1);
+    assert_true(attention_error(&one, 1) > 1); /* one key less */
+}
+
+/* Keys and values stored as f32 and read from pages give the bits of attention over the same rows. */
+static void check_cache(int64_t T, int64_t window) {
+    enum { H = 4, K = 2, E = 24 };
+    Case c = {.op = OP_attention,
+              .params.attn = {.scale = 0.2f, .mask = {window}, .layer = 1},
+              .in = {{.ne = {T, H, E}}, {.ne = {T, K, E}}, {.ne = {T, K, E}}},
+              .out = {.ne = {T, H, E}}};
+    Case cached = c;
+    cached.op = OP_kv_store, cached.kv_heads = K, cached.params.kv.layer = 1;
+    Instance rows, pages;
+    int32_t token;
+    char why[160];
+    instance_make(&rows, &c, SEED, false);
+    instance_make(&pages, &cached, SEED, false);
+    instance_run(&rows, &ref_attention, 0);
+    OpArgs store = {.params.kv = {1}, .n_in = 2, .in = {pages.a.in[1], pages.a.in[2]}, .step = &pages.step};
+    store.out = tensor_dense(DT_i32, 1, (int64_t[]){1}, &token);
+    args_run(&store, &ref_kv_store, 0);
+    OpArgs read = pages.a;
+    read.params = c.params, read.in[1] = store.out, read.n_in = 2;
+    args_run(&read, &ref_attention_kv, 5);
+    assert_int_equal(token, 0);
+    pages.a.out = read.out;
+    for (int l = 0; l < CASE_LAYERS; l++) rows.kv[l] = (Region){0};
+    if (!instance_same(&rows, &pages, NULL, why)) fail_msg("T %lld: %s", (long long)T, why);
+    instance_release(&rows);
+    instance_release(&pages);
+}
+
+static void test_cache_is_attention(void **state) {
+    (void)state;
+    check_cache(1, 0);
+    check_cache(70, 0);
+    check_cache(300, 0);
+    check_cache(300, 70);
+}
+
+/* ---- the rest: each formula once, element by element ---- */
+
+typedef double Formula(const Instance *x, int64_t row, int64_t col);
+
+static double in_at(const Instance *x, int i, int64_t row, int64_t col) {
+    return (double)tensor_at(&x->a.in[i], row, col);
+}
+
+static double rms_of(const Instance *x, int64_t row) {
+    double sum = 0, D = (double)x->a.out.ne[x->a.out.ndim - 1];
+    for (int64_t d = 0; d < x->a.out.ne[x->a.out.ndim - 1]; d++) sum += in_at(x, 0, row, d) * in_at(x, 0, row, d);
+    return 1 / sqrt(sum / D + (double)x->c->params.norm.eps);
+}
+static double f_rms_norm(const Instance *x, int64_t r, int64_t i) {
+    return in_at(x, 0, r, i) * rms_of(x, r) * in_at(x, 1, 0, i);
+}
+static double f_silu(const Instance *x, int64_t r, int64_t i) {
+    return in_at(x, 0, r, i) / (1 + exp(-in_at(x, 0, r, i)));
+}
+static double f_silu_dx(const Instance *x, int64_t r, int64_t i) {
+    double v = in_at(x, 1, r, i), s = 1 / (1 + exp(-v));
+    return in_at(x, 0, r, i) * (s + v * s * (1 - s));
+}
+static double f_add(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) + in_at(x, 1, r, i); }
+static double f_mul(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) * in_at(x, 1, r, i); }
+
+static double f_rope(const Instance *x, int64_t r, int64_t i) {
+    int64_t H = x->a.out.ne[1], half = x->a.in[1].ne[1];
+    bool inter = x->c->params.rope.interleaved;
+    if (i >= 2 * half) return in_at(x, 0, r, i);
+    int64_t pair = inter ? i / 2 : i % half, second = inter ? i % 2 : i >= half;
+    double c = in_at(x, 1, r / H * half + pair, 0), s = in_at(x, 1, r / H * half + pair, 1);
+    if (x->c->params.rope.inverse) s = -s;
+    double a = in_at(x, 0, r, inter ? 2 * pair : pair), b = in_at(x, 0, r, inter ? 2 * pair + 1 : pair + half);
+    return second ? a * s + b * c : a * c - b * s;
+}
+
+static double softmax_part(const Instance *x, int logits, int64_t r, int64_t i, double *lse) {
+    int64_t V = x->a.in[logits].ne[1];
+    double m = -1e300, sum = 0;
+    for (int64_t v = 0; v < V; v++) m = fmax(m, in_at(x, logits, r, v));
+    for (int64_t v = 0; v < V; v++) sum += exp(in_at(x, logits, r, v) - m);
+    *lse = m + log(sum);
+    return exp(in_at(x, logits, r, i) - *lse);
+}
+static double labels_of(const Tensor *t) {
+    double n = 0;
+    for (int64_t i = 0; i < t->ne[0]; i++) n += ((int32_t *)t->data)[i] >= 0;
+    return n;
+}
+static double f_cross_entropy(const Instance *x, int64_t r, int64_t i) {
+    (void)r, (void)i;
+    const int32_t *labels = x->a.in[1].data;
+    double n = labels_of(&x->a.in[1]), sum = 0, lse;
+    for (int64_t o = 0; o < x->a.in[0].ne[0]; o++)
+        if (labels[o] >= 0) softmax_part(x, 0, o, 0, &lse), sum += lse - in_at(x, 0, o, labels[o]);
+    return n > 0 ? sum / n : 0;
+}
+static double f_cross_entropy_dx(const Instance *x, int64_t r, int64_t i) {
+    int32_t label = ((const int32_t *)x->a.in[2].data)[r];
+    double lse, p = softmax_part(x, 1, r, i, &lse);
+    return label < 0 ? 0 : in_at(x, 0, 0, 0) * (p - (label == i)) / labels_of(&x->a.in[2]);
+}
+
+/* The states were overwritten by the run: their first values are in the regions' copies. */
+static double before(const Instance *x, int i, int64_t r, int64_t col) {
+    Tensor t = x->a.in[i];
+    t.data = x->in[i].before + (x->in[i].data - x->in[i].map);
+    return (double)tensor_at(&t, r, col);
+}
+static double f_adamw(const Instance *x, int64_t r, int64_t i) {
+    double h[7];
+    for (int k = 0; k < 7; k++) h[k] = in_at(x, 4, 0, k);
+    double g = before(x, 1, r, i), m = h[1] * before(x, 2, r, i) + (1 - h[1]) * g;
+    double v = h[2] * before(x, 3, r, i) + (1 - h[2]) * g * g;
+    double w = before(x, 0, r, i) * (1 - h[0] * h[4]);
+    return w - h[0] * (m / h[5]) / (sqrt(v / h[6]) + h[3]);
+}
+
+/* Error in units of a few eps of the value or of 1 (what the values are made of). f32 hypers cost adamw's v a part in
+ * 1e4. */
+static double formula_error(const Case *c, const Kernel *k, Formula *f) {
+    Instance x;
+    double worst = 0;
+    instance_make(&x, c, SEED, false);
+    instance_run(&x, k, 0);
+    for (int64_t r = 0; r < tensor_rows(&x.a.out); r++)
+        for (int64_t i = 0; i < x.a.out.ne[x.a.out.ndim - 1]; i++) {
+            double want = f(&x, r, i), got = (double)tensor_at(&x.a.out, r, i);
+            double terms = 16 + sqrt((double)x.a.in[0].ne[x.a.in[0].ndim - 1]);
+            worst = worse(worst, fabs(got - want) / ((double)FLT_EPSILON * terms * fmax(1, fabs(want))));
+        }
+    instance_release(&x);
+    return worst;
+}
+
+static const struct {
+    Op op;
+    const Kernel *k;
+    Formula *f;
+} formulas[] = {
+    {OP_rms_norm, &ref_rms_norm, f_rms_norm},
+    {OP_silu, &ref_silu, f_silu},
+    {OP_silu_dx, &ref_silu_dx, f_silu_dx},
+    {OP_add, &ref_add, f_add},
+    {OP_mul, &ref_mul, f_mul},
+    {OP_rope, &ref_rope, f_rope},
+    {OP_cross_entropy, &ref_cross_entropy, f_cross_entropy},
+    {OP_cross_entropy_dx, &ref_cross_entropy_dx, f_cross_entropy_dx},
+    {OP_adamw, &ref_adamw, f_adamw},
+};
+
+static void test_formulas(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(formulas); i++)
+        for (const Case *c = cases; c < cases + n_cases; c++) {
+            char name[160];
+            if (c->op != formulas[i].op || c->in[0].fill == FILL_edge) continue;
+            double off = formula_error(c, formulas[i].k, formulas[i].f);
+            if (off > 1) fail_msg("%s: %g times its bound off", case_name(c, name), off);
+        }
+}
+
+static void off_by_little(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_silu.run(a, u0, u1, scratch);
+    for (int64_t r = u0; r < u1; r++) ((float *)tensor_row(&a->out, r))[0] += 1e-4f;
+}
+
+static void test_formulas_refuse(void **state) {
+    (void)state;
+    const Case c = {.op = OP_silu, .in = {{.ne = {3, 40}}}, .out = {.ne = {3, 40}}};
+    Kernel k = ref_silu;
+    k.run = off_by_little;
+    assert_true(formula_error(&c, &ref_silu, f_silu) <= 1);
+    assert_true(formula_error(&c, &k, f_silu) > 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exp),
+        cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_matmul_bound_refuses),
+        cmocka_unit_test(test_formulas),
+        cmocka_unit_test(test_formulas_refuse),
+        cmocka_unit_test(test_cache_is_attention),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

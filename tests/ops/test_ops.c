@@ -1,0 +1,387 @@
+/* Every kernel of the CPU against the table of cases: the same as the reference, nothing touched that is not its own,
+ * the same however its units are cut, however many tokens come together, in place, and on threads.
+ *
+ * test_ops --bench [op]: time of each case and kernel. */
+#include "backends/cpu/cpuid.h"
+#include "backends/cpu/pool.h"
+#include "backends/cpu/ref.h"
+#include "backends/cpu/tuned.h"
+#include "tests/ops/harness.h"
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const struct {
+    const Kernel *ref;
+    const char *takes;
+} ops[OP_COUNT] = {
+#define OP(name, params, min_in, max_in, flags) [OP_##name] = {&ref_##name, takes_##name},
+#include "core/ops.def"
+#undef OP
+};
+
+/* Ops whose rows follow tokens: bit i is set when input i has a row per token. */
+static const unsigned token_inputs[OP_COUNT] = {
+    [OP_embed] = 2, [OP_cast] = 1,         [OP_matmul] = 1,  [OP_matmul_dx] = 1,  [OP_rms_norm] = 1,
+    [OP_rope] = 3,  [OP_attention_kv] = 1, [OP_add] = 3,     [OP_mul] = 3,        [OP_silu] = 1,
+    [OP_patch] = 1, [OP_rms_norm_dx] = 3,  [OP_silu_dx] = 3, [OP_rope_order] = 1, [OP_view_dx] = 3,
+};
+
+/* bf16 products are exact in f32, so only the sums round, in an order that is the CPU's: each of K steps is off by at
+ * most eps/2 of a partial sum, which the sum of magnitudes bounds; they add up like a random walk. */
+static double bf16_bound(const Instance *x, int64_t row, int64_t col) {
+    double sum = 0;
+    int64_t K = x->a.in[1].ne[1];
+    for (int64_t k = 0; k < K; k++)
+        sum += fabs((double)tensor_at(&x->a.in[0], row, k) * (double)tensor_at(&x->a.in[1], col, k));
+    return (double)FLT_EPSILON * sqrt((double)K) * sum;
+}
+
+static Bound *bound_of(const Case *c) { return c->op == OP_matmul && c->in[0].dtype == DT_bf16 ? bf16_bound : NULL; }
+
+/* ---- the checks; each returns false with why ---- */
+
+enum { SEED = 20 };
+
+static bool check_same(const Case *c, const Kernel *k, char *why) {
+    Instance want, got;
+    instance_make(&want, c, SEED, false);
+    instance_make(&got, c, SEED, false);
+    instance_run(&want, ops[c->op].ref, 0);
+    instance_run(&got, k, 0);
+    bool ok = instance_same(&want, &got, bound_of(c), why) && instance_intact(&got, why);
+    instance_release(&want);
+    instance_release(&got);
+    return ok;
+}
+
+static bool check_units(const Case *c, const Kernel *k, char *why) {
+    Instance whole, cut;
+    bool ok = true;
+    for (uint64_t seed = 1; seed <= 2 && ok; seed++) {
+        instance_make(&whole, c, SEED + seed, false);
+        instance_make(&cut, c, SEED + seed, false);
+        instance_run(&whole, k, 0);
+        instance_run(&cut, k, seed);
+        ok = instance_same(&whole, &cut, NULL, why) && instance_intact(&cut, why);
+        instance_release(&whole);
+        instance_release(&cut);
+    }
+    return ok;
+}
+
+/* Tokens in parts of `step` give what they give together. */
+static bool check_parts(const Case *c, const Kernel *k, int64_t step, char *why) {
+    Instance whole, parts;
+    instance_make(&whole, c, SEED, false);
+    instance_make(&parts, c, SEED, false);
+    instance_run(&whole, k, 0);
+    int64_t T = parts.a.out.ne[0];
+    for (int64_t t = 0; t < T; t += step) {
+        Part p;
+        part_make(&p, &parts, token_inputs[c->op], t, MIN(t + step, T));
+        args_run(&p.a, k, 0);
+        part_release(&p);
+    }
+    bool ok = instance_same(&whole, &parts, NULL, why) && instance_intact(&parts, why);
+    instance_release(&whole);
+    instance_release(&parts);
+    return ok;
+}
+
+static bool check_tokens(const Case *c, const Kernel *k, char *why) {
+    int64_t T = c->out.ne[0];
+    if (!token_inputs[c->op] || c->out.ne[1] == 0 || T == 1) return true;
+    return check_parts(c, k, 1, why) && check_parts(c, k, T > 5 ? 5 : 2, why);
+}
+
+static bool check_in_place(const Case *c, const Kernel *k, char *why) {
+    if (!(op_info[c->op].flags & OPF_INPLACE) || c->in[0].strided) return true;
+    Instance apart, placed;
+    instance_make(&apart, c, SEED, false);
+    instance_make(&placed, c, SEED, true);
+    instance_run(&apart, k, 0);
+    instance_run(&placed, k, 3);
+    bool ok = instance_same(&apart, &placed, NULL, why) && instance_intact(&placed, why);
+    instance_release(&apart);
+    instance_release(&placed);
+    return ok;
+}
+
+static bool check_threads(const Case *c, const Kernel *k, Pool *pool, int threads, char *why) {
+    Instance one, many;
+    instance_make(&one, c, SEED, false);
+    instance_make(&many, c, SEED, false);
+    instance_run(&one, k, 0);
+    size_t bytes = align_up(k->scratch ? k->scratch(&many.a) : 0, 64);
+    char *scratch = aligned_alloc(64, bytes * (size_t)threads + 64);
+    ExecOp op = {.run = k->run, .units = k->units, .n_units = k->units(&many.a), .args = many.a};
+    pool_run(pool, &op, 1, scratch, bytes);
+    free(scratch);
+    bool ok = instance_same(&one, &many, NULL, why) && instance_intact(&many, why);
+    instance_release(&one);
+    instance_release(&many);
+    return ok;
+}
+
+/* ---- all cases, all kernels ---- */
+
+typedef bool Check(const Case *c, const Kernel *k, char *why);
+
+static OpArgs planned(const Case *c) {
+    OpArgs a = {.params = c->params, .n_in = case_n_in(c)};
+    for (int i = 0; i < a.n_in; i++) a.in[i] = tensor_dense(c->in[i].dtype, shape_ndim(&c->in[i]), c->in[i].ne, NULL);
+    a.out = tensor_dense(c->out.dtype, shape_ndim(&c->out), c->out.ne, NULL);
+    return a;
+}
+
+/* Whether row i of the tuned kernels is one for this case and this CPU. */
+static bool row_serves(size_t i, const Case *c, Isa best) {
+    Isa isa;
+    OpArgs a = planned(c);
+    const TunedRow *row = &tuned_rows[i];
+    return row->op == c->op && isa_from_name(row->isa, &isa) && isa <= best && (!row->fits || row->fits(&a));
+}
+
+static int check_one(const Case *c, const Kernel *k, const char *isa, Check *check) {
+    char why[160] = "", name[160];
+    if (check(c, k, why)) return 0;
+    print_error("%s, %s: %s\n", case_name(c, name), isa, why);
+    return 1;
+}
+
+static void check_all(Check *check, bool with_ref) {
+    int bad = 0;
+    Isa best = isa_best();
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        if (with_ref && !c->bench) bad += check_one(c, ops[c->op].ref, "ref", check);
+        for (size_t i = 0; i < n_tuned_rows; i++)
+            if (row_serves(i, c, best)) bad += check_one(c, tuned_rows[i].kernel, tuned_rows[i].isa, check);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void test_same(void **state) {
+    (void)state;
+    check_all(check_same, true);
+}
+static void test_units(void **state) {
+    (void)state;
+    check_all(check_units, true);
+}
+static void test_tokens(void **state) {
+    (void)state;
+    check_all(check_tokens, true);
+}
+static void test_in_place(void **state) {
+    (void)state;
+    check_all(check_in_place, true);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    enum { THREADS = 3 };
+    int bad = 0;
+    Isa best = isa_best();
+    Pool *pool = pool_open(THREADS, NULL);
+    char why[160], name[160];
+    for (const Case *c = cases; c < cases + n_cases; c++)
+        for (size_t i = 0; i <= n_tuned_rows; i++) {
+            const Kernel *k = i == n_tuned_rows ? ops[c->op].ref : tuned_rows[i].kernel;
+            if (i < n_tuned_rows ? !row_serves(i, c, best) : c->bench) continue;
+            if (check_threads(c, k, pool, THREADS, why)) continue;
+            print_error("%s, %s on threads: %s\n", case_name(c, name), k->name, why);
+            bad++;
+        }
+    pool_close(pool);
+    assert_int_equal(bad, 0);
+}
+
+/* No op and no tuned kernel that this CPU can run is without a case. */
+static void test_table_is_whole(void **state) {
+    (void)state;
+    bool has[OP_COUNT] = {0};
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        OpArgs a = planned(c);
+        char name[160];
+        has[c->op] = true;
+        if (!ref_takes(ops[c->op].takes, &a)) fail_msg("%s: the reference does not take it", case_name(c, name));
+    }
+    for (int op = 0; op < OP_COUNT; op++)
+        if (!has[op] && !(op_info[op].flags & OPF_VIEW)) fail_msg("no case of %s", op_info[op].name);
+    for (size_t i = 0; i < n_tuned_rows; i++) {
+        Isa isa;
+        bool used = !isa_from_name(tuned_rows[i].isa, &isa) || isa > isa_best();
+        for (const Case *c = cases; c < cases + n_cases; c++) used = used || row_serves(i, c, isa_best());
+        if (!used) fail_msg("no case for row %zu, %s %s", i, tuned_rows[i].isa, op_info[tuned_rows[i].op].name);
+    }
+}
+
+/* ---- the checks must be able to fail: wrong kernels, each with the check that has to refuse it ---- */
+
+static void flip(const Tensor *t, int64_t row) { /* the lowest bit of the first element that is not NaN */
+    uint32_t *bits = tensor_row(t, row);
+    int64_t i = 0, n = t->dtype == DT_f32 ? t->ne[t->ndim - 1] : 1;
+    while (i + 1 < n && (bits[i] & 0x7fffffff) > 0x7f800000) i++;
+    if (t->dtype == DT_f32)
+        bits[i] ^= 1;
+    else
+        *(unsigned char *)bits ^= 1;
+}
+
+#define OP(name, params, min_in, max_in, flags)                                                                        \
+    static void flipped_##name(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {                               \
+        ref_##name.run(a, u0, u1, scratch);                                                                            \
+        flip(&a->out, tensor_rows(&a->out) / 2);                                                                       \
+    }
+#include "core/ops.def"
+#undef OP
+
+static void test_refuses_one_bit(void **state) {
+    (void)state;
+    static void (*const flipped[OP_COUNT])(const OpArgs *, int64_t, int64_t, void *) = {
+#define OP(name, params, min_in, max_in, flags) [OP_##name] = flipped_##name,
+#include "core/ops.def"
+#undef OP
+    };
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        Kernel k = *ops[c->op].ref;
+        char why[160], name[160];
+        k.run = flipped[c->op];
+        if (c->bench || bound_of(c)) continue;
+        bool nan_row = c->in[0].fill == FILL_edge; /* all of the row may be NaN */
+        if (!nan_row && check_same(c, &k, why)) fail_msg("%s: a flipped bit passes", case_name(c, name));
+    }
+}
+
+static void without_last_pair(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    OpArgs b = *a;
+    b.in[0].ne[1] -= 2, b.in[1].ne[1] -= 2;
+    ref_matmul.run(&b, u0, u1, scratch);
+}
+static void scaled(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    for (int64_t r = 0; r < tensor_rows(&a->out); r++)
+        for (int64_t n = u0; n < u1; n++) ((float *)tensor_row(&a->out, r))[n] *= 1.002f;
+}
+static void writes_in_front(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    ((char *)a->out.data)[-1] = 0;
+}
+static void writes_input(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    ((char *)a->in[1].data)[3] ^= 1;
+}
+static void knows_its_range(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    ((float *)a->out.data)[u0] += 1;
+}
+static void knows_its_tokens(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    ref_matmul.run(a, u0, u1, scratch);
+    if (tensor_rows(&a->out) > 3) flip(&a->out, 1);
+}
+static void reads_what_it_wrote(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < a->out.ne[1]; i++) y[i] = 0;
+        for (int64_t i = 0; i < a->out.ne[1]; i++) y[i] += x[i] * 2;
+    }
+}
+static void forgets_a_key(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int32_t last[64];
+    Step s = *a->step;
+    OpArgs b = *a;
+    for (int64_t t = 0; t < s.n; t++) last[t] = MAX(s.index[t] - 1, 0);
+    s.index = last, b.step = &s;
+    ref_attention_kv.run(&b, u0, u1, scratch);
+}
+
+/* The first case of op with these inputs. */
+static const Case *find(Op op, Dtype in0, int64_t least_rows) {
+    for (const Case *c = cases; c < cases + n_cases; c++)
+        if (c->op == op && c->in[0].dtype == in0 && c->out.ne[0] >= least_rows && !c->bench) return c;
+    return NULL;
+}
+
+static void test_refuses(void **state) {
+    (void)state;
+    const struct {
+        const char *what;
+        Op op;
+        Dtype in0;
+        void (*run)(const OpArgs *, int64_t, int64_t, void *);
+        Check *check;
+    } wrong[] = {
+        {"a lost pair within the bf16 bound", OP_matmul, DT_bf16, without_last_pair, check_same},
+        {"a wrong scale within the bf16 bound", OP_matmul, DT_bf16, scaled, check_same},
+        {"a byte in front of the output", OP_matmul, DT_f32, writes_in_front, check_same},
+        {"a changed input", OP_matmul, DT_f32, writes_input, check_same},
+        {"units that know their range", OP_matmul, DT_f32, knows_its_range, check_units},
+        {"tokens that know each other", OP_matmul, DT_f32, knows_its_tokens, check_tokens},
+        {"reading the overwritten input", OP_silu, DT_f32, reads_what_it_wrote, check_in_place},
+        {"a forgotten key", OP_attention_kv, DT_f32, forgets_a_key, check_same},
+    };
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        const Case *c = find(wrong[i].op, wrong[i].in0, 5);
+        Kernel k = *ops[wrong[i].op].ref;
+        char why[160] = "";
+        assert_non_null(c);
+        k.run = wrong[i].run;
+        if (wrong[i].check(c, &k, why)) fail_msg("%s passes", wrong[i].what);
+    }
+}
+
+/* ---- bench ---- */
+
+static void bench_one(const Case *c, const Kernel *k, const char *isa) {
+    Instance x;
+    char name[160];
+    instance_make(&x, c, SEED, false);
+    char *scratch = aligned_alloc(64, align_up(k->scratch ? k->scratch(&x.a) : 0, 64) + 64);
+    int64_t n = k->units(&x.a), best = INT64_MAX, began = now_ns();
+    for (int i = 0; i < 5 || (i < 1000 && now_ns() - began < 50000000); i++) {
+        int64_t t0 = now_ns();
+        k->run(&x.a, 0, n, scratch);
+        best = MIN(best, now_ns() - t0);
+    }
+    size_t bytes = x.out.bytes;
+    for (int i = 0; i < x.a.n_in; i++) bytes += x.in[i].bytes;
+    printf("%-10s %12lld ns %8.2f GB/s", isa, (long long)best, (double)bytes / (double)best);
+    const Tensor *w = &x.a.in[1], *dw = &x.a.out; /* what has both N and K */
+    double rows = (double)tensor_rows(&x.a.in[0]);
+    double sums = c->op == OP_matmul_dw                         ? rows * (double)tensor_count(dw)
+                  : c->op == OP_matmul || c->op == OP_matmul_dx ? rows * (double)tensor_count(w)
+                                                                : 0;
+    if (sums > 0) printf(" %8.2f GFLOP/s", 2 * sums / (double)best);
+    printf("  %s\n", case_name(c, name));
+    free(scratch);
+    instance_release(&x);
+}
+
+static int bench(const char *only) {
+    Isa best = isa_best();
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        if (only ? strcmp(only, op_info[c->op].name) != 0 : !c->bench) continue;
+        bench_one(c, ops[c->op].ref, "ref");
+        for (size_t i = 0; i < n_tuned_rows; i++)
+            if (row_serves(i, c, best)) bench_one(c, tuned_rows[i].kernel, tuned_rows[i].isa);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_is_whole),  cmocka_unit_test(test_same),     cmocka_unit_test(test_units),
+        cmocka_unit_test(test_tokens),          cmocka_unit_test(test_in_place), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_refuses_one_bit), cmocka_unit_test(test_refuses),
+    };
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argv[2]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
