@@ -13,7 +13,9 @@
 /* ---- reading ---- */
 
 /* A .gguf file (by its magic), a Hugging Face directory (config.json + *.safetensors, sharded or not), or one
- * .safetensors file with config.json beside it. Weights stay in the mapping. *f is closed with f->close(f). */
+ * .safetensors file with config.json beside it. Weights stay in the mapping (a tensor that lies
+ * unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero, and there
+ * is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
 bool gguf_open(const char *path, TensorFile *f, Err *e);
 /* Tensors of one safetensors file, no configuration needed: meta is its __metadata__. */
@@ -30,7 +32,8 @@ bool tok_spec_open(const char *path, TokSpec *spec, TensorFile *keep,
                    Err *e); /* keep: filled where path is a GGUF file, else zero */
 void tok_spec_release(TokSpec *spec);
 
-/* A whole file mapped read-only; regular files only (a FIFO or directory is refused). */
+/* A whole file mapped read-only; regular files only (a FIFO or directory is refused). An empty file is n == 0. The file
+ * must not be truncated while it is mapped (SIGBUS); to replace it by rename is safe. */
 typedef struct Mapping {
     const char *bytes;
     size_t n;
@@ -40,7 +43,9 @@ void unmap_file(Mapping *m);
 
 /* ---- writing ---- */
 
-/* A file that appears under its name only when it is whole. */
+/* A file that appears under its name only when it is whole. The mode of a file that it replaces is kept, a symbolic
+ * link is followed; a target that is no regular file is refused. An error sticks: commit then fails, and the old file
+ * stays. */
 typedef struct AtomicFile AtomicFile;
 bool atomic_open(const char *path, AtomicFile **out, Err *e);
 Sink atomic_sink(AtomicFile *f);

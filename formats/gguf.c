@@ -2,6 +2,7 @@
  * infos, padding, data. Everything stays in the mapping; the arena holds names, small values and the tensor list. */
 #include "formats/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { ARRAY_DEPTH = 4, ALIGNMENT_MAX = 64 << 10, KEY_MAX = 65535, PAIRS_MAX = 1 << 16 };
@@ -37,6 +38,7 @@ typedef struct Reader {
 #define SHORT(x) (int)MIN((x).n, 100), (x).s /* for "%.*s" in messages */
 
 static bool bad(Reader *r, const char *why) {
+    if (!r->name.n) return err_set(r->e, ERR_INPUT, "a %s: %s", r->part, why);
     return err_set(r->e, ERR_INPUT, "%s '%.*s': %s", r->part, SHORT(r->name), why);
 }
 
@@ -44,9 +46,9 @@ static size_t left(const Reader *r) { return r->n - r->at; }
 
 static const char *take(Reader *r, size_t n) {
     if (n > left(r)) {
-        err_set(r->e, ERR_INPUT,
-                "the file is cut off in the %s '%.*s': it has %zu bytes, %zu more are needed at byte %zu", r->part,
-                SHORT(r->name), r->n, n, r->at);
+        char why[120];
+        snprintf(why, sizeof why, "the file is cut off here: %zu bytes are needed at byte %zu of %zu", n, r->at, r->n);
+        bad(r, why);
         return NULL;
     }
     r->at += n;
@@ -261,7 +263,7 @@ static bool check_version(Reader *r, uint32_t version) {
 }
 
 bool gguf_parse(TensorFile *f, Str bytes, Err *e) {
-    Reader r = {.f = f, .bytes = bytes.s, .n = bytes.n, .part = "header", .name = STR("GGUF"), .e = e};
+    Reader r = {.f = f, .bytes = bytes.s, .n = bytes.n, .part = "header", .e = e};
     uint32_t version;
     uint64_t n_tensors, n_pairs;
     size_t align = GGUF_ALIGNMENT;
