@@ -29,9 +29,12 @@ typedef struct AddedToken {
 
 typedef struct TokSpec {
     TokModel model;
-    bool byte_level;    /* pieces are spelled in GPT-2's byte alphabet; decoding undoes it */
-    bool ignore_merges; /* a whole piece that is in the vocabulary is taken before any merge */
-    bool add_prefix_space;
+    bool byte_level;       /* pieces are spelled in GPT-2's byte alphabet; decoding undoes it */
+    bool ignore_merges;    /* a whole piece that is in the vocabulary is taken before any merge */
+    bool add_prefix_space; /* text between added tokens that does not begin with a space gets one; one split at most */
+    bool fuse_unk;         /* unknown symbols that stand together become one unk */
+    bool trim_offsets;     /* a token's offsets leave out the white space it begins and ends with ... */
+    bool trim_keeps_first; /* ... but not a single space at the beginning of the text */
 
     Str *vocab; /* [n_vocab] as spelled in the file; n == 0 for an id that has no entry */
     int32_t n_vocab;
@@ -44,7 +47,7 @@ typedef struct TokSpec {
     AddedToken *added;
     int32_t n_added;
 
-    int32_t bos, eos, unk, pad;   /* -1: none */
+    int32_t bos, eos, unk, pad;   /* -1: none. unk: what a symbol without a token becomes; -1: it is left out */
     int32_t prefix[4], suffix[4]; /* what ADD_SPECIAL puts around the text */
     int n_prefix, n_suffix;
     const char *chat_template; /* NULL: none */

@@ -26,6 +26,8 @@ bool hf_open(const char *dir, TensorFile *f, Err *e);
  * it is used. */
 bool gguf_tok_spec(const TensorFile *f, TokSpec *spec, Err *e);
 bool hf_tok_spec(const char *dir_or_file, TokSpec *spec, Err *e);
+/* As hf_tok_spec, from the bytes of a tokenizer.json alone; copies what it keeps. *spec is empty after a failure. */
+bool hf_tok_spec_parse(Str json, TokSpec *spec, Err *e);
 bool tok_spec_open(const char *path, TokSpec *spec, TensorFile *keep,
                    Err *e); /* keep: filled where path is a GGUF file, else zero */
 void tok_spec_release(TokSpec *spec);

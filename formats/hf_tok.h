@@ -1,0 +1,30 @@
+/* Parts of the tokenizer readers that are not for others. */
+#ifndef FORMATS_HF_TOK_H
+#define FORMATS_HF_TOK_H
+
+#include "core/tok_spec.h"
+#include "core/value.h"
+
+/* The splits of GPT-2 and of Llama 3 in PCRE2 syntax. \s would take U+180E too, which is no white space since Unicode
+ * 6.3; hence the property. Sources: encoder.py of OpenAI's gpt-2; tokenizer.json of Meta-Llama-3-8B. */
+#define SPLIT_WS "\\p{White_Space}"
+#define SPLIT_GPT2                                                                                                     \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" SPLIT_WS "\\p{L}\\p{N}]+|" SPLIT_WS                             \
+    "+(?!\\P{White_Space})|" SPLIT_WS "+"
+#define SPLIT_LLAMA3                                                                                                   \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^" SPLIT_WS                             \
+    "\\p{L}\\p{N}]+[\\r\\n]*|" SPLIT_WS "*[\\r\\n]+|" SPLIT_WS "+(?!\\P{White_Space})|" SPLIT_WS "+"
+
+/* A pattern of tokenizer.json, which is Oniguruma's Ruby syntax, as PCRE2 syntax that means the same. What the two read
+ * differently and is not rewritten here is an error that names it. The result lives in the arena. */
+bool hf_pattern(Str onig, Arena *a, const char **pcre, Err *e);
+
+/* What tokenizer_config.json and chat_template.jinja beside a tokenizer.json add to its spec. config may be NULL or
+ * null; jinja has n == 0 where there is none. Copies what it keeps. */
+bool hf_tok_config(const Value *config, Str jinja, TokSpec *spec, Err *e);
+
+/* The id that the vocabulary or the added tokens give a text; -1: none. Looks at every token. */
+int32_t tok_spec_find(const TokSpec *spec, Str text);
+bool path_is_dir(const char *path);
+
+#endif

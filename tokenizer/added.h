@@ -1,0 +1,39 @@
+/* Added tokens: texts that are one token wherever they stand, cut out before anything else happens. Of those that begin
+ * at the leftmost place the longest is taken. Semantics of the flags: the AddedToken class of the tokenizers package.
+ */
+#ifndef TOKENIZER_ADDED_H
+#define TOKENIZER_ADDED_H
+
+#include "core/tok_spec.h"
+
+typedef struct AddedSet { /* a trie whose edges are one hash table */
+    struct AddedEdge {
+        uint64_t key;    /* node << 8 | byte, + 1; 0: free */
+        int32_t node;    /* where the edge leads */
+        int32_t token_1; /* index into TokSpec.added of the token that ends there, + 1 */
+    } * edges;
+    size_t mask;
+    bool starts[256]; /* bytes that a token begins with */
+    int32_t n;        /* tokens */
+} AddedSet;
+
+typedef struct Added {
+    AddedSet plain, normalized; /* by the flag: which text they are looked for in */
+    const AddedToken *tokens;
+    void *word; /* pcre2_code of one word character; only where a token asks for single words */
+} Added;
+
+typedef struct AddedMatch {
+    const AddedToken *token; /* NULL: no further one */
+    size_t begin, end;       /* bytes, stripped white space included */
+    size_t core_end;         /* end of the token's own text: where the search goes on */
+} AddedMatch;
+
+bool added_build(const TokSpec *spec, Arena *a, Added *out, Err *e);
+void added_release(Added *added);
+
+/* The next token of `set` in s, searched from byte `from`; `taken`: end of the match before, which stripping leaves
+ * alone. Without `special` the special ones are passed over, and what they cover with them. */
+AddedMatch added_next(const Added *added, const AddedSet *set, Str s, size_t from, size_t taken, bool special);
+
+#endif

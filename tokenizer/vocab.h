@@ -1,0 +1,28 @@
+/* Token text -> id: one open-addressing table, built once. */
+#ifndef TOKENIZER_VOCAB_H
+#define TOKENIZER_VOCAB_H
+
+#include "core/tok_spec.h"
+
+/* Top bits good enough for a table index: both halves of key reach them (a single product would cluster). */
+static inline uint64_t key_mix(uint64_t key) {
+    key *= 0x9e3779b97f4a7c15u;
+    return (key ^ key >> 32) * 0xd6e8feb86659fd93u;
+}
+
+typedef struct Vocab {
+    struct VocabSlot {
+        uint64_t key; /* short texts whole, others a hash */
+        int32_t id_1; /* id + 1; 0: free */
+    } * slots;
+    size_t mask;
+    int shift; /* 64 - log2(slots) */
+    const Str *text; /* [n], borrowed */
+} Vocab;
+
+/* Indexes the non-empty texts; an id whose `skip` is set is left out (skip may be NULL). Two ids of the same text are
+ * an error. */
+bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e);
+int32_t vocab_find(const Vocab *v, Str text); /* -1: no token is spelled so */
+
+#endif
