@@ -1,0 +1,130 @@
+/* config.json in both forms, GGUF metadata, and all that must be refused because it would change the maths. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "core/arch.h"
+#include "formats/json.h"
+
+#define BASE                                                                                                           \
+    "\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,"                   \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":384,\"rms_norm_eps\":1e-5"
+
+static bool read(const char *json, TensorFile *f, Config *c, Err *e) {
+    *f = (TensorFile){.format = STORE_HF, .path = "test"};
+    if (!json_parse(str_of(json), "config.json", &f->arena, &f->meta, e)) fail_msg("%s", e->msg);
+    const ArchRow *a = arch_find(f, e);
+    return a && arch_config(a, f, c, e);
+}
+
+static void accepts(const char *json, Config *c) {
+    TensorFile f;
+    Err e = {0};
+    if (!read(json, &f, c, &e)) fail_msg("%s: %s", json, e.msg);
+    arena_release(&f.arena);
+}
+
+static void refuses(const char *json, const char *says) {
+    TensorFile f;
+    Config c;
+    Err e = {0};
+    if (read(json, &f, &c, &e)) fail_msg("accepted %s", json);
+    if (e.code != ERR_INPUT || !strstr(e.msg, says)) fail_msg("%s: '%s' does not say '%s'", json, e.msg, says);
+    arena_release(&f.arena);
+}
+
+static void both_forms(void **state) {
+    (void)state;
+    Config a, b;
+    accepts("{" BASE ",\"rope_theta\":500000.0,\"torch_dtype\":\"float32\",\"rope_scaling\":{\"rope_type\":\"llama3\","
+                     "\"factor\":8.0,"
+            "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}",
+            &a);
+    accepts(
+        "{" BASE
+        ",\"dtype\":\"float32\",\"rope_parameters\":{\"rope_theta\":500000.0,\"rope_type\":\"llama3\",\"factor\":8.0,"
+        "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}",
+        &b);
+    assert_int_equal(a.head_dim, 16);
+    assert_int_equal(a.rope.kind, ROPE_LLAMA3);
+    float fa[8], fb[8];
+    rope_frequencies(&a.rope, fa), rope_frequencies(&b.rope, fb);
+    assert_memory_equal(fa, fb, sizeof fa);
+    accepts("{" BASE ",\"rope_scaling\":null}", &a);
+    assert_true(a.rope.theta == 10000 && a.rope.kind == ROPE_DEFAULT);
+    accepts("{" BASE ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":4}}", &a); /* the older key */
+    rope_frequencies(&a.rope, fa);
+    assert_true(fa[0] == 0.25f);
+    accepts("{" BASE ",\"pretraining_tp\":1,\"use_cache\":true,\"some_new_key\":[1,2]}", &a); /* harmless */
+    accepts("{" BASE ",\"tie_word_embeddings\":true,\"head_dim\":32}", &a);
+    assert_true(a.tied && a.head_dim == 32 && arch_dim(&a, DIM_Q) == 128 && arch_dim(&a, DIM_KV) == 64);
+}
+
+/* Meta's published rule for Llama 3.1, worked by hand for a wave on each side of the thresholds. */
+static void llama3_frequencies(void **state) {
+    (void)state;
+    RopeConfig r = {ROPE_LLAMA3, 500000, 8, 1, 4, 8192, NULL, 128};
+    float f[64], plain[64];
+    rope_frequencies(&r, f);
+    r.kind = ROPE_DEFAULT;
+    rope_frequencies(&r, plain);
+    assert_true(f[0] == plain[0]);                           /* wavelength 6 of 8192: kept */
+    assert_true(fabsf(f[63] / (plain[63] / 8) - 1) < 1e-6f); /* wavelength 2.6 million: slowed 8 times */
+    for (int i = 0; i < 64; i++) {
+        double wave = 2 * M_PI / (double)plain[i], blend = (8192 / wave - 1) / 3;
+        double want = blend >= 1   ? (double)plain[i]
+                      : blend <= 0 ? (double)plain[i] / 8
+                                   : ((1 - blend) / 8 + blend) * (double)plain[i];
+        assert_true(fabs((double)f[i] / want - 1) < 1e-6);
+    }
+}
+
+static void refusals(void **state) {
+    (void)state;
+    refuses("{\"model_type\":\"mamba\"}", "'mamba' is not supported; supported: llama");
+    refuses("{}", "'model_type' is missing");
+    refuses("{\"model_type\":7}", "'model_type' must be a string");
+    refuses("{\"model_type\":\"llama\"}", "'num_hidden_layers' is missing");
+    refuses("{" BASE ",\"hidden_act\":\"gelu\"}", "'hidden_act' is gelu");
+    refuses("{" BASE ",\"attention_bias\":true}", "'attention_bias' is true");
+    refuses("{" BASE ",\"mlp_bias\":true}", "'mlp_bias' is true");
+    refuses("{" BASE ",\"quantization_config\":{\"bits\":4}}", "'quantization_config'");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
+            "'yarn' is not supported; supported: default, linear, llama3");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "rope factor 0");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", "low_freq_factor");
+    refuses("{" BASE ",\"rope_scaling\":\"linear\"}", "'rope_scaling' must be an object");
+    refuses("{" BASE ",\"rope_theta\":-1}", "rope base -1");
+    refuses("{" BASE ",\"partial_rotary_factor\":0.5}", "'partial_rotary_factor' is 0.5");
+    refuses("{" BASE ",\"head_dim\":15}", "head dim 15 is odd");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_"
+            "attention_heads\":4,"
+            "\"num_key_value_heads\":3,\"vocab_size\":384}",
+            "4 heads are no multiple of 3 kv heads");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":65,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_"
+            "attention_heads\":4,\"vocab_size\":384}",
+            "width 65 is no multiple of 4 heads");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":\"64\",\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_"
+            "attention_heads\":4}",
+            "'hidden_size' must be a whole number");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":-3,\"num_"
+            "attention_heads\":4,\"vocab_size\":9}",
+            "layers of -3");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":9e18,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_"
+            "attention_heads\":4}",
+            "whole number");
+    refuses("{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_"
+            "attention_heads\":0,\"vocab_size\":9}",
+            "heads of 0");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms), cmocka_unit_test(llama3_frequencies),
+                                       cmocka_unit_test(refusals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
