@@ -220,6 +220,7 @@ const Case cases[] = {
     UNARY(silu, normal, 5, 33),
     UNARY(silu, big, 64, 16),
     UNARY(silu, edge, 3, 95),
+    UNARY(silu, sweep, 8, 2048),
     BINARY(silu_dx, normal, 5, 33),
     BINARY(silu_dx, big, 64, 16),
     {OP_patch, PATCH(2, -0.5f, 1, 3), IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
@@ -238,7 +239,8 @@ const Case cases[] = {
 const size_t n_cases = COUNT_OF(cases);
 /* clang-format on */
 
-static const char *const fill_names[] = {[FILL_edge] = " edge", [FILL_big] = " big", [FILL_none] = " none"};
+static const char *const fill_names[] = {
+    [FILL_edge] = " edge", [FILL_big] = " big", [FILL_sweep] = " sweep", [FILL_none] = " none"};
 
 int shape_ndim(const Shape *s) {
     int n = 0;
