@@ -230,9 +230,9 @@ typedef struct SeqHeader {
     int64_t layers, kv_heads, head_dim, dtype, page, len, checksum; /* checksum of the fields before it */
 } SeqHeader;
 
-static SeqHeader seq_header(const Cache *c, int64_t len) {
+static SeqHeader seq_header(const Cache *c, uint64_t fingerprint, int64_t len) {
     SeqHeader h = {.magic = "LLMWSKV1",
-                   .fingerprint = c->spec.fingerprint,
+                   .fingerprint = fingerprint,
                    .layers = c->spec.layers,
                    .kv_heads = c->spec.kv_heads,
                    .head_dim = c->spec.head_dim,
@@ -243,9 +243,9 @@ static SeqHeader seq_header(const Cache *c, int64_t len) {
     return h;
 }
 
-bool cache_seq_save(const Cache *c, int seq, Sink to, Err *e) {
+bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e) {
     const Seq *s = &c->seqs[seq];
-    SeqHeader h = seq_header(c, s->len);
+    SeqHeader h = seq_header(c, fingerprint, s->len);
     TRY(to.write(to.ctx, &h, sizeof h, e));
     uint64_t sum = 0;
     for (int64_t j = 0; j < div_up(s->len, KV_PAGE); j++)
@@ -273,11 +273,11 @@ static bool read_pages(Cache *c, Seq *s, int64_t len, Source from, Err *e) {
     return sum == want ? true : err_set(e, ERR_INPUT, "saved cache: its contents are damaged (checksum differs)");
 }
 
-bool cache_seq_load(Cache *c, int seq, Source from, Err *e) {
+bool cache_seq_load(Cache *c, int seq, uint64_t fingerprint, Source from, Err *e) {
     SeqHeader h;
     TRY(from.read(from.ctx, &h, sizeof h, e));
     if (memcmp(h.magic, "LLMWSKV1", 8)) return err_set(e, ERR_INPUT, "saved cache: not a cache file");
-    SeqHeader want = seq_header(c, h.len);
+    SeqHeader want = seq_header(c, fingerprint, h.len);
     if (h.fingerprint != want.fingerprint || h.dtype != want.dtype)
         return err_set(e, ERR_INPUT,
                        "saved cache: made with other weights, KV type, changes or instruction set; recompute it");

@@ -22,7 +22,6 @@ typedef struct CacheSpec {
     int64_t max_seq;  /* sequences that can be full at once */
     int64_t max_step; /* tokens of one step */
     RopeConfig rope;
-    uint64_t fingerprint; /* of all that decides what is stored: weights, changes to the graph, ISA */
 } CacheSpec;
 
 typedef struct Cache Cache;
@@ -53,9 +52,10 @@ const Step *cache_step(const Cache *c);
  * does. */
 void cache_rope(const Cache *c, float *out);
 
-/* A sequence to and from storage. Loading replaces seq's tokens; a stream of another fingerprint, dtype or shape is
- * ERR_INPUT. */
-bool cache_seq_save(const Cache *c, int seq, Sink to, Err *e);
-bool cache_seq_load(Cache *c, int seq, Source from, Err *e);
+/* A sequence to and from storage. The fingerprint stands for all that decides what is stored: weights, changes to the
+ * graph, instruction set. Loading replaces seq's tokens; a stream of another fingerprint, dtype or shape is ERR_INPUT.
+ */
+bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e);
+bool cache_seq_load(Cache *c, int seq, uint64_t fingerprint, Source from, Err *e);
 
 #endif

@@ -81,7 +81,7 @@ static bool is_ignored(const Model *m, const char *name) {
     return m->cfg.tied && strcmp(name, "lm_head.weight") == 0;
 }
 
-static uint64_t fingerprint(const Model *m) {
+uint64_t model_fingerprint(const Model *m) {
     uint64_t h = hash_bytes(m->arch->name, strlen(m->arch->name), 1);
     for (size_t i = 0; i < m->n; i++) {
         const Weight *w = &m->weights[i];
@@ -105,7 +105,6 @@ static bool init(Model *m, Err *e) {
         if (!seen[i] && !is_ignored(m, m->file.tensors[i].name.s))
             return err_set(e, ERR_INPUT, "'%s': tensor '%s' is not part of family '%s' with this configuration",
                            m->file.path, m->file.tensors[i].name.s, m->arch->name);
-    m->fingerprint = fingerprint(m);
     return true;
 }
 

@@ -22,7 +22,6 @@ typedef struct Model {
     StrMap index; /* name -> position */
     TensorFile file;
     int64_t params, bytes;
-    uint64_t fingerprint; /* of names, shapes, dtypes and samples of the data */
     Arena arena;
     Log log;
 } Model;
@@ -31,6 +30,8 @@ typedef struct Model {
  * tensor the row asks for is there with the right shape or is an error. */
 bool model_init(Model *m, TensorFile *file, Log log, Err *e);
 void model_release(Model *m);
+/* Of names, shapes, dtypes and samples of the data: tells models apart without reading them whole. */
+uint64_t model_fingerprint(const Model *m);
 const Weight *model_weight(const Model *m, const char *name); /* NULL: none */
 
 /* Where row r of the weight, counted in the order of `format`, stands in the file: the transform and its inverse in

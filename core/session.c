@@ -92,8 +92,8 @@ static bool fit(Session *s, bool chosen, Err *e) {
     return needed(s) <= free_bytes ? true : refuse(s, free_bytes, e);
 }
 
-static uint64_t fingerprint(const Session *s, const SessionSpec *spec) {
-    uint64_t h = hash_bytes(s->b->isa, strlen(s->b->isa), s->m->fingerprint + (uint64_t)spec->compute);
+static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
+    uint64_t h = hash_bytes(s->b->isa, strlen(s->b->isa), (uint64_t)spec->compute);
     for (size_t i = 0; i < spec->n_patches; i++) {
         const LlmwsPatch *p = &spec->patches[i];
         h = hash_bytes(p->name, strlen(p->name), h);
@@ -101,11 +101,17 @@ static uint64_t fingerprint(const Session *s, const SessionSpec *spec) {
         h = hash_bytes(&p->from, sizeof p->from, h), h = hash_bytes(&p->to, sizeof p->to, h);
         h = hash_bytes(&p->mul, sizeof p->mul, h), h = hash_bytes(&p->add, sizeof p->add, h);
     }
-    float freq[4096];
-    RopeConfig rope = s->m->cfg.rope;
-    rope.dims = MIN(rope.dims, 8192);
-    rope_frequencies(&rope, freq);
-    return hash_bytes(freq, (size_t)rope.dims / 2 * sizeof *freq, h);
+    return h;
+}
+
+/* Of everything that decides what the cache holds; reads samples of the weights, so only saving and loading ask for it.
+ */
+static uint64_t fingerprint(const Session *s) {
+    const RopeConfig *r = &s->m->cfg.rope;
+    uint64_t h = hash_bytes(&s->changes, sizeof s->changes, model_fingerprint(s->m));
+    double rope[] = {r->kind, r->theta, r->factor, r->low_freq, r->high_freq, (double)r->original_ctx};
+    if (r->factors) h = hash_bytes(r->factors, (size_t)r->dims / 2 * sizeof *r->factors, h);
+    return hash_bytes(rope, sizeof rope, h);
 }
 
 /* row -> graph -> patches -> taps -> cache -> compute */
@@ -150,8 +156,8 @@ static bool prepare(Session *s, const SessionSpec *spec, Err *e) {
                                 .dtype = spec->kv_type,
                                 .max_seq = spec->parallel,
                                 .max_step = s->spec.chunk,
-                                .rope = c->rope,
-                                .fingerprint = fingerprint(s, spec)};
+                                .rope = c->rope};
+    s->changes = hash_changes(s, spec);
     size_cache(s, spec->ctx ? spec->ctx : c->ctx);
     int64_t pool, tables;
     return cache_bytes(&s->cache_spec, &pool, &tables, e) && fit(s, spec->ctx != 0, e);
@@ -304,7 +310,7 @@ int session_fork(Session *s, int seq, Err *e) {
 
 /* Behind the cache's own stream: the tokens and their checksum. */
 bool session_save(const Session *s, int seq, Sink to, Err *e) {
-    TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, to, e));
+    TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, fingerprint(s), to, e));
     const int32_t *ids = s->history + seq * s->spec.ctx;
     size_t bytes = (size_t)cache_seq_len(s->cache, seq) * sizeof *ids;
     uint64_t sum = hash_bytes(ids, bytes, 0);
@@ -324,7 +330,7 @@ static bool load_history(Session *s, int seq, Source from, Err *e) {
 bool session_load(Session *s, int seq, Source from, Err *e) {
     TRY(check_seq(s, seq, e));
     s->logit_row[seq] = -1;
-    if (cache_seq_load(s->cache, seq, from, e) && load_history(s, seq, from, e)) return true;
+    if (cache_seq_load(s->cache, seq, fingerprint(s), from, e) && load_history(s, seq, from, e)) return true;
     cache_seq_truncate(s->cache, seq, 0, NULL);
     return false;
 }

@@ -36,6 +36,7 @@ typedef struct Session {
     int *patch_leaf; /* [n_patches] node of each vector, -1: none */
     float **patch_vec;
     size_t n_patches;
+    uint64_t changes; /* hash of patches, compute and ISA: with the model's, the fingerprint of what the cache holds */
     /* one block: */
     char *tables;
     size_t table_bytes;
