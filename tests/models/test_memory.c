@@ -1,0 +1,131 @@
+/* The plan is what a process really uses: peak resident memory of a run that fills its context, of one that uses a
+ * tenth of it, and over many generated tokens. Each run is a process of its own. LLMWS_TEST_MODEL names another model
+ * than the tiny one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/llmws.h"
+
+#define MIB 1048576.0
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHADOWED 1 /* shadow memory is resident too: figures mean nothing */
+#else
+#define SHADOWED 0
+#endif
+
+typedef struct Figures {
+    double plan, cache, peak, early, late; /* bytes */
+    bool ok;
+} Figures;
+
+static double status_bytes(const char *key) {
+    char line[256];
+    long v = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0) v = atol(line + strlen(key) + 1);
+    if (f) fclose(f);
+    return (double)v * 1024;
+}
+
+static bool evaluate(LlmwsSession *s, int64_t prompt, int64_t decode, Figures *out) {
+    LlmwsErr e;
+    int seq = llmws_seq_open(s, &e);
+    int32_t ids[512];
+    for (int64_t at = 0; at < prompt; at += 512) {
+        size_t n = (size_t)(prompt - at < 512 ? prompt - at : 512);
+        for (size_t i = 0; i < n; i++) ids[i] = (int32_t)((at + (int64_t)i) * 7919 % 300);
+        if (!llmws_eval(s, seq, ids, n, &e)) return fprintf(stderr, "%s\n", e.msg), false;
+    }
+    LlmwsSampling how = {.temp = 0.8f, .top_k = 40, .top_p = 0.95f, .repeat_penalty = 1, .seed = 1};
+    for (int64_t i = 0; i < decode; i++) {
+        int32_t id;
+        if (!llmws_sample(s, seq, &how, &id, &e) || !llmws_eval(s, seq, &id, 1, &e))
+            return fprintf(stderr, "%s\n", e.msg), false;
+        if (i == decode / 5) out->early = status_bytes("VmRSS:");
+    }
+    out->late = status_bytes("VmRSS:");
+    return true;
+}
+
+static void child(int64_t ctx, int64_t prompt, int64_t decode, int fd) {
+    LlmwsErr e;
+    LlmwsPlan plan;
+    Figures out = {0};
+    const char *path = getenv("LLMWS_TEST_MODEL");
+    LlmwsModel *m = llmws_model_open(path ? path : TEST_DATA "/llama3", NULL, &e);
+    if (m && llmws_model_tokenizer(m, &e)) {
+        LlmwsSessionOptions opt = {.ctx = ctx, .threads = 2};
+        LlmwsSession *s = llmws_session_open(m, &opt, &e);
+        if (s) {
+            llmws_session_plan(s, &plan);
+            out.plan = (double)plan.total_bytes;
+            for (size_t i = 0; i < plan.n; i++)
+                if (strcmp(plan.rows[i].name, "cache") == 0) out.cache = (double)plan.rows[i].bytes;
+            out.ok = evaluate(s, prompt, decode, &out);
+            out.peak = status_bytes("VmHWM:");
+            llmws_session_close(s);
+        }
+    }
+    llmws_model_close(m);
+    if (write(fd, &out, sizeof out) != (ssize_t)sizeof out) _exit(1);
+    _exit(0);
+}
+
+static Figures run(int64_t ctx, int64_t prompt, int64_t decode) {
+    int fd[2];
+    Figures out = {0};
+    assert_int_equal(pipe(fd), 0);
+    pid_t pid = fork();
+    if (pid == 0) child(ctx, prompt, decode, fd[1]);
+    close(fd[1]);
+    assert_int_equal(read(fd[0], &out, sizeof out), sizeof out);
+    close(fd[0]);
+    waitpid(pid, NULL, 0);
+    assert_true(out.ok);
+    return out;
+}
+
+static void filled(void **state) {
+    (void)state;
+    for (int64_t ctx = 4096; ctx <= 16384; ctx *= 4) {
+        Figures f = run(ctx, ctx, 0);
+        double off = f.peak - f.plan, bound = f.plan * 0.02 > 4 * MIB ? f.plan * 0.02 : 4 * MIB;
+        printf("context %ld filled: planned %.1f MiB, peak %.1f MiB, off by %.1f, allowed %.1f\n", (long)ctx,
+               f.plan / MIB, f.peak / MIB, off / MIB, bound / MIB);
+        if (!SHADOWED) assert_true(off <= bound && -off <= bound);
+    }
+}
+
+static void a_tenth(void **state) {
+    (void)state;
+    Figures f = run(16384, 1638, 0);
+    double most = f.plan - 0.9 * f.cache + 4 * MIB;
+    printf("a tenth of context 16384: peak %.1f MiB, planned without the untouched cache %.1f MiB\n", f.peak / MIB,
+           most / MIB - 4);
+    if (!SHADOWED) assert_true(f.peak <= most);
+}
+
+static void flat(void **state) {
+    (void)state;
+    Figures f = run(16384, 64, 10000);
+    double pages = f.cache * (10000 * 0.8 + 64) / 16384, grown = f.late - f.early;
+    printf("10,000 tokens: resident grew by %.2f MiB after the first 2,000, the cache pages they filled are %.2f MiB\n",
+           grown / MIB, pages / MIB);
+    if (!SHADOWED) assert_true(grown <= pages + 0.25 * MIB);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(filled), cmocka_unit_test(a_tenth), cmocka_unit_test(flat)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
