@@ -338,11 +338,18 @@ static bool show_end(Generation *g, Err *e) {
     return out_flush(b, e);
 }
 
+static void put_rate(Buf *b, const char *what, size_t n, double rate) {
+    buf_printf(b, "%s %zu token%s", what, n, n == 1 ? "" : "s");
+    if (!isnan(rate)) buf_printf(b, " at %.1f tok/s", rate);
+}
+
 static void show_times(const Generation *g) {
-    ui_note(&g->ui,
-            "[time] prompt %zu tokens, %.1f tok/s; answer %zu tokens, %.1f tok/s; first token after %.1f ms; %s",
-            g->prompt.n, (double)g->prompt.n * 1e9 / (double)MAX(g->prompt_ns, 1), g->answer.n,
-            (double)g->decode_steps * 1e9 / (double)MAX(g->decode_ns, 1), (double)g->ttft_ns * 1e-6, g->stop_reason);
+    Buf b = {0};
+    put_rate(&b, "prompt", g->prompt.n, per_second((int64_t)g->prompt.n, g->prompt_ns));
+    put_rate(&b, ", answer", g->answer.n, per_second(g->decode_steps, g->decode_ns));
+    if (g->ttft_ns) buf_printf(&b, ", first token after %.1f ms", (double)g->ttft_ns * 1e-6);
+    ui_note(&g->ui, "[time] %s, ended by %s", b.s, g->stop_reason);
+    buf_release(&b);
 }
 
 /* ---- the loop ---- */

@@ -56,7 +56,7 @@ static const OptRow session_rows[] = {
      .kind = OPT_TEXT,
      .arg = "NAME",
      AT(isa),
-     .help = "instruction set: ref, avx2 or avx512; default: the best of this CPU"},
+     .help = "instruction set: ref, avx2, avx512 or avx512bf16; default: the best of this CPU"},
     {.name = "chunk",
      .kind = OPT_INT,
      .arg = "N",
