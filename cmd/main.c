@@ -111,7 +111,8 @@ int main(int argc, char **argv) {
     stop_install();
     Err e = {0};
     Ran ran = {.color = "auto"};
-    const char *name = argc > 0 ? argv[0] : "llmws", *slash = strrchr(name, '/');
+    if (argc < 1) argv = (char *[]){(char[]){"llmws"}, NULL};
+    const char *name = argv[0], *slash = strrchr(name, '/');
     if (slash) name = slash + 1;
     const Cmd *cmd = strncmp(name, "llmws-", 6) == 0 ? cmd_find(name + 6) : NULL;
     bool ok = cmd ? run_cmd(cmd, argv + 1, &ran, &e) : run_plain(argv, &ran, &e);

@@ -208,3 +208,19 @@ bool ids_parse(const char *list, Ids *ids, Err *e) {
     buf_release(&text);
     return ok;
 }
+
+bool ids_of_text(LlmwsTokenizer *t, Str text, int flags, Ids *ids, Err *e) {
+    LlmwsTokens got;
+    TRY(llmws_tokenize(t, text.s, text.n, flags, &got, e));
+    for (size_t i = 0; i < got.n; i++) ids_put(ids, got.ids[i]);
+    llmws_tokens_free(&got);
+    return ids->n || err_set(e, ERR_USAGE, "the prompt is empty; give at least one character");
+}
+
+bool ids_check(const Ids *ids, int64_t vocab, Err *e) {
+    for (size_t i = 0; i < ids->n; i++)
+        if (ids->v[i] >= vocab)
+            return err_set(e, ERR_USAGE, "token id %d: the vocabulary ends at %lld", (int)ids->v[i],
+                           (long long)vocab - 1);
+    return true;
+}
