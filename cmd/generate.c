@@ -161,21 +161,9 @@ static bool prompt_text(Generation *g, Err *e) {
 }
 
 static bool prompt_ids(Generation *g, Err *e) {
-    if (!g->o->ids) {
-        LlmwsTokens t;
-        if (!utf8_valid(buf_view(&g->text)))
-            ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
-        TRY(llmws_tokenize(g->tok, g->text.s ? g->text.s : "", g->text.n,
-                           LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &t, e));
-        for (size_t i = 0; i < t.n; i++) ids_put(&g->prompt, t.ids[i]);
-        llmws_tokens_free(&t);
-        if (!g->prompt.n) return err_set(e, ERR_USAGE, "the prompt is empty; give at least one character");
-    }
-    for (size_t i = 0; i < g->prompt.n; i++)
-        if (g->prompt.v[i] >= g->vocab)
-            return err_set(e, ERR_INPUT, "token id %d: the vocabulary ends at %lld", (int)g->prompt.v[i],
-                           (long long)g->vocab - 1);
-    return true;
+    if (g->o->ids) return ids_check(&g->prompt, g->vocab, e);
+    if (!utf8_valid(buf_view(&g->text))) ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
+    return ids_of_text(g->tok, buf_view(&g->text), LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &g->prompt, e);
 }
 
 /* ---- how to choose ---- */
@@ -264,7 +252,7 @@ static double logprob(const float *logits, int64_t n, int32_t id) {
     double sum = 0;
     for (int64_t i = 1; i < n; i++) top = MAX(top, logits[i]);
     for (int64_t i = 0; i < n; i++) sum += (double)expf(logits[i] - top);
-    return round(((double)(logits[id] - top) - log(sum)) * 1e6) / 1e6;
+    return round(((double)(logits[id] - top) - log(sum)) * 1e6) / 1e6 + 0.0; /* no minus zero */
 }
 
 static bool show_token(Generation *g, int32_t id, Err *e) {
@@ -338,11 +326,18 @@ static bool show_end(Generation *g, Err *e) {
     return out_flush(b, e);
 }
 
+static void put_rate(Buf *b, const char *what, size_t n, double rate) {
+    buf_printf(b, "%s %zu token%s", what, n, n == 1 ? "" : "s");
+    if (!isnan(rate)) buf_printf(b, " at %.1f tok/s", rate);
+}
+
 static void show_times(const Generation *g) {
-    ui_note(&g->ui,
-            "[time] prompt %zu tokens, %.1f tok/s; answer %zu tokens, %.1f tok/s; first token after %.1f ms; %s",
-            g->prompt.n, (double)g->prompt.n * 1e9 / (double)MAX(g->prompt_ns, 1), g->answer.n,
-            (double)g->decode_steps * 1e9 / (double)MAX(g->decode_ns, 1), (double)g->ttft_ns * 1e-6, g->stop_reason);
+    Buf b = {0};
+    put_rate(&b, "prompt", g->prompt.n, per_second((int64_t)g->prompt.n, g->prompt_ns));
+    put_rate(&b, ", answer", g->answer.n, per_second(g->decode_steps, g->decode_ns));
+    if (g->ttft_ns) buf_printf(&b, ", first token after %.1f ms", (double)g->ttft_ns * 1e-6);
+    ui_note(&g->ui, "[time] %s, ended by %s", b.s, g->stop_reason);
+    buf_release(&b);
 }
 
 /* ---- the loop ---- */
@@ -432,6 +427,7 @@ static bool generation_run(Generation *g, Err *e) {
     stop_watch(NULL);
     memory_phase_end(&g->ui, "generate", memory);
     if (ok) show_times(g);
+    if (!ok && g->all.n && g->ui.out_tty) out_write(STR("\n"), NULL); /* the error gets a line of its own */
     return ok;
 }
 

@@ -38,7 +38,7 @@ static const OptRow token_rows[] = {
     {.name = "no-special",
      .kind = OPT_FLAG,
      AT(no_special),
-     .help = "--tokenize without the tokens that the model adds around a text"},
+     .help = "text without the tokens that the model adds around it"},
     {.name = "detokenize", .kind = OPT_TEXT, .arg = "1,2,3|@FILE", AT(detokenize), .help = "the text of ids"},
 };
 

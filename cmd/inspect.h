@@ -19,6 +19,8 @@ bool inspect_path(const InspectOpts *o, const char **path, Err *e);
 
 void shape_text(char out[96], const int64_t *dims, int n); /* "[64,128]" */
 
+/* LLMWS_TOK_* as --no-special asks. */
+int tokenize_flags(const InspectOpts *o);
 bool inspect_tokenize(const InspectOpts *o, const char *path, Err *e);
 bool inspect_detokenize(const InspectOpts *o, const char *path, Err *e);
 /* One forward pass over --ids or -p: a line for every captured value, the arrays to `out`. */

@@ -20,25 +20,12 @@ typedef struct Pass {
 } Pass;
 
 static bool pass_ids(Pass *p, Err *e) {
+    const InspectOpts *o = p->o;
     LlmwsModelInfo info;
     llmws_model_info(p->model, &info);
-    if (p->o->ids) {
-        TRY(ids_parse(p->o->ids, &p->ids, e));
-    } else {
-        LlmwsTokens t;
-        LlmwsTokenizer *tok = llmws_model_tokenizer(p->model, e);
-        const char *text = p->o->prompt;
-        int flags = LLMWS_TOK_PARSE_SPECIAL | (p->o->no_special ? 0 : LLMWS_TOK_ADD_SPECIAL);
-        if (!tok || !llmws_tokenize(tok, text, strlen(text), flags, &t, e)) return false;
-        for (size_t i = 0; i < t.n; i++) ids_put(&p->ids, t.ids[i]);
-        llmws_tokens_free(&t);
-        if (!p->ids.n) return err_set(e, ERR_USAGE, "the prompt is empty; give at least one character");
-    }
-    for (size_t i = 0; i < p->ids.n; i++)
-        if (p->ids.v[i] >= info.vocab)
-            return err_set(e, ERR_INPUT, "token id %d: the vocabulary ends at %lld", (int)p->ids.v[i],
-                           (long long)info.vocab - 1);
-    return true;
+    if (o->ids) return ids_parse(o->ids, &p->ids, e) && ids_check(&p->ids, info.vocab, e);
+    LlmwsTokenizer *t = llmws_model_tokenizer(p->model, e);
+    return t && ids_of_text(t, str_of(o->prompt), tokenize_flags(o), &p->ids, e);
 }
 
 /* One step holds all rows: chunk and context are the number of tokens (context more, if asked for). */

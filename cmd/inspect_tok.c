@@ -36,12 +36,15 @@ static void pieces_table(Buf *b, LlmwsTokenizer *t, const Pieces *p) {
     }
 }
 
+int tokenize_flags(const InspectOpts *o) {
+    return LLMWS_TOK_PARSE_SPECIAL | (o->no_special ? 0 : LLMWS_TOK_ADD_SPECIAL);
+}
+
 static bool tokenize(const InspectOpts *o, LlmwsTokenizer *t, Buf *text, Err *e) {
     LlmwsTokens got;
     Buf b = {0};
-    int flags = LLMWS_TOK_PARSE_SPECIAL | (o->no_special ? 0 : LLMWS_TOK_ADD_SPECIAL);
     TRY(read_text_or_file(o->tokenize, text, e));
-    TRY(llmws_tokenize(t, text->s ? text->s : "", text->n, flags, &got, e));
+    TRY(llmws_tokenize(t, text->s ? text->s : "", text->n, tokenize_flags(o), &got, e));
     Pieces p = {.ids = got.ids, .offsets = got.offsets, .n = got.n, .tokenized = true};
     if (o->run.json)
         pieces_json(&b, &p);
@@ -87,11 +90,7 @@ static void decode_pieces(LlmwsTokenizer *t, Pieces *p, Buf *text) {
 }
 
 static bool detokenize(const InspectOpts *o, LlmwsTokenizer *t, Ids *ids, Buf *text, Err *e) {
-    TRY(ids_parse(o->detokenize, ids, e));
-    for (size_t i = 0; i < ids->n; i++)
-        if (ids->v[i] >= llmws_token_count(t))
-            return err_set(e, ERR_INPUT, "token id %d: the vocabulary ends at %d", (int)ids->v[i],
-                           (int)llmws_token_count(t) - 1);
+    TRY(ids_parse(o->detokenize, ids, e) && ids_check(ids, llmws_token_count(t), e));
     Pieces p = {.ids = ids->v, .offsets = mem_alloc(ids->n, sizeof *p.offsets), .n = ids->n};
     Buf b = {0};
     decode_pieces(t, &p, text);

@@ -14,12 +14,19 @@ static void out_of_memory(size_t bytes) {
     _exit(4);
 }
 
-static bool run_cmd(const Cmd *cmd, char **argv, Err *e) {
+typedef struct Ran {   /* what the end of the program needs to know of its beginning */
+    const Cmd *cmd;    /* NULL: none was found */
+    const char *color; /* --color */
+} Ran;
+
+static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
+    ran->cmd = cmd;
     RunOpts *opts = mem_alloc(1, cmd->opts_size);
     opt_init(cmd->tables, opts);
     OptList rest;
     bool ok = opt_parse(cmd->tables, argv, opts, &rest, e);
     opts->args = rest;
+    ran->color = opts->color;
     if (ok && opts->help) {
         Buf b = {0};
         help_cmd(&b, cmd, term_width(), ui_of(opts).out_color);
@@ -67,7 +74,7 @@ static bool install_links(const char *dir, Err *e) {
 }
 
 /* What stands before a command, or in its place. */
-static bool run_plain(char **argv, const Cmd **used, Err *e) {
+static bool run_plain(char **argv, Ran *ran, Err *e) {
     const char *a = argv[1];
     if (!a || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) return overview(e);
     if (strcmp(a, "--version") == 0) {
@@ -84,16 +91,16 @@ static bool run_plain(char **argv, const Cmd **used, Err *e) {
     if (a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
     const Cmd *cmd = cmd_find(help ? argv[2] : a);
     if (!cmd) return cmd_unknown(help ? argv[2] : a, e);
-    *used = cmd;
-    return run_cmd(cmd, help ? (char *[]){(char[]){"--help"}, NULL} : argv + 2, e);
+    return run_cmd(cmd, help ? (char *[]){(char[]){"--help"}, NULL} : argv + 2, ran, e);
 }
 
-static int report(const Err *e, const Cmd *cmd) {
+static int report(const Err *e, const Ran *ran) {
     Buf line = {0};
     buf_str(&line, e->msg);
     if (e->code == ERR_USAGE)
-        buf_printf(&line, cmd ? "; see 'llmws %s --help'" : "; see 'llmws%s --help'", cmd ? cmd->name : "");
-    ui_error(ui_make(false, false, false, "auto").err_color, line.s);
+        buf_printf(&line, ran->cmd ? "; see 'llmws %s --help'" : "; see 'llmws%s --help'",
+                   ran->cmd ? ran->cmd->name : "");
+    ui_error(ui_make(false, false, false, ran->color).err_color, line.s);
     buf_release(&line);
     return llmws_exit_status(e->code);
 }
@@ -103,15 +110,17 @@ int main(int argc, char **argv) {
     llmws_set_oom_hook(out_of_memory);
     stop_install();
     Err e = {0};
-    const char *name = argc > 0 ? argv[0] : "llmws", *slash = strrchr(name, '/');
+    Ran ran = {.color = "auto"};
+    if (argc < 1) argv = (char *[]){(char[]){"llmws"}, NULL};
+    const char *name = argv[0], *slash = strrchr(name, '/');
     if (slash) name = slash + 1;
     const Cmd *cmd = strncmp(name, "llmws-", 6) == 0 ? cmd_find(name + 6) : NULL;
-    bool ok = cmd ? run_cmd(cmd, argv + 1, &e) : run_plain(argv, &cmd, &e);
+    bool ok = cmd ? run_cmd(cmd, argv + 1, &ran, &e) : run_plain(argv, &ran, &e);
     Err late;
     if (!out_close(&late) && ok) {
         ok = false;
         e = late;
     }
-    if (!ok && e.code != ERR_INTERRUPT) return report(&e, cmd);
+    if (!ok && e.code != ERR_INTERRUPT) return report(&e, &ran);
     return stop_signal() ? 128 + stop_signal() : llmws_exit_status(ok ? 0 : e.code);
 }

@@ -56,7 +56,7 @@ static const OptRow session_rows[] = {
      .kind = OPT_TEXT,
      .arg = "NAME",
      AT(isa),
-     .help = "instruction set: ref, avx2 or avx512; default: the best of this CPU"},
+     .help = "instruction set: ref, avx2, avx512 or avx512bf16; default: the best of this CPU"},
     {.name = "chunk",
      .kind = OPT_INT,
      .arg = "N",
@@ -207,4 +207,20 @@ bool ids_parse(const char *list, Ids *ids, Err *e) {
     if (ok && !ids->n) ok = err_set(e, ERR_USAGE, "token ids: '%s' holds none", list);
     buf_release(&text);
     return ok;
+}
+
+bool ids_of_text(LlmwsTokenizer *t, Str text, int flags, Ids *ids, Err *e) {
+    LlmwsTokens got;
+    TRY(llmws_tokenize(t, text.s, text.n, flags, &got, e));
+    for (size_t i = 0; i < got.n; i++) ids_put(ids, got.ids[i]);
+    llmws_tokens_free(&got);
+    return ids->n || err_set(e, ERR_USAGE, "the prompt is empty; give at least one character");
+}
+
+bool ids_check(const Ids *ids, int64_t vocab, Err *e) {
+    for (size_t i = 0; i < ids->n; i++)
+        if (ids->v[i] >= vocab)
+            return err_set(e, ERR_USAGE, "token id %d: the vocabulary ends at %lld", (int)ids->v[i],
+                           (long long)vocab - 1);
+    return true;
 }

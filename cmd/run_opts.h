@@ -41,5 +41,9 @@ void ids_put(Ids *ids, int32_t id);
 void ids_release(Ids *ids);
 /* Appends "1,2,3" (commas, white space and brackets separate) or what stands in "@FILE". */
 bool ids_parse(const char *list, Ids *ids, Err *e);
+/* Appends the ids of a text, flags as LLMWS_TOK_*; no ids at all is an error. */
+bool ids_of_text(LlmwsTokenizer *t, Str text, int flags, Ids *ids, Err *e);
+/* ERR_USAGE for one outside the vocabulary. */
+bool ids_check(const Ids *ids, int64_t vocab, Err *e);
 
 #endif

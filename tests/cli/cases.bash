@@ -1,7 +1,7 @@
 # The form of every test in this folder: `t STATUS OUT ERR COMMAND...` runs a command and compares its exit status, its
 # stdout and its stderr (newlines at the end aside). OUT and ERR are globs; '=text' compares exactly; '' wants nothing.
 set -u
-LLMWS=$1 SRC=$2 BUILD=$3
+LLMWS=$(realpath "$1") SRC=$(realpath "$2") BUILD=$(realpath "$3")
 M=$SRC/tests/data/llama3
 exec </dev/null
 export LC_ALL=C.UTF-8

@@ -46,7 +46,7 @@ usage 'one or the other' "$LLMWS" generate -m "$M" -p a --ids 1
 usage 'holds none' "$LLMWS" generate -m "$M" --ids ,
 usage 'token ids' "$LLMWS" generate -m "$M" --ids 1,x
 usage 'standard input is empty' "$LLMWS" generate -m "$M"
-t 3 '' "llmws: token id 384: *" g -m "$M" --ids 1,384
+usage 'token id 384: the vocabulary ends at 383' "$LLMWS" generate -m "$M" --ids 1,384
 t 1 '' "llmws: cannot open 'missing'*" g -m "$M" -f missing
 t 1 '' "llmws: cannot read '.'*" g -m "$M" -f .
 

@@ -37,7 +37,7 @@ mkdir only && cp "$M/tokenizer.json" "$M/tokenizer_config.json" only
 t 0 "*\"ids\":\[$(cat ids)\],*" '' i only --tokenize @text --json
 t 0 '*..*H*' '' i "$M" --tokenize Hi --no-special
 t 0 '{"event":"tokens","ids":\[\],"offsets":\[\]}' '' i "$M" --tokenize '' --no-special --json
-t 3 '' 'llmws: token id 100000: *' i "$M" --detokenize 100000
+usage 'token id 341: the vocabulary ends at 340' "$LLMWS" inspect "$M" --detokenize 341
 
 t 0 '*lm_head*\[3,384\]*' '' i "$M" --ids 1,2,3 --capture lm_head -o o.safetensors
 [[ $(stat -c %s o.safetensors) -gt 4608 ]] || bad "the saved file is too small"

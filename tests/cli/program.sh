@@ -47,5 +47,9 @@ usage "unknown option '--?x1b?31m'" "$LLMWS" generate $'--\033[31m'
 t 5 '' 'llmws: backend not available*' "$LLMWS" generate -m "$M" -p a --backend cuda
 t 5 '' 'llmws: backend not available*' "$LLMWS" inspect "$M" --estimate --backend cuda:1
 
+usage 'no such instruction set' "$LLMWS" generate -m "$M" -p a --isa z80
+
 t 0 $'\033*' '' "$LLMWS" generate --help --color always
+t 2 '' $'\033*' "$LLMWS" generate --color always
+t 2 '' 'llmws: *' "$LLMWS" generate --color never
 finish

@@ -7,7 +7,7 @@ command -v objdump >/dev/null || exit 77
 failed=0
 
 # object symbol section
-table=$(objdump -t "$lib" | awk '/file format/ { sub(/:.*/, ""); object = $1 } NF >= 5 && /\*UND\*|[.]|COMMON/ { print object, $NF, $(NF - 2) }')
+table=$(objdump -t "$lib" | awk '/file format/ { sub(/:.*/, ""); object = $1; next } { sub(/[.]hidden /, "") } NF >= 4 { print object, $NF, $(NF - 2) }')
 
 forbidden='printf|vprintf|__printf_chk|puts|putchar|fputs|fputc|putc|fprintf|__fprintf_chk|vfprintf|__vfprintf_chk|perror|stdout|stderr|stdin|exit|_exit|abort|getenv|secure_getenv|system|environ'
 hits=$(awk -v p="^($forbidden)$" '$3 == "*UND*" && $2 ~ p && $1 != "base.c.o" { print "  " $1 " uses " $2 }' <<<"$table")
