@@ -6,8 +6,8 @@ usage: check_smollm2.py --llmws build/llmws --ref DIR --gguf MODEL.gguf [--only 
 
 Each check prints one line that begins with PASS or FAIL; exit status 0 if all passed, 6 if not.
   tokens   the program's own tokenizer gives the reference's ids for all prompts and the text.
-  prompts  20 prompts x 64 greedy tokens from the float32 directory DIR in f32 arithmetic: the same tokens, except where the reference's two best
-           logits are nearer than 2e-3; then the choice must be the second best, and the rest is checked from the reference's token on.
+  prompts  20 prompts x 64 greedy tokens (going on where an answer ends) from the float32 directory DIR in f32 arithmetic: the same, except where the
+           reference's two best logits are nearer than 2e-3; then the choice must be the second best, and the rest is checked from the reference's on.
   long     8,000 tokens prefilled and 128 decoded in f32: every logit after the prompt and after each decoded token within 2e-3 (decode_logits.c,
            which is built against libllmws beside the program); and the program's 128 greedy tokens, judged as in prompts.
   kld      the GGUF file with int8 products over text20k.txt in windows of 512: KL divergence from the reference at most 1.05 times that of
@@ -41,6 +41,7 @@ class Check:
     def __init__(self, a):
         self.a, self.failed, self.tmp = a, 0, tempfile.mkdtemp(dir=a.ref)
         self.f32 = ["--compute", "f32", "--kv-type", "f32"]
+        self.eos = json.load(open(os.path.join(a.ref, "config.json")))["eos_token_id"]
 
     def verdict(self, ok, text):
         print(("PASS " if ok else "FAIL ") + text, flush=True)
@@ -63,10 +64,13 @@ class Check:
         return "@" + self.path("ids.txt")
 
     def generate(self, model, ids, n, *more):
-        out = self.run("generate", "-m", model, "--ids", self.ids_file(ids), "-n", n, "--temp", "0", "--ignore-eos", "--json", *more)
+        """Up to n greedy tokens after ids; the token that ends an answer, where one came, is the last."""
+        out = self.run("generate", "-m", model, "--ids", self.ids_file(ids), "-n", n, "--temp", "0", "--json", *more)
         done = json.loads(out.strip().splitlines()[-1])
-        assert done["event"] == "done" and len(done["ids"]) == n, done
-        return done
+        assert done["event"] == "done" and done["stop_reason"] in ("eos", "length"), done
+        got = done["ids"] + [self.eos] * (done["stop_reason"] == "eos")
+        assert got and (done["stop_reason"] == "eos" or len(got) == n), done
+        return got
 
     def capture(self, model, ids, pattern, *more):
         """One forward pass; the captured arrays. The file is removed as soon as it was read."""
@@ -90,14 +94,17 @@ def prompt_names(r):
 
 
 def follow(c, ids, want, gap, second):
-    """[(step, gap, got, reference, excused)] where the program's greedy tokens after ids depart; after each it goes on from the reference's token."""
+    """[(step, gap, got, reference, excused)] where the program's greedy tokens after ids depart from the reference's, which do not stop at the end of
+    an answer; after a departure, and after such an end, it is asked to go on from the reference's tokens."""
     departures, at = [], 0
     while at < len(want):
-        got = c.generate(c.a.ref, ids + want[:at], len(want) - at, *c.f32)["ids"]
-        step = next((at + i for i, g in enumerate(got) if g != want[at + i]), len(want))
-        if step < len(want):
+        got = c.generate(c.a.ref, ids + want[:at], len(want) - at, *c.f32)
+        step = next((at + i for i, g in enumerate(got) if g != want[at + i]), None)
+        if step is None:
+            at += len(got)
+        else:
             departures.append((step, gap[step], got[step - at], want[step], gap[step] < GAP and got[step - at] == second[step]))
-        at = step + 1
+            at = step + 1
     return departures
 
 
