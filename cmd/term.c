@@ -119,15 +119,10 @@ void ui_detail(const Ui *ui, const char *fmt, ...) {
 void ui_error(bool color, const char *message) { err_line(color, "llmws:", "31", message); }
 
 void put_inert(Buf *out, Str text, bool lines) {
+    char one[INERT_MAX];
     for (size_t i = 0; i < text.n;) {
-        int len = utf8_len(text.s + i, text.n - i);
-        uint32_t cp = len > 0 ? utf8_decode(text.s + i, &len) : 0;
-        bool plain = len > 0 && ((cp >= 0x20 && cp < 0x7f) || cp >= 0xa0 || (lines && (cp == '\n' || cp == '\t')));
-        if (plain)
-            buf_put(out, text.s + i, (size_t)len);
-        else
-            for (int k = 0; k < MAX(len, 1); k++) buf_printf(out, "\\x%02x", (unsigned char)text.s[i + (size_t)k]);
-        i += (size_t)MAX(len, 1);
+        i += inert_char(text.s + i, text.n - i, lines, one);
+        buf_str(out, one);
     }
 }
 

@@ -16,23 +16,28 @@ int err_exit_status(int code) {
     return code > 0 && code < (int)COUNT_OF(exit_status_of) ? exit_status_of[code] : code != 0;
 }
 
-/* Copies n bytes of src to dst (cap bytes with the NUL), bytes that could steer a terminal spelled \xNN. */
+size_t inert_char(const char *s, size_t n, bool lines, char out[INERT_MAX]) {
+    int len = utf8_len(s, n), bytes = MAX(len, 1);
+    uint32_t cp = len > 0 ? utf8_decode(s, &len) : 0;
+    bool control = cp < 0x20 ? !(lines && (cp == '\n' || cp == '\t')) : cp >= 0x7f && cp < 0xa0;
+    bool override = (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069); /* of the writing direction */
+    if (len > 0 && !control && !override) {
+        memcpy(out, s, (size_t)len);
+        out[len] = 0;
+    } else {
+        for (int i = 0; i < bytes; i++) snprintf(out + 4 * i, 5, "\\x%02x", (unsigned char)s[i]);
+    }
+    return (size_t)bytes;
+}
+
 static void put_inert(char *dst, size_t cap, const char *src, size_t n) {
+    char one[INERT_MAX];
     size_t o = 0;
-    for (size_t i = 0; i < n;) {
-        int len = utf8_len(src + i, n - i);
-        unsigned char c = (unsigned char)src[i];
-        uint32_t cp = len > 0 ? utf8_decode(src + i, &len) : 0;
-        bool plain =
-            len > 0 && c >= 0x20 && cp != 0x7f && !(cp >= 0x80 && cp < 0xa0) && !(cp >= 0x202a && cp <= 0x202e);
-        size_t need = plain ? (size_t)len : 4;
-        if (o + need + 1 > cap) break;
-        if (plain)
-            memcpy(dst + o, src + i, need);
-        else
-            snprintf(dst + o, 5, "\\x%02x", c);
-        o += need;
-        i += plain ? need : 1;
+    for (size_t i = 0, len; i < n; o += len) {
+        i += inert_char(src + i, n - i, false, one);
+        len = strlen(one);
+        if (o + len + 1 > cap) break;
+        memcpy(dst + o, one, len);
     }
     dst[o] = 0;
 }
@@ -162,6 +167,11 @@ void arena_release(Arena *a) {
 bool str_starts(Str a, const char *prefix) {
     size_t n = strlen(prefix);
     return a.n >= n && memcmp(a.s, prefix, n) == 0;
+}
+
+bool str_ends(Str a, const char *suffix) {
+    size_t n = strlen(suffix);
+    return a.n >= n && memcmp(a.s + a.n - n, suffix, n) == 0;
 }
 
 static void buf_room(Buf *b, size_t extra) {

@@ -104,6 +104,7 @@ static inline Str str_of(const char *z) { return (Str){z, strlen(z)}; }
 static inline bool str_eq(Str a, Str b) { return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s, a.n) == 0); }
 static inline bool str_is(Str a, const char *z) { return str_eq(a, str_of(z)); }
 bool str_starts(Str a, const char *prefix);
+bool str_ends(Str a, const char *suffix);
 /* True when `name` matches `pattern`: '*' any run without '.', '**' any run, '{8,12}' one of, '8..16' an inclusive
  * number range. */
 bool name_match(const char *pattern, const char *name);
@@ -145,6 +146,12 @@ bool utf8_valid(Str s);
 /* Code point of the valid sequence at s; *len receives its length. */
 uint32_t utf8_decode(const char *s, int *len);
 int utf8_encode(uint32_t cp, char out[4]);
+
+/* What a file says, made harmless to a terminal: the first character of s in out, control bytes, broken UTF-8 and
+ * overrides of the writing direction spelled \xNN (newline and tab only unless `lines`). Returns how many bytes of s it
+ * stands for. */
+enum { INERT_MAX = 17 };
+size_t inert_char(const char *s, size_t n, bool lines, char out[INERT_MAX]);
 
 /* ---- checked integers, hashing, time ---- */
 

@@ -27,9 +27,8 @@ struct LlmwsModel {
     LlmwsSampling defaults;
     char *dtypes;
     const char *rope;
-    Graph modules; /* for listing */
-    int *module_ids;
-    size_t n_modules;
+    Graph graph; /* for listing its values */
+    NameList modules;
     Arena arena;
 };
 
@@ -220,8 +219,8 @@ LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, Llm
 void llmws_model_close(LlmwsModel *m) {
     if (!m) return;
     llmws_tokenizer_close(m->tok); /* borrows from the file */
-    graph_release(&m->modules);
-    free(m->module_ids);
+    graph_release(&m->graph);
+    free(m->modules.items);
     model_release(&m->m);
     arena_release(&m->arena);
     free(m);
@@ -272,24 +271,30 @@ void llmws_tensor_info(const LlmwsModel *m, size_t i, LlmwsTensorInfo *info) {
     tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &info->bytes);
 }
 
+/* Every value with a name, in graph order; a module's ".input" is another's output and not listed again. */
 static void list_modules(LlmwsModel *m) {
     ModelGraph io;
-    if (m->module_ids || !build_model(&m->m, 1, 1, false, &m->modules, &io, NULL)) return;
-    m->module_ids = mem_alloc((size_t)m->modules.n, sizeof *m->module_ids);
-    for (int i = 0; i < m->modules.n; i++)
-        if (m->modules.nodes[i].name && m->modules.nodes[i].kind == NODE_OP) m->module_ids[m->n_modules++] = i;
+    Graph *g = &m->graph;
+    if (g->n || !build_model(&m->m, 1, 1, false, g, &io, NULL)) return;
+    for (int i = 0; i < g->n; i++) {
+        if (g->nodes[i].kind == NODE_OP && g->nodes[i].name) name_list_add(&m->modules, g->nodes[i].name, i);
+        for (int k = 0; k < g->aliases.n; k++) {
+            const NameRef *a = &g->aliases.items[k];
+            if (a->id == i && !str_ends(str_of(a->name), ".input")) name_list_add(&m->modules, a->name, i);
+        }
+    }
 }
 
 size_t llmws_module_count(LlmwsModel *m) {
     list_modules(m);
-    return m->n_modules;
+    return (size_t)m->modules.n;
 }
 
 void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info) {
     char shape[64];
-    const Node *n = &m->modules.nodes[m->module_ids[i]];
-    *info = (LlmwsModuleInfo){.name = n->name, .op = op_info[n->op].name};
-    graph_shape_text(&m->modules, m->module_ids[i], shape);
+    const NameRef *r = &m->modules.items[i];
+    graph_shape_text(&m->graph, r->id, shape);
+    *info = (LlmwsModuleInfo){.name = r->name, .op = op_info[m->graph.nodes[r->id].op].name};
     info->shape = arena_strn(&m->arena, shape, strlen(shape));
 }
 

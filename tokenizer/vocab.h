@@ -16,7 +16,7 @@ typedef struct Vocab {
         int32_t id_1; /* id + 1; 0: free */
     } * slots;
     size_t mask;
-    int shift; /* 64 - log2(slots) */
+    int shift;       /* 64 - log2(slots) */
     const Str *text; /* [n], borrowed */
 } Vocab;
 

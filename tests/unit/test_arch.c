@@ -42,7 +42,7 @@ static void both_forms(void **state) {
     (void)state;
     Config a, b;
     accepts("{" BASE ",\"rope_theta\":500000.0,\"torch_dtype\":\"float32\",\"rope_scaling\":{\"rope_type\":\"llama3\","
-                     "\"factor\":8.0,"
+            "\"factor\":8.0,"
             "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}",
             &a);
     accepts(
