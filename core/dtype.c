@@ -110,11 +110,11 @@ static void a8_encode(const float *src, void *dst, int64_t n) {
     BlockA8 *b = dst;
     for (int64_t i = 0; i < n / 32; i++, src += 32) {
         float amax = 0;
-        for (int j = 0; j < 32; j++) amax = fmaxf(amax, fabsf(src[j]));
-        float inv = amax > 0 ? 127 / amax : 0;
-        b[i].d = amax / 127;
+        for (int j = 0; j < 32; j++) amax = fmaxf(amax, isnan(src[j]) ? INFINITY : fabsf(src[j]));
+        float inv = a8_inverse(amax);
+        b[i].d = a8_scale(amax);
         b[i].sum = 0;
-        for (int j = 0; j < 32; j++) b[i].sum += b[i].q[j] = (int8_t)nearbyintf(src[j] * inv);
+        for (int j = 0; j < 32; j++) b[i].sum += b[i].q[j] = inv > 0 ? (int8_t)nearbyintf(src[j] * inv) : 0;
     }
 }
 

@@ -2,6 +2,9 @@
 #ifndef CORE_DTYPE_H
 #define CORE_DTYPE_H
 
+#include <float.h>
+#include <math.h>
+
 #include "core/base.h"
 
 typedef enum Dtype {
@@ -47,6 +50,11 @@ typedef struct BlockA8 {
     int32_t sum;
     int8_t q[32];
 } BlockA8;
+
+/* What x is multiplied with to become a8's -127..127; 0 where a block holds nothing that can be represented: all too
+ * small (127/amax would overflow), or an infinity or NaN, which the scale then carries on as NaN. */
+static inline float a8_inverse(float amax) { return amax >= 0x1p-119f && amax <= FLT_MAX ? 127 / amax : 0; }
+static inline float a8_scale(float amax) { return amax <= FLT_MAX ? amax / 127 : NAN; }
 
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f); /* round to nearest even, overflow to infinity, subnormals kept */

@@ -116,7 +116,8 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
         float *h = exec_data(&t->x, t->hyper);
         h[0] = (float)how->lr, h[1] = (float)how->beta1, h[2] = (float)how->beta2, h[3] = (float)how->eps,
         h[4] = (float)how->weight_decay;
-        h[5] = (float)(1 - pow(how->beta1, at)), h[6] = (float)(1 - pow(how->beta2, at));
+        h[5] = (float)(1 - pow((double)h[1], at)),
+        h[6] = (float)(1 - pow((double)h[2], at)); /* of the rounded betas, as used */
     }
     exec_bind(&t->x, n, n);
     exec_run(&t->x);

@@ -12,12 +12,19 @@ INLINE int64_t inner(const OpArgs *a) { return a->out.ne[a->out.ndim - 1]; }
 
 /* ---- cast, the bits of dtype_info[].encode ---- */
 
+/* |x|, infinity for NaN: v_max alone would drop a NaN. */
+INLINE V16 magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
+
 INLINE void encode_a8(const float *x, BlockA8 *b) {
     V16 lo = v_load(x), hi = v_load(x + LANES);
-    float amax = v_hmax(v_max(v_abs(lo), v_abs(hi)));
-    V16 inv = v_set1(amax > 0 ? 127 / amax : 0);
-    I16 ql = i_round(v_mul(lo, inv)), qh = i_round(v_mul(hi, inv));
-    b->d = amax / 127;
+    float amax = v_hmax(v_max(magnitude(lo), magnitude(hi))), inv = a8_inverse(amax);
+    b->d = a8_scale(amax);
+    if (!(inv > 0)) {
+        memset(b->q, 0, sizeof b->q);
+        b->sum = 0;
+        return;
+    }
+    I16 ql = i_round(v_mul(lo, v_set1(inv))), qh = i_round(v_mul(hi, v_set1(inv)));
     b->sum = i_hsum(i_add(ql, qh));
     _mm_storeu_si128((__m128i *)(void *)b->q, i_to_i8(ql));
     _mm_storeu_si128((__m128i *)(void *)(b->q + LANES), i_to_i8(qh));

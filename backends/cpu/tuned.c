@@ -3,6 +3,7 @@
 /* Each instruction set's kernels stand in files of its own, compiled with its flags; nothing of such a file is called
  * before CPUID said that it may. What they take is asked here, in plain C. */
 
+#if defined __x86_64__
 /* One stride leads from each row to the next, whatever the number of dims. */
 static inline bool even_rows(const Tensor *t) {
     for (int d = 0; d + 2 < t->ndim; d++)
@@ -30,7 +31,6 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_silu fits_any
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
-#if defined __x86_64__
 #define ROWS_X86(ROW)                                                                                                  \
     ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
     ROWS_BOTH(ROW, avx512)                                                                                             \

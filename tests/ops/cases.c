@@ -99,6 +99,9 @@ const Case cases[] = {
     CAST(normal, a8, 7, 576),
     CAST(edge, a8, 9, 96),
     CAST(big, a8, 5, 64),
+    CAST(tiny, a8, 5, 64),
+    CAST(odd, a8, 9, 96),
+    CAST(odd, bf16, 5, 33),
     {OP_cast, .params.cast = {DT_a8}, IN(SLICE(5, 64)), .out = OF(a8, 5, 64)},
     MATMUL(f32, f32, 1, 1, 1),
     MATMUL_T(f32, f32, 33, 17),
@@ -239,8 +242,8 @@ const Case cases[] = {
 const size_t n_cases = COUNT_OF(cases);
 /* clang-format on */
 
-static const char *const fill_names[] = {
-    [FILL_edge] = " edge", [FILL_big] = " big", [FILL_sweep] = " sweep", [FILL_none] = " none"};
+static const char *const fill_names[] = {[FILL_edge] = " edge", [FILL_big] = " big",     [FILL_tiny] = " tiny",
+                                         [FILL_odd] = " odd",   [FILL_sweep] = " sweep", [FILL_none] = " none"};
 
 int shape_ndim(const Shape *s) {
     int n = 0;

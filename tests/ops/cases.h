@@ -9,6 +9,8 @@ typedef enum Fill {
     FILL_normal, /* about N(0, 1) */
     FILL_edge, /* zeros of both signs, subnormals, values whose squares overflow; in blocks any bits under odd scales */
     FILL_big,  /* about N(0, 40^2): products saturate exponentials */
+    FILL_tiny, /* about 1e-39: 127 over the largest overflows */
+    FILL_odd,  /* infinities and NaNs among ordinary numbers */
     FILL_sweep,  /* even over [-110, 110] */
     FILL_index,  /* i32 in [0, limit) */
     FILL_label,  /* as index, some -100 */

@@ -73,6 +73,8 @@ static float fill_one(Fill fill, int64_t i, Rng *r) {
     switch (fill) {
     case FILL_edge: return edge_f32(r);
     case FILL_big: return 40 * rng_normal(r);
+    case FILL_tiny: return 1e-39f * rng_normal(r);
+    case FILL_odd: return rng_next(r) % 40 ? rng_normal(r) : rng_next(r) % 3 ? NAN : -INFINITY;
     case FILL_sweep: return ((float)(rng_next(r) >> 40) * 0x1p-24f - 0.5f) * 220;
     case FILL_square: return fabsf(rng_normal(r));
     case FILL_angle: return i % 2 ? 0.6f : 0.8f;
