@@ -182,7 +182,7 @@ static void test_sentencepiece_refused(void **state) {
     assert_non_null(strstr(err.msg, "llama2/tokenizer.json"));
     assert_non_null(strstr(err.msg, "byte_fallback"));
     assert_false(hf_tok_spec(TEST_DATA "/nowhere", &spec, &err));
-    assert_non_null(strstr(err.msg, "nowhere/tokenizer.json"));
+    assert_non_null(strstr(err.msg, "/nowhere"));
 }
 
 /* A document cut anywhere, or with a byte changed anywhere, is an error or another tokenizer, never a crash. */
