@@ -81,12 +81,19 @@ static bool add_neighbours(const char *dir, TokSpec *spec, Err *e) {
     return ok;
 }
 
+/* In a directory, or beside one file of weights, it has a fixed name. */
+static const char *tokenizer_path(const char *given, const char *name, Arena *a) {
+    const char *slash = strrchr(given, '/'), *dot = strrchr(given, '.');
+    if (path_is_dir(given)) return arena_printf(a, "%s/%s", given, name);
+    if (!dot || strcmp(dot, ".safetensors") != 0) return given;
+    return slash ? arena_printf(a, "%.*s/%s", (int)(slash - given), given, name) : name;
+}
+
 bool hf_tok_spec(const char *dir_or_file, TokSpec *spec, Err *e) {
     static const char name[] = "tokenizer.json";
     Arena a = {0};
     Mapping m;
-    bool is_dir = path_is_dir(dir_or_file);
-    const char *path = is_dir ? arena_printf(&a, "%s/%s", dir_or_file, name) : dir_or_file;
+    const char *path = tokenizer_path(dir_or_file, name, &a);
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     const char *dir = arena_strn(&a, path, (size_t)(base - path));
     *spec = (TokSpec){0};

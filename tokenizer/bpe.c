@@ -4,7 +4,10 @@
 
 #include "tokenizer/alphabet.h"
 
-enum { SCAN_MAX = 48 }; /* symbols up to which looking at all pairs beats a heap */
+enum {
+    SCAN_MAX = 48, /* symbols up to which looking at all pairs beats a heap */
+    AHEAD = 16,    /* merges that are looked up together */
+};
 #define NO_RANK UINT32_MAX
 
 /* ---- tables ---- */
@@ -34,37 +37,64 @@ static bool is_joined(const TokSpec *spec, int32_t id, Str a, Str b) {
     return memcmp(spec->vocab[id].s, a.s, a.n) == 0 && memcmp(spec->vocab[id].s + a.n, b.s, b.n) == 0;
 }
 
+typedef struct MergeKeys { /* of a merge that is being looked up */
+    uint64_t part[2], pair;
+} MergeKeys;
+
+/* The pairs of merges[from..from+n) as keys of the pair table; memory is waited for together. */
+static bool find_pairs(const TokSpec *spec, const Vocab *vocab, int32_t from, int32_t n, MergeKeys *keys, const Bpe *b,
+                       Err *e) {
+    Str(*merges)[2] = spec->merges + from;
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            keys[i].part[k] = vocab_key(merges[i][k]);
+            vocab_prefetch(vocab, keys[i].part[k]);
+        }
+    for (int32_t i = 0; i < n; i++) {
+        int32_t left = vocab_find_key(vocab, keys[i].part[0], merges[i][0]);
+        int32_t right = vocab_find_key(vocab, keys[i].part[1], merges[i][1]);
+        if (left < 0 || right < 0) return no_token(spec, from + i, merges[i][left >= 0], e);
+        keys[i].pair = pair_key(left, right);
+        __builtin_prefetch(&b->pairs[key_mix(keys[i].pair) >> b->shift]);
+    }
+    return true;
+}
+
+/* What merge `rank` makes; *next is the id after the one of the merge before: trainers mostly number in order. */
+static bool find_joined(const TokSpec *spec, const Vocab *vocab, int32_t rank, int32_t *next, Err *e) {
+    Str a = spec->merges[rank][0], b = spec->merges[rank][1];
+    Buf both = {0};
+    if (is_joined(spec, *next, a, b)) return true;
+    buf_put(&both, a.s, a.n);
+    buf_put(&both, b.s, b.n);
+    *next = vocab_find(vocab, buf_view(&both));
+    if (*next < 0) no_token(spec, rank, buf_view(&both), e);
+    buf_release(&both);
+    return *next >= 0;
+}
+
 static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
+    MergeKeys keys[AHEAD];
+    int32_t next = -1;
     int bits = 4;
     while ((int64_t)1 << bits < spec->n_merges + (int64_t)spec->n_merges / 2) bits++;
     out->shift = 64 - bits;
     out->pairs = ARENA_NEW(arena, uint64_t, (size_t)1 << bits);
     out->ranks = ARENA_NEW(arena, uint32_t, (size_t)1 << bits);
     out->joined = ARENA_NEW(arena, int32_t, spec->n_merges);
-    Buf both = {0};
-    int32_t next = -1; /* trainers number what they join in order: mostly the id after the last one */
-    bool ok = true;
-    for (int32_t rank = 0; rank < spec->n_merges && ok; rank++) {
-        Str a = spec->merges[rank][0], b = spec->merges[rank][1];
-        int32_t left = vocab_find(vocab, a), right = vocab_find(vocab, b);
-        if (left < 0 || right < 0) {
-            ok = no_token(spec, rank, left < 0 ? a : b, e);
-            break;
+    for (int32_t from = 0; from < spec->n_merges; from += AHEAD) {
+        int32_t n = MIN((int32_t)AHEAD, spec->n_merges - from);
+        TRY(find_pairs(spec, vocab, from, n, keys, out, e));
+        for (int32_t i = 0; i < n; i++) {
+            TRY(find_joined(spec, vocab, from + i, &next, e));
+            size_t slot = pair_slot(out, keys[i].pair);
+            out->pairs[slot] = keys[i].pair;
+            /* of a merge that stands twice the last counts, as in the tokenizers package */
+            out->ranks[slot] = (uint32_t)(from + i);
+            out->joined[from + i] = next++;
         }
-        if (!is_joined(spec, next, a, b)) {
-            buf_clear(&both);
-            buf_put(&both, a.s, a.n);
-            buf_put(&both, b.s, b.n);
-            next = vocab_find(vocab, buf_view(&both));
-            if (next < 0) ok = no_token(spec, rank, buf_view(&both), e);
-        }
-        size_t i = pair_slot(out, pair_key(left, right));
-        out->pairs[i] = pair_key(left, right);
-        out->ranks[i] = (uint32_t)rank; /* of a merge that stands twice the last counts, as in the tokenizers package */
-        out->joined[rank] = next++;
     }
-    buf_release(&both);
-    return ok;
+    return true;
 }
 
 bool bpe_build(const TokSpec *spec, const bool *added, Arena *a, Bpe *out, Err *e) {

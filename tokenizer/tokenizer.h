@@ -2,8 +2,7 @@
  *
  * Pipeline: added tokens are cut out of the text first (those flagged `normalized` after normalisation), the rest is
  * split by the pre-tokenisers, every piece goes through the model, the post-processor adds its tokens. A Tokenizer
- * never changes after it was made and may be shared by threads; a TokScratch holds what one encoding call needs and may
- * be reused. */
+ * never changes after it was made and may be shared by threads. */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H
 
@@ -26,8 +25,8 @@ typedef struct TokenList { /* growable; all-zero is empty */
 void token_list_release(TokenList *l);
 
 /* Appends the ids of text to *out; flags are LLMWS_TOK_*. Invalid UTF-8 is read as U+FFFD, one per maximal broken part,
- * as Python's errors="replace" does. Linear in the length of the text; a pattern that backtracks beyond its limit is an
- * error. */
+ * as Python's errors="replace" does. At worst O(n log n) in the length of the text, which is below 2 GiB; a pattern
+ * that backtracks beyond its limit is an error. */
 bool tokenizer_encode(const Tokenizer *t, Str text, int flags, TokenList *out, Err *e);
 
 /* Appends the raw bytes of one token, as they are in the text (they may be part of a character); special tokens only if

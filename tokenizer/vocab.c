@@ -1,10 +1,14 @@
 #include "tokenizer/vocab.h"
 
-enum { SHORT = 7 }; /* bytes that fit in a key beside the length */
+enum {
+    SHORT = 7,  /* bytes that fit in a key beside the length */
+    AHEAD = 16, /* texts whose place is fetched before it is needed */
+};
 
 /* Texts of up to 7 bytes are their own key, longer ones a hash that is marked as such. */
-static uint64_t key_of(Str s) {
+uint64_t vocab_key(Str s) {
     uint32_t head = 0, tail = 0;
+    if (!s.n) return 0;
     if (s.n > SHORT) return hash_bytes(s.s, s.n, 0) | (uint64_t)0xff << 56;
     if (s.n < 4) {
         memcpy(&head, s.s, s.n);
@@ -16,8 +20,7 @@ static uint64_t key_of(Str s) {
 }
 
 /* The slot that holds text, or the free one where it belongs. */
-static struct VocabSlot *slot_of(const Vocab *v, Str text) {
-    uint64_t key = key_of(text);
+static struct VocabSlot *slot_of(const Vocab *v, uint64_t key, Str text) {
     for (size_t i = key_mix(key) >> v->shift;; i = (i + 1) & v->mask) {
         struct VocabSlot *slot = &v->slots[i];
         if (!slot->id_1) return slot;
@@ -26,17 +29,27 @@ static struct VocabSlot *slot_of(const Vocab *v, Str text) {
 }
 
 bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e) {
+    uint64_t keys[AHEAD];
     int bits = 4;
     while ((int64_t)1 << bits < (int64_t)n * 2) bits++;
     *out = (Vocab){ARENA_NEW(a, struct VocabSlot, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, text};
-    for (int32_t id = 0; id < n; id++) {
-        if (!text[id].n || (skip && skip[id])) continue;
-        struct VocabSlot *slot = slot_of(out, text[id]);
-        if (slot->id_1)
-            return err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(text[id]), slot->id_1 - 1, id);
-        *slot = (struct VocabSlot){key_of(text[id]), id + 1};
+    for (int32_t from = 0; from < n; from += AHEAD) {
+        for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
+            keys[i] = vocab_key(text[from + i]);
+            vocab_prefetch(out, keys[i]);
+        }
+        for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
+            int32_t id = from + i;
+            if (!text[id].n || (skip && skip[id])) continue;
+            struct VocabSlot *slot = slot_of(out, keys[i], text[id]);
+            if (slot->id_1)
+                return err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(text[id]), slot->id_1 - 1,
+                               id);
+            *slot = (struct VocabSlot){keys[i], id + 1};
+        }
     }
     return true;
 }
 
-int32_t vocab_find(const Vocab *v, Str text) { return text.n ? slot_of(v, text)->id_1 - 1 : -1; }
+int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text) { return text.n ? slot_of(v, key, text)->id_1 - 1 : -1; }
+int32_t vocab_find(const Vocab *v, Str text) { return vocab_find_key(v, vocab_key(text), text); }

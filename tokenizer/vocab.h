@@ -25,4 +25,12 @@ typedef struct Vocab {
 bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e);
 int32_t vocab_find(const Vocab *v, Str text); /* -1: no token is spelled so */
 
+/* vocab_find in two steps, so that many lookups can wait for memory together: the key of a text, whose place in the
+ * table may be fetched ahead; then the id. */
+uint64_t vocab_key(Str text);
+static inline void vocab_prefetch(const Vocab *v, uint64_t key) {
+    __builtin_prefetch(&v->slots[key_mix(key) >> v->shift]);
+}
+int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text);
+
 #endif

@@ -182,7 +182,7 @@ static void test_sentencepiece_refused(void **state) {
     assert_non_null(strstr(err.msg, "llama2/tokenizer.json"));
     assert_non_null(strstr(err.msg, "byte_fallback"));
     assert_false(hf_tok_spec(TEST_DATA "/nowhere", &spec, &err));
-    assert_non_null(strstr(err.msg, "nowhere/tokenizer.json"));
+    assert_non_null(strstr(err.msg, "/nowhere"));
 }
 
 /* A document cut anywhere, or with a byte changed anywhere, is an error or another tokenizer, never a crash. */
@@ -312,6 +312,20 @@ static void test_added_text(void **state) {
     buf_release(&out);
     tokenizer_free(t);
     tok_spec_release(&spec);
+    arena_release(&a);
+}
+
+/* Found in the folder, by its own name, and beside a file of weights. */
+static void test_paths(void **state) {
+    (void)state;
+    static const char *const paths[] = {"", "/tokenizer.json", "/model.safetensors"};
+    Arena a = {0};
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        TokSpec spec;
+        OK(hf_tok_spec(arena_printf(&a, "%s/llama3%s", TEST_DATA, paths[i]), &spec, &err));
+        assert_int_equal(spec.eos, 340); /* tokenizer_config.json was read too */
+        tok_spec_release(&spec);
+    }
     arena_release(&a);
 }
 
@@ -533,6 +547,7 @@ int main(void) {
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_pattern_limit),
         cmocka_unit_test(test_added_text),
+        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_config),
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_gguf_refused),
