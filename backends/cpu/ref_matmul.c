@@ -18,11 +18,17 @@ static float dot_f32(const float *x, const float *w, int64_t n) {
     return y;
 }
 
+/* Of the bf16 product, as the instruction does it: subnormals count as 0. */
+static float flush(float f) { return fabsf(f) < 0x1p-126f ? copysignf(0, f) : f; }
+static float flush_fma(uint16_t x, uint16_t w, float y) {
+    return flush(fmaf(flush(bf16_to_f32(x)), flush(bf16_to_f32(w)), y));
+}
+
 static float dot_bf16(const uint16_t *x, const uint16_t *w, int64_t n) {
     float y = 0;
     for (int64_t k = 0; k < n; k += 2) {
-        if (k + 1 < n) y = fmaf(bf16_to_f32(x[k + 1]), bf16_to_f32(w[k + 1]), y);
-        y = fmaf(bf16_to_f32(x[k]), bf16_to_f32(w[k]), y);
+        if (k + 1 < n) y = flush_fma(x[k + 1], w[k + 1], y);
+        y = flush_fma(x[k], w[k], y);
     }
     return y;
 }
