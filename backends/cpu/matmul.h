@@ -79,10 +79,15 @@ static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, 
         for (int64_t u = u0; u < u1; u += GROUPS) body->panel(&mm, u * LANES, MIN(GROUPS, u1 - u), scratch);
 }
 
-/* The rows 16 below are read next, or the next tensor: ask for the same stretch of theirs. A prefetch never faults. */
+/* `bytes` of these 16 rows are about to be read: ask for the same stretch of rows to come, in this tensor or the next.
+ * A prefetch never faults. Into L2, since L1 has too few slots for misses under way to hold what memory delivers; into
+ * L1 only what then comes from L2 and leaves room. */
 INLINE void mm_prefetch(const Mm *mm, int64_t n0, int64_t done_bytes, int64_t bytes) {
-    const char *p = mm->w + (n0 + LANES) * mm->w_stride + done_bytes;
-    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(p + i, _MM_HINT_T0);
+    const int64_t group = LANES * mm->w_stride;
+    const char *next = mm->w + n0 * mm->w_stride + group + done_bytes, *later = next + (group <= 65536 ? group : 0);
+    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(later + i, _MM_HINT_T1);
+    if (group > 8192) return;
+    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(next + i, _MM_HINT_T0);
 }
 
 #endif

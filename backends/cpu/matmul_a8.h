@@ -8,7 +8,7 @@
 enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel */
 
 typedef struct PanelA8 {
-    char q[GROUPS][A8_CHUNK][8][64]; /* as load_q8_0 and load_q4_1 give them */
+    char q[GROUPS][A8_CHUNK][8][64]; /* as load_blocks gives them */
     float d[GROUPS][A8_CHUNK][LANES], m[GROUPS][A8_CHUNK][LANES];
 } PanelA8;
 
@@ -63,27 +63,32 @@ INLINE void a8_tile(bool q4, int64_t tokens, int64_t groups, const Tile *c, cons
     }
 }
 
-INLINE void a8_unpack(bool q4, const Mm *mm, int64_t n0, int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
-    const char *row[16];
-    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
-    for (int64_t b = 0; b < n; b++) {
-        I16 q[8];
-        V16 d, m;
-        if (q4)
-            load_q4_1(row, b0 + b, q, &d, &m);
-        else
-            load_q8_0(row, b0 + b, q, &d);
-        UNROLL for (int j = 0; j < 8; j++) i_store(p->q[g][b][j], q[j]);
-        v_store(p->d[g][b], d);
-        if (q4) v_store(p->m[g][b], m);
+/* n = 1 or 2 blocks from b0 + b on, into place b of group g. */
+INLINE void a8_unpack_n(bool q4, int n, const char *const row[16], int64_t b0, int64_t b, PanelA8 *p, int64_t g) {
+    RowBlock w[2];
+    load_blocks(q4, n, row, b0 + b, w);
+    UNROLL for (int i = 0; i < n; i++) {
+        UNROLL for (int j = 0; j < 8; j++) i_store(p->q[g][b + i][j], w[i].q[j]);
+        v_store(p->d[g][b + i], w[i].d);
+        v_store(p->m[g][b + i], w[i].m);
     }
+}
+
+INLINE void a8_unpack(bool q4, const char *const row[16], int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
+    int64_t b = 0;
+    for (; b + 2 <= n; b += 2) a8_unpack_n(q4, 2, row, b0, b, p, g);
+    if (b < n) a8_unpack_n(q4, 1, row, b0, b, p, g);
 }
 
 INLINE void a8_panel(bool q4, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
     int64_t blocks = mm->K / 32;
     for (int64_t b = 0; b == 0 || b < blocks; b += A8_CHUNK) {
         int64_t n = MIN(A8_CHUNK, blocks - b);
-        for (int64_t g = 0; g < groups; g++) a8_unpack(q4, mm, n0 + g * LANES, b, n, p, g);
+        for (int64_t g = 0; g < groups; g++) {
+            const char *row[16];
+            rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
+            a8_unpack(q4, row, b, n, p, g);
+        }
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= A8_G ? A8_G : 1;
             for (int64_t m = 0; m < mm->T; m += A8_M) {
@@ -94,28 +99,32 @@ INLINE void a8_panel(bool q4, const Mm *mm, int64_t n0, int64_t groups, PanelA8 
     }
 }
 
+/* y of M tokens += n = 1 or 2 blocks from b on. */
+INLINE void a8_small_n(bool q4, int M, int n, const char *const row[16], const Tile *c, int64_t b, V16 y[SMALL_T]) {
+    RowBlock w[2];
+    load_blocks(q4, n, row, b, w);
+    UNROLL for (int i = 0; i < n; i++) UNROLL for (int m = 0; m < M; m++) {
+        const BlockA8 *x = a8_at(tile_x(c, m), b + i);
+        I16 sum = q4 ? i_zero() : w8_bias(x->sum);
+        UNROLL for (int j = 0; j < 8; j++) sum = a8_dot4(q4, sum, w[i].q[j], x, j);
+        y[m] = a8_join(q4, y[m], sum, x, w[i].d, w[i].m);
+    }
+}
+
 /* One to four tokens straight from the blocks. */
 INLINE void a8_small_m(bool q4, int M, const Mm *mm, int64_t n0) {
     const char *row[16];
     const int64_t bytes = LANES * (int64_t)(q4 ? sizeof(BlockQ4_1) : sizeof(BlockQ8_0));
-    Tile c = mm_tile(mm, 0, n0, 0, true);
-    V16 y[SMALL_T], d, w_min = v_zero();
+    const Tile c = mm_tile(mm, 0, n0, 0, true);
+    V16 y[SMALL_T];
+    int64_t b = 0, blocks = mm->K / 32;
     rows_at(mm->w, mm->w_stride, n0, mm->N, row);
     UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
-    for (int64_t b = 0; b < mm->K / 32; b++) {
-        I16 q[8];
-        mm_prefetch(mm, n0, b * bytes, bytes);
-        if (q4)
-            load_q4_1(row, b, q, &d, &w_min);
-        else
-            load_q8_0(row, b, q, &d);
-        UNROLL for (int m = 0; m < M; m++) {
-            const BlockA8 *x = a8_at(tile_x(&c, m), b);
-            I16 sum = q4 ? i_zero() : w8_bias(x->sum);
-            UNROLL for (int j = 0; j < 8; j++) sum = a8_dot4(q4, sum, q[j], x, j);
-            y[m] = a8_join(q4, y[m], sum, x, d, w_min);
-        }
+    for (; b + 2 <= blocks; b += 2) {
+        mm_prefetch(mm, n0, b * bytes, 2 * bytes);
+        a8_small_n(q4, M, 2, row, &c, b, y);
     }
+    if (b < blocks) a8_small_n(q4, M, 1, row, &c, b, y);
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 

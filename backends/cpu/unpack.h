@@ -3,7 +3,7 @@
  *   decode16     16 consecutive elements of one row as f32: embeddings, products over rows
  *   unpack_f32   16 rows x n columns as an f32 panel [n][16], rows in the lanes: products of f32 activations
  *   unpack_pairs the same of 16-bit elements, two to a lane, undecoded: products of bf16 activations
- *   load_q8_0, load_q4_1   one block of 16 rows as integers and scales: products of a8 activations
+ *   load_blocks  one or two blocks of 16 rows as integers and scales: products of a8 activations
  *
  * f32 values are those of dtype_info[].decode, bit for bit. Only bytes of the rows are read. */
 #ifndef CPU_UNPACK_H
@@ -114,6 +114,12 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
 
 /* ---- blocks of integers ---- */
 
+/* A block of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r; q8_0 in w8_form, q4_1 in 0..15. */
+typedef struct RowBlock {
+    I16 q[8];
+    V16 d, m; /* q8_0 has no m */
+} RowBlock;
+
 /* The f16 at byte off of each row. */
 INLINE __m256i rows_f16(const char *const row[16], int64_t off) {
 #define H(r) (short)u16_at(row[r] + off)
@@ -122,29 +128,51 @@ INLINE __m256i rows_f16(const char *const row[16], int64_t off) {
 #undef H
 }
 
-/* Block b of 16 rows: byte i of lane r of q[j] is element 4j+i of row r, in w8_form; d the scales. */
-INLINE void load_q8_0(const char *const row[16], int64_t b, I16 q[8], V16 *d) {
+INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ8_0);
-    rows_load8(row, off + (int64_t)offsetof(BlockQ8_0, q), q);
-    UNROLL for (int j = 0; j < 8; j++) q[j] = w8_form(q[j]);
-    *d = v_from_f16(rows_f16(row, off));
+    rows_load8(row, off + (int64_t)offsetof(BlockQ8_0, q), out->q);
+    UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(out->q[j]);
+    out->d = v_from_f16(rows_f16(row, off));
+    out->m = v_zero();
 }
 
-/* The same of q4_1; q in 0..15. */
-INLINE void load_q4_1(const char *const row[16], int64_t b, I16 q[8], V16 *d, V16 *m) {
-    int64_t off = b * (int64_t)sizeof(BlockQ4_1);
+/* dm: d and m of each row; q[0..3] the bytes, two elements each. */
+INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
     const I16 low = i_set1(0x0f0f0f0f);
+    UNROLL for (int j = 0; j < 4; j++) out->q[j] = i_and(q[j], low), out->q[j + 4] = i_and(i_shr4(q[j]), low);
+    out->d = v_from_f16(i_low16(dm));
+    out->m = v_from_f16(i_low16(i_shr16(dm)));
+}
+
+INLINE void load_q4_1(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_1);
+    I16 q[4];
     rows_load4(row, off + (int64_t)offsetof(BlockQ4_1, q), q);
-    UNROLL for (int j = 0; j < 4; j++) q[j + 4] = i_and(i_shr4(q[j]), low), q[j] = i_and(q[j], low);
-#define D(r) i32_at(row[r] + off)
-    __m256i dm0 = _mm256_setr_epi32(D(0), D(1), D(2), D(3), D(4), D(5), D(6), D(7));
-    __m256i dm1 = _mm256_setr_epi32(D(8), D(9), D(10), D(11), D(12), D(13), D(14), D(15));
-#undef D
-    const __m256i half = _mm256_set1_epi32(0xffff);
-    __m256i d16 = _mm256_packus_epi32(_mm256_and_si256(dm0, half), _mm256_and_si256(dm1, half));
-    __m256i m16 = _mm256_packus_epi32(_mm256_srli_epi32(dm0, 16), _mm256_srli_epi32(dm1, 16));
-    *d = v_from_f16(_mm256_permute4x64_epi64(d16, 0xd8)); /* pack works inside 128-bit lanes */
-    *m = v_from_f16(_mm256_permute4x64_epi64(m16, 0xd8));
+    split_q4_1(rows_load1(row, off), q, out);
+}
+
+/* Blocks b and b + 1: their 10 dwords a row come out of two transposes, the scales among them, which costs less than to
+ * pick the scales one by one. */
+INLINE void load_q4_1_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_1);
+    I16 head[8], tail[4]; /* dwords 0..7, 6..9 */
+    rows_load8(row, off, head);
+    rows_load4(row, off + 24, tail);
+    split_q4_1(head[0], head + 1, &out[0]);
+    split_q4_1(head[5], tail, &out[1]);
+}
+
+/* n = 1 or 2 blocks from b on; q4 and n are constants. */
+INLINE void load_blocks(bool q4, int n, const char *const row[16], int64_t b, RowBlock *out) {
+    if (q4 && n == 2)
+        load_q4_1_pair(row, b, out);
+    else
+        UNROLL for (int i = 0; i < n; i++) {
+            if (q4)
+                load_q4_1(row, b + i, &out[i]);
+            else
+                load_q8_0(row, b + i, &out[i]);
+        }
 }
 
 #endif

@@ -21,6 +21,12 @@ enum { LANES = 16 };
 INLINE __m256i ymm_at(const char *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m128i xmm_at(const char *p) { return _mm_loadu_si128((const __m128i *)p); }
 
+INLINE __m256i ymm_gather(const char *const row[8], int64_t off) {
+    int32_t d[8];
+    UNROLL for (int r = 0; r < 8; r++) memcpy(&d[r], row[r] + off, 4);
+    return _mm256_setr_epi32(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]);
+}
+
 #if defined __AVX512F__
 
 typedef __m512 V16;
@@ -113,7 +119,12 @@ INLINE void i_transpose4(I16 z[4]) {
     z[2] = _mm512_unpacklo_epi64(b, d), z[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/* 16 bytes of each of 16 rows, off bytes behind row[r]. */
+/* 4 bytes of each of 16 rows, off bytes behind row[r]. */
+INLINE I16 rows_load1(const char *const row[16], int64_t off) {
+    return i_of_ymm(ymm_gather(row, off), ymm_gather(row + 8, off));
+}
+
+/* 16 bytes of each. */
 INLINE void rows_load4(const char *const row[16], int64_t off, I16 out[4]) {
     UNROLL for (int i = 0; i < 4; i++) {
         I16 z = _mm512_castsi128_si512(xmm_at(row[i] + off));
@@ -124,7 +135,7 @@ INLINE void rows_load4(const char *const row[16], int64_t off, I16 out[4]) {
     i_transpose4(out);
 }
 
-/* 32 bytes of each of 16 rows. */
+/* 32 bytes of each. */
 INLINE void rows_load8(const char *const row[16], int64_t off, I16 out[8]) {
     I16 p[4], q[4]; /* rows 0..3 | 4..7, and 8..11 | 12..15 */
     UNROLL for (int i = 0; i < 4; i++) {
@@ -301,6 +312,10 @@ INLINE void ymm_transpose8(__m256i z[8]) {
         z[i] = _mm256_permute2x128_si256(p, q, 0x20);
         z[i + 4] = _mm256_permute2x128_si256(p, q, 0x31);
     }
+}
+
+INLINE I16 rows_load1(const char *const row[16], int64_t off) {
+    return I16_OF(ymm_gather(row, off), ymm_gather(row + 8, off));
 }
 
 INLINE void rows_load4(const char *const row[16], int64_t off, I16 out[4]) {
