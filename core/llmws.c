@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "backends/cpu/cpu.h"
 #include "core/export.h"
@@ -25,6 +26,7 @@ struct LlmwsModel {
     int32_t ends[MAX_ENDS];
     size_t n_ends;
     LlmwsSampling defaults;
+    int64_t program_bytes; /* resident before the model came */
     char *dtypes;
     const char *rope;
     Graph graph; /* for listing its values */
@@ -200,6 +202,16 @@ static void describe(LlmwsModel *m) {
     buf_release(&text);
 }
 
+/* What the process holds already: its code, libraries, stacks. 0 where the system does not tell. */
+static int64_t resident_bytes(void) {
+    long total, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%ld %ld", &total, &resident) != 2) resident = 0;
+    fclose(f);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
 static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
     TensorFile file = {0};
     TRY(tensor_file_open(path, &file, e) && model_init(&m->m, &file, log, e));
@@ -210,6 +222,7 @@ static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
 
 LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e) {
     LlmwsModel *m = mem_alloc(1, sizeof *m);
+    m->program_bytes = resident_bytes();
     Log log = opt ? (Log){opt->log, opt->log_ctx} : (Log){0};
     if (model_open(m, path, log, e)) return m;
     llmws_model_close(m);
@@ -376,12 +389,27 @@ static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, 
     return NULL;
 }
 
-/* What the facade itself holds beside the session's own classes. */
+static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
+    p->rows[p->n++] = (LlmwsPlanRow){name, bytes};
+    p->total_bytes += bytes;
+}
+
+/* The session's classes, and what stands beside them: tables of names, headers of files, the program itself. */
 static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
+    const Model *m = &s->m->m;
     session_plan(&s->s, plan);
-    if (!s->m->tok) return;
-    plan->rows[plan->n++] = (LlmwsPlanRow){"tokenizer", (int64_t)tokenizer_bytes(s->m->tok->tok)};
-    plan->total_bytes += plan->rows[plan->n - 1].bytes;
+    add_row(plan, "graph", session_graph_bytes(&s->s));
+    if (s->m->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(s->m->tok->tok) + s->m->tok->spec.arena.bytes));
+    int64_t weights = 0;
+    for (size_t i = 0; i < m->file.n; i++) {
+        int64_t bytes = 0;
+        tensor_bytes(m->file.tensors[i].t.dtype, m->file.tensors[i].t.ndim, m->file.tensors[i].t.ne, &bytes);
+        weights += bytes;
+    }
+    add_row(plan, "file tables",
+            MAX(m->file.mapped_bytes - weights, 0) +
+                (int64_t)(m->file.arena.bytes + m->arena.bytes + s->m->arena.bytes));
+    add_row(plan, "program", s->m->program_bytes);
 }
 
 bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e) {

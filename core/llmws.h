@@ -191,8 +191,8 @@ typedef struct LlmwsPlanRow {
     int64_t bytes;
 } LlmwsPlanRow;
 
-typedef struct LlmwsPlan { /* what a session reserves, exactly */
-    LlmwsPlanRow rows[12];
+typedef struct LlmwsPlan { /* what a session reserves, exactly, and what the program and its tables hold beside it */
+    LlmwsPlanRow rows[16];
     size_t n;
     int64_t total_bytes;
     int64_t ctx, chunk, parallel; /* as resolved */

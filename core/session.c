@@ -39,6 +39,15 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
     add_row(plan, "sampling", (int64_t)s->table_bytes);
 }
 
+int64_t session_graph_bytes(const Session *s) {
+    const Plan *p = s->x.b ? &s->x.plan : &s->plan;
+    size_t node = sizeof(PlanSlot) + sizeof(Kernel) + sizeof(Tensor),
+           names = (size_t)(s->g.aliases.cap + s->g.taps.cap) * sizeof(NameRef);
+    size_t refs = (size_t)s->g.n * 2 + (size_t)p->n_run * 3; /* about one symbol an operand */
+    return (int64_t)((size_t)s->g.cap * sizeof(Node) + (size_t)s->g.n * node + (size_t)p->n_run * sizeof(ExecOp) +
+                     refs * sizeof(SymRef) + names + s->g.arena.bytes);
+}
+
 /* What is needed beyond the mapped weights, whose pages the system can drop and read again. */
 static int64_t needed(const Session *s) {
     LlmwsPlan p;

@@ -54,6 +54,8 @@ void session_release(Session *s);
 
 /* Bytes by class, as they are or will be reserved: rows of *plan. */
 void session_plan(const Session *s, LlmwsPlan *plan);
+/* Bytes of the graph, its plan and the resolved steps: small blocks that are not part of the plan's classes. */
+int64_t session_graph_bytes(const Session *s);
 
 bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e);
 bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e);

@@ -24,8 +24,9 @@ typedef struct TensorFile {
     const char *path;         /* what the user named */
     const char *const *files; /* the files that hold the tensors */
     size_t n_files;
-    Arena arena;    /* names and values */
-    void *mappings; /* owned by the format's close */
+    int64_t mapped_bytes; /* of all files: tensors, headers and metadata */
+    Arena arena;          /* names and values */
+    void *mappings;       /* owned by the format's close */
     void (*close)(struct TensorFile *f);
 } TensorFile;
 

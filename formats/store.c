@@ -36,6 +36,7 @@ bool store_map(TensorFile *f, const char *path, Mapping *m, Err *e) {
     all->names[all->n++] = arena_strn(&f->arena, path, strlen(path));
     f->files = all->names;
     f->n_files = all->n;
+    f->mapped_bytes += (int64_t)m->n;
     return true;
 }
 
