@@ -188,6 +188,33 @@ bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     return read_config(a, f, c, e) || err_prefix(e, "reading the configuration of '%s'", f->path);
 }
 
+/* Read beside the row's keys: by arch_find, the rope readers, and who asks for the ids that end an answer. */
+static const char *const other_hf[] = {
+    "model_type", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "eos_token_id", NULL};
+static const char *const other_gguf[] = {"rope.freq_base", "rope.dimension_count", "rope.scaling.type",
+                                         "rope.scaling.factor", NULL};
+
+static bool is_read(const ArchRow *a, StoreFormat format, Str key) {
+    for (const char *const *o = format == STORE_HF ? other_hf : other_gguf; *o; o++)
+        if (str_is(key, *o)) return true;
+    for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
+        const char *name = format == STORE_HF ? k->hf : k->gguf;
+        if (name && str_is(key, name)) return true;
+    }
+    return false;
+}
+
+void arch_unused(const ArchRow *a, const TensorFile *f, Buf *out) {
+    size_t prefix =
+        f->format == STORE_HF ? 0 : strlen(a->gguf) + 1; /* "llama."; other sections of GGUF are no settings */
+    for (size_t i = 0; i < f->meta.object.n; i++) {
+        Str key = f->meta.object.keys[i];
+        if (prefix && (key.n <= prefix || memcmp(key.s, a->gguf, prefix - 1) || key.s[prefix - 1] != '.')) continue;
+        key = (Str){key.s + prefix, key.n - prefix};
+        if (!is_read(a, f->format, key)) buf_printf(out, "%s%.*s", out->n ? ", " : "", STR_ARG(key));
+    }
+}
+
 int64_t arch_dim(const Config *c, DimName d) {
     switch (d) {
     case DIM_WIDTH: return c->width;

@@ -80,6 +80,8 @@ extern const size_t arch_count;
 const ArchRow *arch_find(const TensorFile *f, Err *e);
 /* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
+/* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
+void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
 int64_t arch_dim(const Config *c, DimName d);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's

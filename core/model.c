@@ -99,6 +99,10 @@ uint64_t model_fingerprint(const Model *m) {
 static bool init(Model *m, Err *e) {
     m->arch = arch_find(&m->file, e);
     TRY(m->arch && arch_config(m->arch, &m->file, &m->cfg, e));
+    Buf unused = {0};
+    arch_unused(m->arch, &m->file, &unused);
+    if (unused.n) log_put(&m->log, LOG_INFO, "settings that change nothing here: %s", unused.s);
+    buf_release(&unused);
     bool *seen = ARENA_NEW(&m->arena, bool, m->file.n + 1);
     TRY(add_weights(m, seen, e));
     for (size_t i = 0; i < m->file.n; i++)

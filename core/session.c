@@ -77,13 +77,14 @@ static int64_t needed_with(Session *s, int64_t ctx) {
 
 /* Too large: says by how much, and what each knob would give back. */
 static bool refuse(Session *s, int64_t free_bytes, Err *e) {
-    char need[24], have[24], a[24], b[24];
-    int64_t now = needed(s), half = MAX(s->spec.ctx / 2, 1), cache = now - needed_with(s, half);
-    const char *narrow = s->spec.kv_type == DT_f32 ? ", --kv-type f16 " : NULL;
-    return err_set(e, ERR_FIT,
-                   "memory: the session needs %s beside the weights, %s are free; -c %lld would free %s%s%s%s",
-                   human(now, need), human(free_bytes, have), (long long)half, human(cache, a), narrow ? narrow : "",
-                   narrow ? human(cache, b) : "", s->spec.parallel > 1 ? ", so would a smaller --parallel" : "");
+    char text[4][24], narrow[64] = "";
+    int64_t now = needed(s), half = MAX(s->spec.ctx / 2, 1), pool = 0, tables = 0;
+    cache_bytes(&s->cache_spec, &pool, &tables, NULL);
+    if (s->spec.kv_type == DT_f32) snprintf(narrow, sizeof narrow, ", --kv-type f16 %s", human(pool / 2, text[0]));
+    return err_set(
+        e, ERR_FIT, "memory: the session needs %s beside the weights, %s are free; -c %lld would free %s%s%s",
+        human(now, text[1]), human(free_bytes, text[2]), (long long)half, human(now - needed_with(s, half), text[3]),
+        narrow, s->spec.parallel > 1 ? ", a smaller --parallel its share" : "");
 }
 
 static bool fit(Session *s, bool chosen, Err *e) {

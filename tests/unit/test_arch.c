@@ -123,8 +123,21 @@ static void refusals(void **state) {
             "heads of 0");
 }
 
+static void unused_settings(void **state) {
+    (void)state;
+    TensorFile f;
+    Config c;
+    Err e = {0};
+    Buf text = {0};
+    assert_true(read("{" BASE ",\"use_cache\":true,\"rope_theta\":1e4,\"novel\":{\"x\":1}}", &f, &c, &e));
+    arch_unused(&arch_table[0], &f, &text);
+    assert_string_equal(text.s, "use_cache, novel");
+    buf_release(&text);
+    arena_release(&f.arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms), cmocka_unit_test(llama3_frequencies),
-                                       cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(refusals), cmocka_unit_test(unused_settings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
