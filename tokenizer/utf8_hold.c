@@ -47,6 +47,7 @@ static size_t cut_off(const char *s, size_t n) {
 
 void utf8_hold_push(Utf8Hold *h, const char *bytes, size_t n, Buf *out) {
     size_t used = 0;
+    if (!n) return;            /* a token without text; bytes may be NULL */
     while (h->n && used < n) { /* finish the character that is held, or find out that it is broken */
         h->held[h->n++] = bytes[used++];
         int len = utf8_len(h->held, (size_t)h->n);

@@ -300,6 +300,20 @@ static void test_hold(void **state) {
 }
 
 /* A character comes out with the push of its last byte, not later. */
+/* A token without text changes nothing, in the middle of a character either. */
+static void test_hold_nothing(void **state) {
+    (void)state;
+    Utf8Hold h = {0};
+    Buf out = {0};
+    utf8_hold_push(&h, NULL, 0, &out);
+    utf8_hold_push(&h, "a\xc3", 2, &out);
+    utf8_hold_push(&h, NULL, 0, &out);
+    utf8_hold_push(&h, "\xa9", 1, &out);
+    assert_string_equal(out.s, "a\xc3\xa9");
+    assert_int_equal(h.n, 0);
+    buf_release(&out);
+}
+
 static void test_hold_is_prompt(void **state) {
     (void)state;
     Utf8Hold h = {0};
@@ -317,10 +331,10 @@ static void test_hold_is_prompt(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smollm),  cmocka_unit_test(test_llama3),         cmocka_unit_test(test_gpt2),
-        cmocka_unit_test(test_unk),     cmocka_unit_test(test_llama3_model),   cmocka_unit_test(test_special_left_out),
-        cmocka_unit_test(test_appends), cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_hostile_sizes),
-        cmocka_unit_test(test_hold),    cmocka_unit_test(test_hold_is_prompt),
+        cmocka_unit_test(test_smollm),  cmocka_unit_test(test_llama3),       cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_unk),     cmocka_unit_test(test_llama3_model), cmocka_unit_test(test_special_left_out),
+        cmocka_unit_test(test_appends), cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hostile_sizes),
+        cmocka_unit_test(test_hold),    cmocka_unit_test(test_hold_nothing), cmocka_unit_test(test_hold_is_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
