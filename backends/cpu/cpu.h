@@ -9,4 +9,8 @@
  * number of threads, ERR_BACKEND for an isa that this CPU lacks, ERR_FAIL when threads cannot be started. */
 bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e);
 
+/* Bytes per second that `threads` threads (0: as above) read together from memory, the best of a few passes over 256
+ * MiB; takes about a tenth of a second. ERR_FIT where that much is not free. */
+bool cpu_read_rate(int threads, double *bytes_per_s, Err *e);
+
 #endif

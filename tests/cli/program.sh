@@ -6,7 +6,7 @@ t 0 'Usage: llmws COMMAND*' '' "$LLMWS" -h
 t 0 'Usage: llmws COMMAND*' '' "$LLMWS" --help
 t 0 'Usage: llmws COMMAND*' '' "$LLMWS" help
 t 0 'llmws [0-9]*.[0-9]*' '' "$LLMWS" --version
-for c in generate inspect; do
+for c in generate inspect bench; do
     t 0 "Usage: llmws $c *Examples:*llmws $c *" '' "$LLMWS" "$c" --help
     cp "$T/out" "$T/help"
     t 0 "=$(cat "$T/help")" '' "$LLMWS" help "$c"

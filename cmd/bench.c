@@ -1,0 +1,395 @@
+/* llmws bench: how fast a model takes a prompt and generates. Random token ids, so no tokenising; nothing is sampled.
+ */
+#include "cmd/bench.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "backends/cpu/cpu.h"
+#include "cmd/json_out.h"
+#include "core/rng.h"
+
+typedef struct BenchOpts {
+    RunOpts run;
+    int64_t prompt, gen, depth, batch, repeat;
+    bool csv, compare;
+} BenchOpts;
+
+#define AT(field) .at = offsetof(BenchOpts, field)
+
+static const OptRow test_rows[] = {
+    {.name = "prompt",
+     .letter = 'p',
+     .also = "n-prompt",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1 << 24,
+     AT(prompt),
+     .init = "512",
+     .help = "take a prompt of N tokens; 0: leave this test out"},
+    {.name = "gen",
+     .letter = 'n',
+     .also = "n-gen",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1 << 24,
+     AT(gen),
+     .init = "128",
+     .help = "generate N tokens, one after the other; 0: leave this test out"},
+    {.name = "depth",
+     .letter = 'd',
+     .also = "n-depth",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1 << 24,
+     AT(depth),
+     .init = "0",
+     .help = "begin each test after N tokens that are not timed"},
+    {.name = "batch",
+     .letter = 'b',
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 4096,
+     AT(batch),
+     .init = "1",
+     .help = "sequences at once; rates are those of all together"},
+    {.name = "repeat",
+     .letter = 'r',
+     .also = "repetitions",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 10000,
+     AT(repeat),
+     .init = "5",
+     .help = "timed runs of each test, after one that is not"},
+};
+
+static const OptRow result_rows[] = {
+    {.name = "csv", .kind = OPT_FLAG, AT(csv), .help = "comma-separated values, a line of names first"},
+    {.name = "compare",
+     .kind = OPT_FLAG,
+     AT(compare),
+     .help = "no measuring: two files of --json results side by side, given as A.json B.json"},
+};
+
+static const OptTable opts_test = {"Tests", test_rows, COUNT_OF(test_rows)};
+static const OptTable opts_result = {"Results", result_rows, COUNT_OF(result_rows)};
+static const OptTable *const tables[] = {&opts_model, &opts_test, &opts_result, &opts_session, &opts_output, NULL};
+
+typedef struct Test { /* one line of the results; numbers that do not apply are NAN */
+    const char *name; /* "prompt", "gen" */
+    int64_t n;        /* tokens of each sequence */
+    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s;
+} Test;
+
+typedef struct Bench {
+    const BenchOpts *o;
+    Ui ui;
+    LlmwsModel *model;
+    LlmwsSession *session;
+    LlmwsModelInfo info;
+    LlmwsPlan plan;
+    int *seq;                     /* [batch] */
+    int *step_seq;                /* [chunk] whose the tokens of a step are */
+    int32_t *ids;                 /* random, as many as the longest test takes */
+    int64_t step_bytes;           /* weights that one step reads */
+    double layer_flop, head_flop; /* of the products with weights: a token; a token whose logits are asked for */
+    double *rates;                /* [repeat] tok/s */
+    Buf line;
+} Bench;
+
+/* ---- the model's work ---- */
+
+/* An embedding is a look-up of single rows, unless it serves as the head too. */
+static void count_work(Bench *b) {
+    LlmwsTensorInfo t;
+    for (size_t i = 0; i < llmws_tensor_count(b->model); i++) {
+        llmws_tensor_info(b->model, i, &t);
+        bool embedding = str_ends(str_of(t.name), "embed_tokens.weight");
+        if (embedding && !b->info.tied) continue;
+        b->step_bytes += t.bytes;
+        if (t.ndim != 2) continue;
+        double flop = 2 * (double)t.shape[0] * (double)t.shape[1];
+        *(embedding || strcmp(t.name, "lm_head.weight") == 0 ? &b->head_flop : &b->layer_flop) += flop;
+    }
+}
+
+static void random_ids(Bench *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        b->ids[i] = (int32_t)(rng_u64(0, 0, (uint64_t)i, RNG_SAMPLE) % (uint64_t)b->info.vocab);
+}
+
+/* n tokens into every sequence: one sequence as a prompt is, several together in steps of whole chunks. */
+static bool take_prompt(Bench *b, int64_t n, Err *e) {
+    int64_t batch = b->o->batch, total = n * batch;
+    if (batch == 1) return llmws_eval(b->session, b->seq[0], b->ids, (size_t)n, e);
+    for (int64_t at = 0; at < total;) {
+        int64_t end = MIN(total, at + b->plan.chunk);
+        for (int64_t i = at; i < end; i++) b->step_seq[i - at] = b->seq[i / n];
+        TRY(llmws_eval_batch(b->session, b->step_seq, b->ids + at, (size_t)(end - at), e));
+        at = end;
+    }
+    return true;
+}
+
+static bool generate(Bench *b, int64_t n, Err *e) {
+    int64_t batch = b->o->batch;
+    for (int64_t t = 0; t < n; t++) TRY(llmws_eval_batch(b->session, b->seq, b->ids + t * batch, (size_t)batch, e));
+    return true;
+}
+
+static bool rewind_to_depth(Bench *b, Err *e) {
+    for (int64_t i = 0; i < b->o->batch; i++) TRY(llmws_seq_truncate(b->session, b->seq[i], b->o->depth, e));
+    return true;
+}
+
+/* ---- timing ---- */
+
+/* The better of what was measured before and after a test: memory that others use at the moment is no roof. */
+static void read_rate(const Bench *b, double *gb_s) {
+    double rate;
+    Err e;
+    if (!cpu_read_rate(b->plan.threads, &rate, &e)) {
+        ui_warn(&b->ui, "%s; no share of the roof is shown", e.msg);
+        return;
+    }
+    if (!(*gb_s >= rate * 1e-9)) *gb_s = rate * 1e-9;
+}
+
+static void summarise(Bench *b, Test *t) {
+    int64_t n = b->o->repeat;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += b->rates[i];
+    t->tok_s = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += (b->rates[i] - t->tok_s) * (b->rates[i] - t->tok_s);
+    t->sd = n > 1 ? sqrt(squares / (double)(n - 1)) : 0;
+}
+
+/* Warm-up, then the timed runs, each from the same depth. */
+static bool time_runs(Bench *b, Test *t, bool (*run)(Bench *, int64_t, Err *), int64_t warm, Err *e) {
+    TRY(run(b, warm, e) && rewind_to_depth(b, e));
+    for (int64_t i = 0; i < b->o->repeat; i++) {
+        int64_t start = now_ns();
+        TRY(run(b, t->n, e));
+        int64_t ns = MAX(now_ns() - start, 1);
+        b->rates[i] = (double)(t->n * b->o->batch) * 1e9 / (double)ns;
+        TRY(rewind_to_depth(b, e));
+    }
+    summarise(b, t);
+    return true;
+}
+
+static bool test_prompt(Bench *b, Test *t, Err *e) {
+    TRY(time_runs(b, t, take_prompt, t->n, e));
+    t->ttft_ms = (double)(t->n * b->o->batch) / t->tok_s * 1e3;
+    t->gflop_s = (b->layer_flop + b->head_flop / (double)t->n) * t->tok_s * 1e-9;
+    return true;
+}
+
+static bool test_gen(Bench *b, Test *t, Err *e) {
+    enum { WARM_STEPS = 16 };
+    read_rate(b, &t->read_gb_s);
+    TRY(time_runs(b, t, generate, MIN(t->n, (int64_t)WARM_STEPS), e));
+    if (!isnan(t->read_gb_s)) read_rate(b, &t->read_gb_s);
+    t->gb_s = (double)b->step_bytes * t->tok_s / (double)b->o->batch * 1e-9;
+    t->gflop_s = (b->layer_flop + b->head_flop) * t->tok_s * 1e-9;
+    return true;
+}
+
+/* ---- results ---- */
+
+static double rounded(double x) { return round(x * 1000) / 1000; }
+
+static void put_json(Bench *b, const Test *t) {
+    Buf *l = &b->line;
+    event_begin(l, "bench");
+    json_str(l, "test", str_of(t->name));
+    json_int(l, "n", t->n);
+    json_int(l, "depth", b->o->depth);
+    json_int(l, "batch", b->o->batch);
+    json_int(l, "repeat", b->o->repeat);
+    json_num(l, "tok_s", rounded(t->tok_s));
+    json_num(l, "sd", rounded(t->sd));
+    if (!isnan(t->ttft_ms)) json_num(l, "ttft_ms", rounded(t->ttft_ms));
+    json_num(l, "gflop_s", rounded(t->gflop_s));
+    if (!isnan(t->gb_s)) {
+        json_int(l, "weight_bytes", b->step_bytes);
+        json_num(l, "gb_s", rounded(t->gb_s));
+    }
+    if (!isnan(t->read_gb_s)) {
+        json_num(l, "read_gb_s", rounded(t->read_gb_s));
+        json_num(l, "roof_share", rounded(t->gb_s / t->read_gb_s));
+    }
+    json_str(l, "model", str_of(b->info.name ? b->info.name : ""));
+    json_str(l, "dtypes", str_of(b->info.dtypes));
+    json_int(l, "params", b->info.params);
+    json_int(l, "threads", b->plan.threads);
+    json_str(l, "isa", str_of(b->plan.isa));
+    json_str(l, "compute", str_of(b->plan.compute));
+    json_str(l, "kv_type", str_of(b->plan.kv_type));
+    json_int(l, "chunk", b->plan.chunk);
+    json_str(l, "version", str_of(llmws_version()));
+    event_end(l);
+}
+
+static void csv_num(Buf *l, double x) {
+    buf_char(l, ',');
+    if (!isnan(x)) buf_printf(l, "%.3f", x);
+}
+
+/* A quoted field of CSV (RFC 4180). */
+static void csv_text(Buf *l, const char *text) {
+    buf_str(l, ",\"");
+    for (const char *c = text; *c; c++) {
+        if (*c == '"') buf_char(l, '"');
+        buf_char(l, *c);
+    }
+    buf_char(l, '"');
+}
+
+static void put_csv(Bench *b, const Test *t) {
+    Buf *l = &b->line;
+    buf_printf(l, "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, t->name, t->n, b->o->depth, b->o->batch,
+               b->o->repeat);
+    const double numbers[] = {t->tok_s, t->sd, t->ttft_ms, t->gflop_s, t->gb_s, t->read_gb_s, t->gb_s / t->read_gb_s};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
+    buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute, b->plan.kv_type,
+               b->plan.chunk);
+    csv_text(l, b->info.name ? b->info.name : "");
+    buf_char(l, '\n');
+}
+
+static void put_text(Bench *b, const Test *t) {
+    Buf *l = &b->line;
+    buf_printf(l, "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %8.1f", t->name, t->n, b->o->depth,
+               b->o->batch, t->tok_s, t->sd, t->gflop_s);
+    if (!isnan(t->ttft_ms)) buf_printf(l, "   first token after %.1f ms", t->ttft_ms);
+    if (!isnan(t->gb_s)) buf_printf(l, "   weights %.1f GB/s", t->gb_s);
+    if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->gb_s / t->read_gb_s, t->read_gb_s);
+    buf_char(l, '\n');
+}
+
+static void put_head(Bench *b) {
+    Buf *l = &b->line, size = {0}, count = {0};
+    if (b->ui.json) return;
+    if (b->o->csv) {
+        buf_str(l, "test,n,depth,batch,repeat,tok_s,sd,ttft_ms,gflop_s,gb_s,read_gb_s,roof_share,threads,isa,compute,"
+                   "kv_type,chunk,model\n");
+        return;
+    }
+    put_bytes(&size, b->info.bytes);
+    put_count(&count, b->info.params);
+    put_inert(l, str_of(b->info.name && *b->info.name ? b->info.name : b->info.family), false);
+    buf_printf(l, ": %s parameters, %s (%s)\n", count.s, size.s, b->info.dtypes);
+    buf_printf(l, "%d thread%s, isa %s, compute %s, kv-type %s, chunk %" PRId64 "; mean ± sd of %" PRId64 " run%s\n\n",
+               b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa, b->plan.compute, b->plan.kv_type,
+               b->plan.chunk, b->o->repeat, b->o->repeat == 1 ? "" : "s");
+    buf_printf(l, b->ui.out_color ? "\033[1m%s\033[0m\n" : "%s\n",
+               "test        n  depth  batch      tok/s ± sd       GFLOP/s");
+    buf_release(&size);
+    buf_release(&count);
+}
+
+/* ---- the command ---- */
+
+static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, Test *, Err *), Err *e) {
+    Test t = {name, n, .ttft_ms = (double)NAN, .gb_s = (double)NAN, .read_gb_s = (double)NAN};
+    if (!n) return true;
+    TRY(test(b, &t, e));
+    if (b->ui.json)
+        put_json(b, &t);
+    else if (b->o->csv)
+        put_csv(b, &t);
+    else
+        put_text(b, &t);
+    return out_flush(&b->line, e);
+}
+
+static bool bench_open(Bench *b, Err *e) {
+    const BenchOpts *o = b->o;
+    const char *path;
+    LlmwsSessionOptions so = session_options(&o->run);
+    int64_t need = o->depth + MAX(o->prompt, o->gen);
+    if (!o->prompt && !o->gen) return err_set(e, ERR_USAGE, "nothing to measure: --prompt and --gen are both 0");
+    if (so.ctx && so.ctx < need)
+        return err_set(e, ERR_FIT, "the tests do not fit: %" PRId64 " tokens, -c %" PRId64 " holds fewer; leave -c out",
+                       need, so.ctx);
+    if (o->batch > so.chunk)
+        return err_set(e, ERR_USAGE, "--batch %" PRId64 ": a step takes at most --chunk %" PRId64 " tokens", o->batch,
+                       so.chunk);
+    if (!so.ctx) so.ctx = need;
+    so.parallel = o->batch;
+    TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
+    llmws_model_info(b->model, &b->info);
+    b->session = llmws_session_open(b->model, &so, e);
+    if (!b->session) return false;
+    llmws_session_plan(b->session, &b->plan);
+    plan_note(&b->ui, &b->plan);
+    count_work(b);
+    int64_t most = MAX(o->depth, MAX(o->prompt, o->gen)) * o->batch;
+    b->seq = mem_alloc((size_t)o->batch, sizeof *b->seq);
+    b->step_seq = mem_alloc((size_t)b->plan.chunk, sizeof *b->step_seq);
+    b->ids = mem_alloc((size_t)most, sizeof *b->ids);
+    b->rates = mem_alloc((size_t)o->repeat, sizeof *b->rates);
+    random_ids(b, most);
+    for (int64_t i = 0; i < o->batch; i++)
+        if ((b->seq[i] = llmws_seq_open(b->session, e)) < 0) return false;
+    return true;
+}
+
+static bool bench_measure(Bench *b, Err *e) {
+    TRY(bench_open(b, e));
+    put_head(b);
+    TRY(out_flush(&b->line, e));
+    stop_watch(b->session);
+    bool ok = (!b->o->depth || take_prompt(b, b->o->depth, e)) && run_test(b, "prompt", b->o->prompt, test_prompt, e) &&
+              run_test(b, "gen", b->o->gen, test_gen, e);
+    stop_watch(NULL);
+    return ok;
+}
+
+static bool bench_run(const void *opts, Err *e) {
+    const BenchOpts *o = opts;
+    Bench b = {.o = o, .ui = ui_of(&o->run)};
+    size_t files = o->run.args.n;
+    if (o->csv && o->run.json) return err_set(e, ERR_USAGE, "--json and --csv are both given; give one");
+    if (o->compare && files != 2) return err_set(e, ERR_USAGE, "--compare needs two files, A.json and B.json");
+    if (o->compare) return bench_compare(&b.ui, o->csv, o->run.args.items[0], o->run.args.items[1], e);
+    if (files) return err_set(e, ERR_USAGE, "unexpected argument '%s'; a model is -m MODEL", o->run.args.items[0]);
+    bool ok = bench_measure(&b, e);
+    llmws_session_close(b.session);
+    llmws_model_close(b.model);
+    free(b.seq);
+    free(b.step_seq);
+    free(b.ids);
+    free(b.rates);
+    buf_release(&b.line);
+    return ok;
+}
+
+static const Example examples[] = {
+    {"A prompt of 512 tokens, then 128 generated ones:", "llmws bench -m model.gguf"},
+    {"Generation only, after 4096 tokens, as JSON:",
+     "llmws bench -m model.gguf --prompt 0 --gen 64 --depth 4096 --json > after.json"},
+    {"What a change brought:", "llmws bench --compare before.json after.json"},
+    {NULL, NULL},
+};
+
+const Cmd cmd_bench = {
+    .name = "bench",
+    .summary = "measure how fast a model runs",
+    .usage = "[-m MODEL] [OPTION]... | --compare A.json B.json",
+    .about = "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
+             "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment.",
+    .tables = tables,
+    .examples = examples,
+    .opts_size = sizeof(BenchOpts),
+    .max_args = 2,
+    .run = bench_run,
+};

@@ -1,0 +1,133 @@
+/* llmws bench --compare: which of two results is faster, and whether that is more than noise. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "cmd/bench.h"
+#include "cmd/json_out.h"
+#include "formats/json.h"
+
+typedef struct Result { /* what a bench event says */
+    char test[16];
+    int64_t n, depth, batch, repeat;
+    double tok_s, sd;
+    bool taken; /* stands beside a row of the other file */
+} Result;
+
+typedef struct Results {
+    Result *v;
+    size_t n;
+} Results;
+
+/* One line of a file; other events are passed over. */
+static bool result_take(Results *into, const Value *line, Err *e) {
+    Str event = {0}, test = {0};
+    Result r = {.batch = 1, .repeat = 1};
+    TRY(value_as_str(value_get(line, "event"), "event", &event, e));
+    if (!str_is(event, "bench")) return true;
+    TRY(value_as_str(value_get(line, "test"), "test", &test, e));
+    TRY(value_as_int(value_get(line, "n"), "n", &r.n, e) &&
+        value_as_int(value_get(line, "depth"), "depth", &r.depth, e));
+    TRY(value_as_int(value_get(line, "batch"), "batch", &r.batch, e) &&
+        value_as_int(value_get(line, "repeat"), "repeat", &r.repeat, e));
+    TRY(value_as_float(value_get(line, "tok_s"), "tok_s", &r.tok_s, e) &&
+        value_as_float(value_get(line, "sd"), "sd", &r.sd, e));
+    if (!test.n || test.n >= sizeof r.test || !(r.tok_s > 0) || !(r.sd >= 0))
+        return err_set(e, ERR_INPUT, "a bench event without a test, or with a rate that is none");
+    memcpy(r.test, test.s, test.n);
+    into->v = mem_grow(into->v, into->n + 1, sizeof *into->v);
+    into->v[into->n++] = r;
+    return true;
+}
+
+static bool results_read(const char *path, Results *into, Err *e) {
+    Buf text = {0};
+    bool ok = read_text(path, &text, e);
+    int64_t number = 0;
+    for (size_t at = 0; ok && at < text.n;) {
+        const char *end = memchr(text.s + at, '\n', text.n - at);
+        size_t n = end ? (size_t)(end - text.s) - at : text.n - at;
+        number++;
+        if (n) {
+            Arena a = {0};
+            Value line;
+            ok = json_parse((Str){text.s + at, n}, path, &a, &line, e) && result_take(into, &line, e);
+            arena_release(&a);
+            if (!ok) err_prefix(e, "'%s' line %" PRId64, path, number);
+        }
+        at += n + 1;
+    }
+    buf_release(&text);
+    return ok &&
+           (into->n || err_set(e, ERR_INPUT, "cannot compare '%s': it holds no result of llmws bench --json", path));
+}
+
+/* Rows of the same test meet in the order in which the files hold them. */
+static const Result *partner(const Result *a, Results *of) {
+    for (size_t i = 0; i < of->n; i++) {
+        Result *b = &of->v[i];
+        if (b->taken || strcmp(a->test, b->test) != 0 || a->n != b->n || a->depth != b->depth || a->batch != b->batch)
+            continue;
+        b->taken = true;
+        return b;
+    }
+    return NULL;
+}
+
+/* Twice the standard error of the difference of the means. */
+static bool beyond_noise(const Result *a, const Result *b) {
+    double error = sqrt(a->sd * a->sd / (double)MAX(a->repeat, 1) + b->sd * b->sd / (double)MAX(b->repeat, 1));
+    return a->repeat > 1 && b->repeat > 1 && fabs(b->tok_s - a->tok_s) > 2 * error;
+}
+
+static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Result *b) {
+    double ratio = b->tok_s / a->tok_s;
+    const char *verdict = !beyond_noise(a, b) ? "" : ratio > 1 ? "faster" : "slower";
+    if (ui->json) {
+        event_begin(out, "compare");
+        json_str(out, "test", str_of(a->test));
+        json_int(out, "n", a->n);
+        json_int(out, "depth", a->depth);
+        json_int(out, "batch", a->batch);
+        json_num(out, "tok_s_a", a->tok_s);
+        json_num(out, "tok_s_b", b->tok_s);
+        json_num(out, "ratio", round(ratio * 1e4) / 1e4);
+        json_bool(out, "beyond_noise", *verdict != 0);
+        event_end(out);
+        return;
+    }
+    Buf line = {0};
+    const char *fmt = csv ? "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%.3f,%.3f,%.3f,%.3f,%.4f,%s"
+                          : "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %10.1f ± %-7.1f %7.3fx %s";
+    buf_printf(&line, fmt, a->test, a->n, a->depth, a->batch, a->tok_s, a->sd, b->tok_s, b->sd, ratio, verdict);
+    while (!csv && line.s[line.n - 1] == ' ') line.n--;
+    put_inert(out, buf_view(&line), false);
+    buf_char(out, '\n');
+    buf_release(&line);
+}
+
+bool bench_compare(const Ui *ui, bool csv, const char *path_a, const char *path_b, Err *e) {
+    Results a = {0}, b = {0};
+    Buf out = {0};
+    size_t pairs = 0;
+    bool ok = results_read(path_a, &a, e) && results_read(path_b, &b, e);
+    if (csv)
+        buf_str(&out, "test,n,depth,batch,tok_s_a,sd_a,tok_s_b,sd_b,ratio,verdict\n");
+    else if (!ui->json)
+        buf_printf(&out, ui->out_color ? "\033[1m%s\033[0m\n" : "%s\n",
+                   "test        n  depth  batch    A tok/s ± sd         B tok/s ± sd           B/A");
+    for (size_t i = 0; ok && i < a.n; i++) {
+        const Result *other = partner(&a.v[i], &b);
+        if (!other) continue;
+        put_pair(&out, ui, csv, &a.v[i], other);
+        pairs++;
+    }
+    if (ok && !pairs) ok = err_set(e, ERR_INPUT, "cannot compare '%s' with '%s': no test is in both", path_a, path_b);
+    if (ok && (pairs < a.n || pairs < b.n))
+        ui_warn(ui, "%zu of %zu and %zu results have no partner", a.n + b.n - 2 * pairs, a.n, b.n);
+    ok = ok && out_flush(&out, e);
+    buf_release(&out);
+    free(a.v);
+    free(b.v);
+    return ok;
+}

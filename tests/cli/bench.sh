@@ -1,0 +1,64 @@
+# bench: its two tests, their numbers, three forms of output, comparing. What the numbers are is the machine's affair; that they agree is not.
+. "${BASH_SOURCE%/*}/cases.bash"
+b() { "$LLMWS" bench "$@"; }
+small=(-m "$M" -t 1 --prompt 24 --gen 8 --repeat 2)
+
+t 0 '{"event":"bench","test":"prompt","n":24,"depth":0,"batch":1,"repeat":2,"tok_s":*{"event":"bench","test":"gen","n":8,*"roof_share":*' '' b "${small[@]}" --json
+json_lines out
+[[ $(wc -l <out) == 2 ]] || bad "two tests, not $(wc -l <out) lines"
+for k in '"sd":' '"ttft_ms":' '"gflop_s":' '"weight_bytes":' '"gb_s":' '"read_gb_s":' '"threads":1' '"kv_type":"f16"' '"chunk":24'; do holds out "$k"; done
+cp out before.json
+
+value() { sed -n "s/.*\"test\":\"$2\".*\"$3\":\([0-9.e+-]*\).*/\1/p" "$1"; }
+near() { # WHAT A B: equal but for rounding
+    count=$((count + 1))
+    awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; exit !(a > 0 && d < 0.01 * a && d > -0.01 * a) }' || bad "$1: $2 is not $3"
+}
+# A tied embedding is the head and read whole; another one is only looked up.
+weights() { # MODEL PATTERN-TO-LEAVE-OUT
+    t 0 '*' '' "$LLMWS" inspect "$1" --tensors --json
+    read_bytes=$(grep -v "$2" out | sed -n 's/.*"bytes":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n }')
+}
+weights "$SRC/tests/data/llama2" embed_tokens
+t 0 "*\"test\":\"gen\"*\"weight_bytes\":$read_bytes,*" '' b -m "$SRC/tests/data/llama2" --prompt 0 --gen 2 --repeat 1 --json
+weights "$M" '^$'
+[[ $(value before.json gen weight_bytes) == "$read_bytes" ]] || bad "weights of a token: not $read_bytes bytes"
+near 'GB/s' "$(value before.json gen gb_s)" "$(awk -v r="$(value before.json gen tok_s)" -v n="$read_bytes" 'BEGIN { print r * n * 1e-9 }')"
+near 'time to first token' "$(value before.json prompt ttft_ms)" "$(awk -v r="$(value before.json prompt tok_s)" 'BEGIN { print 24000 / r }')"
+
+t 0 '*tok/s*prompt *24 *0 *1 *±*first token after * ms*gen *8 *0 *1 *±*GB/s*' '' b "${small[@]}"
+t 0 'test,n,depth,batch,repeat,tok_s,*prompt,24,0,1,2,*gen,8,0,1,2,*' '' b "${small[@]}" --csv
+awk -F, 'NR == 1 { n = NF } NF != n { exit 1 }' out || bad "CSV lines differ in their fields: $(cat out)"
+t 0 '*"test":"prompt","n":24,"depth":40,"batch":3,*"test":"gen","n":8,"depth":40,"batch":3,*' '' b "${small[@]}" --depth 40 --batch 3 --chunk 16 --json
+t 0 '{"event":"bench","test":"gen"*' '' b "${small[@]}" --prompt 0 --json
+[[ $(wc -l <out) == 1 ]] || bad "--prompt 0 leaves the test out"
+t 0 '{"event":"bench","test":"prompt"*"sd":0*' '' b "${small[@]}" --gen 0 --repeat 1 --json --kv-type f32 --compute f32
+[[ $(wc -l <out) == 1 ]] || bad "--gen 0 leaves the test out"
+t 0 '*' '*\[plan\]*total*' env LLMWS_MODEL="$M" "$LLMWS" bench --prompt 4 --gen 1 --repeat 1 -v
+
+usage 'both 0' "$LLMWS" bench -m "$M" --prompt 0 --gen 0
+usage 'give one' "$LLMWS" bench -m "$M" --json --csv
+usage 'a model is -m MODEL' "$LLMWS" bench "$M"
+usage '--compare needs two files' "$LLMWS" bench --compare before.json
+usage 'a step takes at most --chunk 2' "$LLMWS" bench -m "$M" --batch 3 --chunk 2
+usage 'no model' "$LLMWS" bench
+t 4 '' 'llmws: the tests do not fit: 24 tokens, -c 16 *' b "${small[@]}" -c 16
+
+# Side by side.
+sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":200,"sd":1/' before.json >a.json
+sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":300,"sd":2/' before.json >b.json
+sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":201,"sd":9/' before.json >c.json
+t 0 '*prompt *24 *200.0 ± 1.0 *300.0 ± 2.0 *1.500x faster*gen *1.500x faster' '' b --compare a.json b.json
+t 0 '*0.667x slower*' '' b --compare b.json a.json
+t 0 '*1.005x' '' b --compare a.json c.json
+t 0 '{"event":"compare","test":"prompt","n":24,"depth":0,"batch":1,"tok_s_a":200*"tok_s_b":300*"ratio":1.5,"beyond_noise":true}*' '' b --compare a.json b.json --json
+json_lines out
+t 0 'test,*prompt,24,0,1,200.000,1.000,300.000,2.000,1.5000,faster*' '' b --compare a.json b.json --csv
+sed 's/"n":/"n":1/' a.json >other.json
+echo '{"event":"done"}' >none.json
+printf '{"event":"bench","test":"gen","tok_s":"fast"}\n' >bad.json
+t 3 '' "llmws: cannot compare 'a.json' with 'other.json': no test is in both" b --compare a.json other.json
+t 3 '' "llmws: cannot compare 'none.json': it holds no result*" b --compare none.json a.json
+t 3 '' "llmws: 'bad.json' line 1*" b --compare a.json bad.json
+t 1 '' "llmws: cannot open 'missing.json'*" b --compare a.json missing.json
+finish
