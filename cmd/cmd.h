@@ -29,6 +29,7 @@ typedef struct Cmd {
 void help_overview(Buf *out, int width, bool bold);
 void help_cmd(Buf *out, const Cmd *cmd, int width, bool bold);
 const Cmd *cmd_find(const char *name);
+const Cmd *cmd_at(size_t i); /* in the order of cmds.def; NULL behind the last */
 /* ERR_USAGE naming the command that was probably meant. */
 bool cmd_unknown(const char *name, Err *e);
 

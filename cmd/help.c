@@ -6,6 +6,8 @@ static const Cmd *const commands[] = {
 #undef CMD
 };
 
+const Cmd *cmd_at(size_t i) { return i < COUNT_OF(commands) ? commands[i] : NULL; }
+
 const Cmd *cmd_find(const char *name) {
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(commands[i]->name, name) == 0) return commands[i];

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/emit.h"
 #include "cmd/run_opts.h"
 
 static void out_of_memory(size_t bytes) {
@@ -52,6 +53,14 @@ static bool overview(Err *e) {
     return ok;
 }
 
+/* For man/ and completions/; hidden, since only those who change the tables need it. */
+static bool emitted(char *const *args, Err *e) {
+    Buf b = {0};
+    bool ok = emit(args, &b, e) && out_flush(&b, e);
+    buf_release(&b);
+    return ok;
+}
+
 /* A link for every command, named llmws-COMMAND; an older link of that name is replaced, a file is not. */
 static bool install_links(const char *dir, Err *e) {
     char self[4096], path[4096];
@@ -84,6 +93,7 @@ static bool run_plain(char **argv, Ran *ran, Err *e) {
         buf_release(&b);
         return ok;
     }
+    if (strcmp(a, "__emit") == 0) return emitted(argv + 2, e);
     if (strcmp(a, "--install") == 0)
         return argv[2] ? install_links(argv[2], e) : err_set(e, ERR_USAGE, "--install needs a directory");
     bool help = strcmp(a, "help") == 0;

@@ -1,5 +1,5 @@
-/* Options: one typed table per command says how they are spelled, checked, stored and explained; parsing, help and
- * later the manual read the same rows.
+/* Options: one typed table per command says how they are spelled, checked, stored and explained; parsing, help,
+ * the manual and the shells' completions read the same rows.
  *
  * A row stores into a field of the command's struct, found by offset. Tables shared by commands belong to a struct that
  * stands first in each of theirs. Spelling: '-' and '_' are the same inside a long name; "--name VALUE",

@@ -82,7 +82,7 @@ static const OptRow output_rows[] = {
      AT(color),
      .init = "auto",
      .help = "colours; auto: on a terminal, unless $NO_COLOR is set"},
-    {.name = "help", .letter = 'h', .kind = OPT_FLAG, AT(help), .help = "this text"},
+    {.name = "help", .letter = 'h', .kind = OPT_FLAG, AT(help), .help = "explain the options"},
 };
 
 const OptTable opts_model = {"Model", model_rows, COUNT_OF(model_rows)};

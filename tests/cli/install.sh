@@ -5,6 +5,9 @@ grep -q '^LLMWS_SAN:STRING=.' "$build_dir/CMakeCache.txt" && exit 77
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cmake --install "$build_dir" --prefix "$tmp/usr" >/dev/null
+for f in man/man1/llmws.1 man/man1/llmws-generate.1 bash-completion/completions/llmws zsh/site-functions/_llmws fish/vendor_completions.d/llmws.fish; do
+    [ -s "$tmp/usr/share/$f" ] || { echo "share/$f is not installed"; exit 1; }
+done
 cat >"$tmp/use.c" <<'C'
 #include <llmws.h>
 #include <stdio.h>

@@ -20,6 +20,11 @@ for c in generate inspect bench; do
     sed '/^Examples/,$d' "$T/help" | grep -P '^.{81,}' && bad "$c: help is wider than 80 columns"
 done
 
+usage "'' must be one of man, bash, zsh, fish" "$LLMWS" __emit
+usage "'html' must be one of" "$LLMWS" __emit html
+usage "unknown command 'nope'" "$LLMWS" __emit man nope
+usage 'one file serves all commands' "$LLMWS" __emit bash generate
+
 t 0 '' '' "$LLMWS" --install .
 t 0 'Usage: llmws inspect *' '' ./llmws-inspect --help
 t 0 '' '' "$LLMWS" --install .

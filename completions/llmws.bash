@@ -1,0 +1,98 @@
+# Completion of llmws in bash. Written by 'llmws __emit bash'; change the tables of the commands instead.
+_llmws() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]}
+    local options='' words='' kind=''
+    COMPREPLY=()
+    if [[ $word == = ]]; then
+        word=''
+    elif [[ $before == = ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    if [[ ${COMP_WORDS[0]##*/} == llmws-* ]]; then
+        cmd=${COMP_WORDS[0]##*/llmws-}
+        cmd=${cmd#llmws-}
+    elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'generate inspect bench help --help --version --install' -- "$word")
+        return
+    fi
+    case $cmd in
+    generate)
+        options='--model --prompt --file --ids --raw --max-tokens --ignore-eos --echo --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        -p | --prompt) kind=none ;;
+        -f | --file) kind=file ;;
+        --ids) kind=none ;;
+        -n | --max-tokens) kind=none ;;
+        --temp) kind=none ;;
+        --top-k) kind=none ;;
+        --top-p) kind=none ;;
+        --min-p) kind=none ;;
+        --repeat-penalty) kind=none ;;
+        --repeat-last-n) kind=none ;;
+        --presence-penalty) kind=none ;;
+        --frequency-penalty) kind=none ;;
+        --logit-bias) kind=none ;;
+        --seed) kind=none ;;
+        --backend) words='auto cpu' ;;
+        -t | --threads) kind=none ;;
+        -c | --ctx) kind=none ;;
+        --kv-type) words='f32 f16' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
+        --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    inspect)
+        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --ids --prompt --capture --intervene --out --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        --parallel) kind=none ;;
+        --tokenize) kind=none ;;
+        --detokenize) kind=none ;;
+        --ids) kind=none ;;
+        -p | --prompt) kind=none ;;
+        --capture) kind=none ;;
+        --intervene) kind=none ;;
+        -o | --out) kind=file ;;
+        --backend) words='auto cpu' ;;
+        -t | --threads) kind=none ;;
+        -c | --ctx) kind=none ;;
+        --kv-type) words='f32 f16' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
+        --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    bench)
+        options='--model --prompt --gen --depth --batch --repeat --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        -p | --prompt) kind=none ;;
+        -n | --gen) kind=none ;;
+        -d | --depth) kind=none ;;
+        -b | --batch) kind=none ;;
+        -r | --repeat) kind=none ;;
+        --backend) words='auto cpu' ;;
+        -t | --threads) kind=none ;;
+        -c | --ctx) kind=none ;;
+        --kv-type) words='f32 f16' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
+        --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    esac
+    if [[ $words ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+    elif [[ ! $kind && $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    elif [[ $kind != none ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    fi
+}
+complete -F _llmws llmws llmws-generate llmws-inspect llmws-bench

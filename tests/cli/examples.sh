@@ -1,0 +1,25 @@
+# Every example of the manual pages runs, in their order: model.gguf is the test model, and the files they name are made first.
+. "${BASH_SOURCE%/*}/cases.bash"
+mkdir bin && ln -s "$LLMWS" bin/llmws
+PATH=$T/bin:$PATH
+export LLMWS_MODEL=$M
+printf 'Once upon a time' >prompt.txt
+
+lines() { # FILE: the text between .nf and .fi below EXAMPLES, as a reader sees it
+    sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/p' "$1" | sed -n '/^\.nf/,/^\.fi/{/^\./!p}' |
+        sed 's/\\&//g; s/\\(aq/'\''/g; s/\\(ga/`/g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(dq/"/g; s/\\-/-/g; s/\\e/\\/g'
+}
+
+for page in "$SRC"/man/llmws-*.1; do
+    before=$count
+    while IFS= read -r line; do
+        run=${line// -m model.gguf/}
+        run=${run// model.gguf/}
+        [[ $run != *.gguf* ]] || bad "${page##*/}: a model that the test does not know: $line"
+        t 0 '*' '' bash -o pipefail -c "$run"
+        [[ ! -s after.json || -e before.json ]] || cp after.json before.json
+    done < <(lines "$page")
+    ((count > before)) || bad "${page##*/} has no examples"
+done
+for f in story.txt logits.safetensors after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
+finish
