@@ -2,20 +2,16 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "cmd/json_out.h"
-#include "cmd/run_opts.h"
+#include "cmd/sample_opts.h"
 
 typedef struct GenerateOpts {
-    RunOpts run;
+    SampleOpts sample;
     const char *prompt, *file, *ids;
     int64_t max_tokens;
-    bool raw, echo, ignore_eos;
-    double temp, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
-    int64_t top_k, repeat_last_n, seed;
-    OptList logit_bias;
+    bool raw, echo;
 } GenerateOpts;
 
 #define AT(field) .at = offsetof(GenerateOpts, field)
@@ -45,86 +41,10 @@ static const OptRow prompt_rows[] = {
      AT(max_tokens),
      .init = "-1",
      .help = "stop after N tokens; -1: when the model ends or the context is full"},
-    {.name = "ignore-eos", .kind = OPT_FLAG, AT(ignore_eos), .help = "the model may not end by itself"},
     {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
 };
 
-static const OptRow sampling_rows[] = {
-    {.name = "temp",
-     .also = "temperature",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = 0,
-     .hi = 1000,
-     AT(temp),
-     .help = "temperature; 0 always takes the likeliest token"},
-    {.name = "top-k",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 0,
-     .hi = INT32_MAX,
-     AT(top_k),
-     .help = "choose among the N likeliest; 0: off"},
-    {.name = "top-p",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = 1e-6,
-     .hi = 1,
-     AT(top_p),
-     .help = "choose among the likeliest that together have probability X; 1: off"},
-    {.name = "min-p",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = 0,
-     .hi = 1,
-     AT(min_p),
-     .help = "drop tokens less likely than X times the likeliest; 0: off"},
-    {.name = "repeat-penalty",
-     .also = "repetition-penalty",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = 0.01,
-     .hi = 100,
-     AT(repeat_penalty),
-     .help = "divide the logits of recent tokens by X; 1: off"},
-    {.name = "repeat-last-n",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = -1,
-     .hi = INT32_MAX,
-     AT(repeat_last_n),
-     .help = "tokens that the penalties look back over; 0: off, -1: all"},
-    {.name = "presence-penalty",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = -100,
-     .hi = 100,
-     AT(presence_penalty),
-     .help = "taken from the logit of every recent token"},
-    {.name = "frequency-penalty",
-     .kind = OPT_FLOAT,
-     .arg = "X",
-     .lo = -100,
-     .hi = 100,
-     AT(frequency_penalty),
-     .help = "taken from its logit for each time that a token occurred"},
-    {.name = "logit-bias",
-     .kind = OPT_LIST,
-     .arg = "ID=V",
-     AT(logit_bias),
-     .help = "add V to the logit of token ID, -inf forbids it; ID+V and ID-V too"},
-    {.name = "seed",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = -1,
-     .hi = OPT_MAX,
-     AT(seed),
-     .init = "-1",
-     .help = "the same seed gives the same tokens; -1: a new one each time, shown by -v"},
-};
-
 static const OptTable opts_prompt = {"Prompt and answer", prompt_rows, COUNT_OF(prompt_rows)};
-static const OptTable opts_sampling = {"Sampling", sampling_rows, COUNT_OF(sampling_rows)};
 static const OptTable *const tables[] = {&opts_model, &opts_prompt, &opts_sampling, &opts_session, &opts_output, NULL};
 
 typedef struct Generation { /* one run */
@@ -134,8 +54,7 @@ typedef struct Generation { /* one run */
     LlmwsTokenizer *tok; /* NULL: the model has none that is known; ids are printed instead of text */
     LlmwsSession *session;
     LlmwsDecoder *decoder;
-    LlmwsSampling how;
-    LlmwsLogitBias *bias;
+    Sampling sampling;
     int seq;
     int64_t ctx, vocab;
     Ids prompt, answer;
@@ -164,75 +83,6 @@ static bool prompt_ids(Generation *g, Err *e) {
     if (g->o->ids) return ids_check(&g->prompt, g->vocab, e);
     if (!utf8_valid(buf_view(&g->text))) ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
     return ids_of_text(g->tok, buf_view(&g->text), LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &g->prompt, e);
-}
-
-/* ---- how to choose ---- */
-
-/* "ID=V", "ID+V", "ID-V". */
-static bool bias_parse(const char *text, int64_t vocab, LlmwsLogitBias *out, Err *e) {
-    static const char what[] = "--logit-bias";
-    char id[24];
-    size_t n = strspn(text, "0123456789");
-    const char *v = text + n + (text[n] == '=' || text[n] == '+');
-    int64_t token = 0;
-    double value = 0;
-    if (!n || n >= sizeof id || !text[n] || !strchr("=+-", text[n]))
-        return err_set(e, ERR_USAGE, "--logit-bias: '%s' must be ID=V, as in 42=-5 or 42=-inf", text);
-    memcpy(id, text, n);
-    id[n] = 0;
-    TRY(parse_int(id, what, 0, (double)vocab - 1, &token, e));
-    if (strcmp(v, "-inf") == 0)
-        value = -(double)INFINITY;
-    else
-        TRY(parse_float(v, what, -1e9, 1e9, &value, e));
-    *out = (LlmwsLogitBias){(int32_t)token, (float)value};
-    return true;
-}
-
-static void take_float(double given, float *into) {
-    if (!isnan(given)) *into = (float)given;
-}
-
-static void take_int(int64_t given, int *into) {
-    if (given != OPT_UNSET) *into = (int)given;
-}
-
-static bool sampling_take(Generation *g, Err *e) {
-    const GenerateOpts *o = g->o;
-    LlmwsSampling *s = &g->how;
-    llmws_sampling_defaults(g->model, s);
-    take_float(o->temp, &s->temp);
-    take_float(o->top_p, &s->top_p);
-    take_float(o->min_p, &s->min_p);
-    take_float(o->repeat_penalty, &s->repeat_penalty);
-    take_float(o->presence_penalty, &s->presence_penalty);
-    take_float(o->frequency_penalty, &s->frequency_penalty);
-    take_int(o->top_k, &s->top_k);
-    take_int(o->repeat_last_n, &s->repeat_last_n);
-    s->ignore_eos = o->ignore_eos;
-    uint32_t fresh = 0;
-    if (o->seed < 0 && getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh) fresh = (uint32_t)now_ns();
-    s->seed = o->seed < 0 ? fresh : (uint64_t)o->seed;
-    g->bias = mem_alloc(o->logit_bias.n, sizeof *g->bias);
-    for (size_t i = 0; i < o->logit_bias.n; i++) TRY(bias_parse(o->logit_bias.items[i], g->vocab, &g->bias[i], e));
-    s->bias = g->bias;
-    s->n_bias = o->logit_bias.n;
-    return true;
-}
-
-/* The settings in force; a star marks those that the command line gave. */
-static void sampling_show(const Generation *g) {
-    const GenerateOpts *o = g->o;
-    const LlmwsSampling *s = &g->how;
-    const char *star[] = {"", "*"};
-    ui_detail(&g->ui,
-              "[sampling] temp %g%s, top-k %d%s, top-p %g%s, min-p %g%s, repeat-penalty %g%s, repeat-last-n %d%s, "
-              "presence-penalty %g%s, frequency-penalty %g%s, seed %llu%s (* given; else the model's or built in)",
-              (double)s->temp, star[!isnan(o->temp)], s->top_k, star[o->top_k != OPT_UNSET], (double)s->top_p,
-              star[!isnan(o->top_p)], (double)s->min_p, star[!isnan(o->min_p)], (double)s->repeat_penalty,
-              star[!isnan(o->repeat_penalty)], s->repeat_last_n, star[o->repeat_last_n != OPT_UNSET],
-              (double)s->presence_penalty, star[!isnan(o->presence_penalty)], (double)s->frequency_penalty,
-              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed >= 0]);
 }
 
 /* ---- what comes out ---- */
@@ -365,14 +215,14 @@ static bool decode(Generation *g, Err *e) {
         int64_t t = now_ns();
         if (g->answer.n) TRY(step(g, &g->answer.v[g->answer.n - 1], 1, e));
         if (stop_signal()) continue;
-        TRY(llmws_sample(g->session, g->seq, &g->how, &id, e));
+        TRY(llmws_sample(g->session, g->seq, &g->sampling.how, &id, e));
         if (g->answer.n) {
             g->decode_ns += now_ns() - t;
             g->decode_steps++;
         } else {
             g->ttft_ns = now_ns() - g->start_ns;
         }
-        if (!g->o->ignore_eos && llmws_token_ends(g->model, id)) {
+        if (!g->sampling.how.ignore_eos && llmws_token_ends(g->model, id)) {
             g->stop_reason = "eos";
             break;
         }
@@ -386,29 +236,29 @@ static bool generation_open(Generation *g, Err *e) {
     const char *path;
     LlmwsModelInfo info;
     LlmwsPlan plan;
-    TRY(backend_check(&g->o->run, e));
-    TRY(model_path(&g->o->run, &path, e));
+    TRY(backend_check(&g->o->sample.run, e));
+    TRY(model_path(&g->o->sample.run, &path, e));
     TRY(prompt_text(g, e));
     int64_t memory = memory_now();
     TRY(model_open(path, &g->ui, &g->model, e));
     llmws_model_info(g->model, &info);
     g->vocab = info.vocab;
-    TRY(sampling_take(g, e));
     g->tok = llmws_model_tokenizer(g->model, e);
     if (!g->tok) {
         if (!g->o->ids) return false;
         ui_warn(&g->ui, "%s; token ids are printed instead of text", e->msg);
     }
+    TRY(sampling_take(&g->sampling, &g->o->sample, &(SamplingFor){&g->ui, g->model, g->tok}, e));
     TRY(prompt_ids(g, e));
     memory_phase_end(&g->ui, "load", memory);
     memory = memory_now();
-    LlmwsSessionOptions so = session_options(&g->o->run);
+    LlmwsSessionOptions so = session_options(&g->o->sample.run);
     g->session = llmws_session_open(g->model, &so, e);
     if (!g->session) return false;
     llmws_session_plan(g->session, &plan);
     g->ctx = plan.ctx;
     plan_note(&g->ui, &plan);
-    sampling_show(g);
+    sampling_show(&g->sampling, &g->o->sample, &g->ui);
     memory_phase_end(&g->ui, "session", memory);
     if ((int64_t)g->prompt.n > g->ctx)
         return err_set(e, ERR_FIT, "the prompt does not fit: %zu tokens, the context holds %lld; give -c %zu or more",
@@ -437,7 +287,7 @@ static bool generate_run(const void *opts, Err *e) {
     llmws_decoder_close(g.decoder);
     llmws_session_close(g.session);
     llmws_model_close(g.model);
-    free(g.bias);
+    sampling_release(&g.sampling);
     ids_release(&g.prompt);
     ids_release(&g.answer);
     buf_release(&g.text);

@@ -171,8 +171,18 @@ static bool read_ends(LlmwsModel *m, Err *e) {
 static bool read_sampling(LlmwsModel *m, Err *e) {
     const Value *gen = &m->m.file.generation;
     LlmwsSampling *s = &m->defaults;
-    *s = (LlmwsSampling){
-        .temp = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1, .repeat_last_n = 64};
+    *s = (LlmwsSampling){.temp = 0.8f,
+                         .top_k = 40,
+                         .top_p = 0.95f,
+                         .min_p = 0.05f,
+                         .repeat_penalty = 1,
+                         .repeat_last_n = 64,
+                         .typical = 1,
+                         .top_n_sigma = -1,
+                         .xtc_threshold = 0.1f,
+                         .dry_base = 1.75f,
+                         .dry_allowed_length = 2,
+                         .dry_last_n = 64};
     double temp = (double)s->temp, top_p = (double)s->top_p, min_p = (double)s->min_p, repeat = 1;
     int64_t top_k = s->top_k;
     bool sample = true;
@@ -182,12 +192,9 @@ static bool read_sampling(LlmwsModel *m, Err *e) {
         value_as_int(value_get(gen, "top_k"), "top_k", &top_k, e));
     TRY(value_as_float(value_get(gen, "repetition_penalty"), "repetition_penalty", &repeat, e));
     TRY(value_as_bool(value_get(gen, "do_sample"), "do_sample", &sample, e));
-    *s = (LlmwsSampling){.temp = sample ? (float)temp : 0,
-                         .top_k = (int)MIN(MAX(top_k, 0), INT32_MAX),
-                         .top_p = (float)top_p,
-                         .min_p = (float)min_p,
-                         .repeat_penalty = (float)repeat,
-                         .repeat_last_n = 64};
+    s->temp = sample ? (float)temp : 0;
+    s->top_k = (int)MIN(MAX(top_k, 0), INT32_MAX);
+    s->top_p = (float)top_p, s->min_p = (float)min_p, s->repeat_penalty = (float)repeat;
     return true;
 }
 
@@ -312,6 +319,21 @@ void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info) {
 }
 
 void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s) { *s = m->defaults; }
+const char *llmws_step_name(int step) { return sampler_step_name(step); }
+
+bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr *e) {
+    return sampler_order_parse(str_of(list), s, e);
+}
+
+int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigned char *breaks, int64_t vocab) {
+    int64_t found = 0;
+    for (int32_t id = 0; id < MIN(vocab, t->spec.n_vocab); id++) {
+        buf_clear(&t->piece);
+        if (!*text || !tokenizer_token_bytes(t->tok, id, true, &t->piece) || !t->piece.n) continue;
+        if (memmem(t->piece.s, t->piece.n, text, strlen(text))) breaks[id] = 1, found++;
+    }
+    return found;
+}
 
 /* Rows of a weight in the target's order. */
 static bool emit_weight(void *ctx, const OutTensor *t, Sink to, Err *e) {

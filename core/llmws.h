@@ -141,6 +141,21 @@ typedef struct LlmwsLogitBias {
     float bias; /* added to the logit; -INFINITY forbids the token */
 } LlmwsLogitBias;
 
+/* Steps of the sampling chain, in the default order. */
+enum {
+    LLMWS_STEP_PENALTIES,
+    LLMWS_STEP_DRY,
+    LLMWS_STEP_TOP_N_SIGMA,
+    LLMWS_STEP_TOP_K,
+    LLMWS_STEP_TYPICAL,
+    LLMWS_STEP_TOP_P,
+    LLMWS_STEP_MIN_P,
+    LLMWS_STEP_XTC,
+    LLMWS_STEP_TEMPERATURE,
+    LLMWS_STEP_COUNT,
+    LLMWS_MAX_STEPS = 16
+};
+
 typedef struct LlmwsSampling {
     float temp;                                                /* 0: greedy */
     int top_k;                                                 /* 0: off */
@@ -152,11 +167,26 @@ typedef struct LlmwsSampling {
     size_t n_bias;
     uint64_t seed, sequence; /* sequence tells apart those that share a seed; 0 for one alone */
     bool ignore_eos;
+    float typical;                        /* 0 or 1: off */
+    float top_n_sigma;                    /* 0 or less: off */
+    float xtc_probability, xtc_threshold; /* probability 0: off */
+    float dry_multiplier, dry_base;       /* multiplier 0: off; base from 1 on */
+    int dry_allowed_length;               /* repeats shorter than this cost nothing */
+    int dry_last_n;                       /* tokens that DRY looks back over; 0 off, -1 all */
+    const unsigned char *dry_breaks;      /* [vocab] 1: no repeat reaches over this token; NULL: none. Borrowed */
+    int order[LLMWS_MAX_STEPS], n_order;  /* LLMWS_STEP_*, steps that are missing do not run; n_order 0: the default */
 } LlmwsSampling;
 
-/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, penalties off,
- * last 64. */
+/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, last 64; penalties,
+ * typical, top-n-sigma, DRY (base 1.75, allowed length 2, last 64) and XTC (threshold 0.1) off. */
 LLMWS_API void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s);
+/* Sets s->order from "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature" (the default) or any other
+ * list of these names. */
+LLMWS_API bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr *e);
+/* Name of an LLMWS_STEP_*, NULL past the last. */
+LLMWS_API const char *llmws_step_name(int step);
+/* Marks in breaks[0..vocab) the tokens whose text holds `text`, leaves the other marks; returns how many. */
+LLMWS_API int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigned char *breaks, int64_t vocab);
 
 /* ---- session ---- */
 

@@ -1,5 +1,6 @@
-/* From logits to a token. Order: bias and bans, penalties, top-k, top-p, min-p, temperature, draw; temperature 0 takes
- * the largest after the penalties (the lowest id among equals). */
+/* From logits to a token: bias and bans, then the steps of the chain in the order that the settings give, then a draw
+ * among the candidates that are left; temperature 0 takes the best of them (the lowest id among equals). A step that
+ * is off costs nothing; at least one candidate stays after every step. */
 #ifndef CORE_SAMPLE_H
 #define CORE_SAMPLE_H
 
@@ -12,8 +13,10 @@ typedef struct Candidate {
 
 typedef struct Sampler { /* room for one vocabulary, given by the owner; reused for every token */
     Candidate *cand;     /* [vocab] */
-    int32_t *count;      /* [vocab] occurrences in the window; all zero between calls */
+    int32_t *count;      /* [vocab] by token; all zero between calls */
     int64_t vocab;
+    int32_t *match; /* [window] lengths of repeats; DRY looks back no further than window tokens */
+    int64_t window;
 } Sampler;
 
 /* What one choice depends on besides the settings. */
@@ -26,7 +29,12 @@ typedef struct SampleAt {
     size_t n_banned;
 } SampleAt;
 
-/* Refuses settings out of range and logits that are NaN. */
+/* Refuses settings out of range, logits that are NaN, and a choice where every token is forbidden. */
 bool sampler_pick(Sampler *s, const LlmwsSampling *how, const SampleAt *at, int32_t *id, Err *e);
+
+/* "top_k;temperature" into how->order; names as in the chain's table, '-' for '_', ',' for ';'. */
+bool sampler_order_parse(Str list, LlmwsSampling *how, Err *e);
+/* NULL past the last step. */
+const char *sampler_step_name(int step);
 
 #endif

@@ -10,6 +10,8 @@ static size_t layout(Session *s, char *base) {
     s->sampler.vocab = s->m->cfg.vocab;
     CARVE(&at, s->sampler.cand, s->sampler.vocab);
     CARVE(&at, s->sampler.count, s->sampler.vocab);
+    s->sampler.window = s->spec.ctx;
+    CARVE(&at, s->sampler.match, s->sampler.window);
     CARVE(&at, s->history, s->spec.parallel * s->spec.ctx);
     CARVE(&at, s->logit_row, s->spec.parallel);
     return at.at;

@@ -62,6 +62,27 @@ grep -qF "[$greedy3]" out && bad "--repeat-penalty changes nothing"
 for o in --top-k=1 --top-p=0.000001 --min-p=1; do
     t 0 "*\"ids\":\[$greedy3\],*" '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos --temp 2 --compute f32 --kv-type f32 $o --json
 done
+sampled() { g -m "$M" -p 'Hello, world' -n 40 --temp 1.5 --top-k 0 --top-p 1 --min-p 0 --seed 11 --ignore-eos "$@"; }
+plain=$(sampled)
+for o in '--typical 0.3' '--top-n-sigma 1' '--xtc-probability 1 --xtc-threshold 0.01' '--samplers penalties;dry'; do
+    t 0 '*' '' sampled $o
+    [[ $(cat out) != "$plain" ]] || bad "$o changes nothing"
+    t 0 "=$(cat out)" '' sampled $o -t 1
+done
+for o in '--typical-p=1' '--top-nsigma -1' '--xtc-probability 0 --xtc-threshold 0' '--dry-multiplier 0 --dry-base 3' \
+    '--samplers penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature' '--samplers=temp,top-k'; do
+    t 0 "=$plain" '' sampled $o
+done
+# A greedy loop: DRY ends it, unless every token in it ends a repeat.
+same=$(printf '40,%.0s' {1..23})40
+loop=(-m "$M" -p a -n 24 --temp 0 --logit-bias 40=30 --ignore-eos --json)
+t 0 "*\"ids\":\[$same\]*" '' g "${loop[@]}"
+t 0 '*"ids":\[40,*' '' g "${loop[@]}" --dry-multiplier 5
+grep -qF "[$same]" out && bad "--dry-multiplier does not end a loop"
+piece=$("$LLMWS" inspect "$M" --detokenize 40)
+t 0 "*\"ids\":\[$same\]*" '' g "${loop[@]}" --dry-multiplier 5 --dry-sequence-breaker "$piece"
+t 0 '*' '*no token holds it*' g -m "$M" -p a -n 1 --dry-multiplier 1 --dry-sequence-breaker 'no such words' -v
+usage "unknown name 'bogus'" "$LLMWS" generate -m "$M" -p a --samplers 'top_k;bogus'
 usage 'must be ID=V' "$LLMWS" generate -m "$M" -p a --logit-bias 7
 usage 'from 0 to 383' "$LLMWS" generate -m "$M" -p a --logit-bias 384=1
 

@@ -376,6 +376,13 @@ static void nothing_allocated(void **state) {
                          .min_p = 0.05f,
                          .repeat_penalty = 1.1f,
                          .repeat_last_n = -1,
+                         .typical = 0.95f,
+                         .top_n_sigma = 3,
+                         .xtc_probability = 0.5f,
+                         .xtc_threshold = 0.1f,
+                         .dry_multiplier = 0.8f,
+                         .dry_base = 1.75f,
+                         .dry_last_n = -1,
                          .seed = 1};
     int32_t ids[100], id;
     make_prompt(ids, 100, 13);

@@ -1,0 +1,252 @@
+#include "cmd/sample_opts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define AT(field) .at = offsetof(SampleOpts, field)
+
+static const OptRow sampling_rows[] = {
+    {.name = "temp",
+     .also = "temperature",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1000,
+     AT(temp),
+     .help = "temperature; 0 always takes the likeliest token"},
+    {.name = "top-k",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = INT32_MAX,
+     AT(top_k),
+     .help = "choose among the N likeliest; 0: off"},
+    {.name = "top-p",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 1e-6,
+     .hi = 1,
+     AT(top_p),
+     .help = "choose among the likeliest that together have probability X; 1: off"},
+    {.name = "min-p",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1,
+     AT(min_p),
+     .help = "drop tokens less likely than X times the likeliest; 0: off"},
+    {.name = "typical",
+     .also = "typical-p",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 1e-6,
+     .hi = 1,
+     AT(typical),
+     .help = "choose among the tokens of most typical surprise that together have probability X; 1: off"},
+    {.name = "top-n-sigma",
+     .also = "top-nsigma",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = -1,
+     .hi = 1e6,
+     AT(top_n_sigma),
+     .help = "choose among logits at most X standard deviations below the largest; -1: off"},
+    {.name = "xtc-probability",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1,
+     AT(xtc_probability),
+     .help = "how often the likeliest tokens are left out; 0: never"},
+    {.name = "xtc-threshold",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1,
+     AT(xtc_threshold),
+     .help = "of the tokens that have at least this probability XTC leaves the least likely"},
+    {.name = "repeat-penalty",
+     .also = "repetition-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0.01,
+     .hi = 100,
+     AT(repeat_penalty),
+     .help = "divide the logits of recent tokens by X; 1: off"},
+    {.name = "repeat-last-n",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = -1,
+     .hi = INT32_MAX,
+     AT(repeat_last_n),
+     .help = "tokens that the penalties look back over; 0: off, -1: all"},
+    {.name = "presence-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = -100,
+     .hi = 100,
+     AT(presence_penalty),
+     .help = "taken from the logit of every recent token"},
+    {.name = "frequency-penalty",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = -100,
+     .hi = 100,
+     AT(frequency_penalty),
+     .help = "taken from its logit for each time that a token occurred"},
+    {.name = "dry-multiplier",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1e6,
+     AT(dry_multiplier),
+     .help = "a token that would lengthen a repeat loses X * base^(length - allowed); 0: off"},
+    {.name = "dry-base", .kind = OPT_FLOAT, .arg = "X", .lo = 1, .hi = 1e6, AT(dry_base), .help = "the base of that"},
+    {.name = "dry-allowed-length",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = INT32_MAX,
+     AT(dry_allowed_length),
+     .help = "repeats shorter than N tokens cost nothing"},
+    {.name = "dry-penalty-last-n",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = -1,
+     .hi = INT32_MAX,
+     AT(dry_last_n),
+     .help = "tokens that DRY looks back over; 0: off, -1: all"},
+    {.name = "dry-sequence-breaker",
+     .kind = OPT_LIST,
+     .arg = "TEXT",
+     AT(dry_breakers),
+     .help = "no repeat reaches over a token that holds TEXT; replaces newline, colon, quote and star; 'none': none"},
+    {.name = "samplers",
+     .kind = OPT_TEXT,
+     .arg = "LIST",
+     AT(samplers),
+     .help = "which samplers run, in which order, as in 'top_k;temperature'; by default penalties, dry, top_n_sigma, "
+             "top_k, typ_p, top_p, min_p, xtc, temperature"},
+    {.name = "ignore-eos", .kind = OPT_FLAG, AT(ignore_eos), .help = "the model may not end by itself"},
+    {.name = "logit-bias",
+     .kind = OPT_LIST,
+     .arg = "ID=V",
+     AT(logit_bias),
+     .help = "add V to the logit of token ID, -inf forbids it; ID+V and ID-V too"},
+    {.name = "seed",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = -1,
+     .hi = OPT_MAX,
+     AT(seed),
+     .init = "-1",
+     .help = "the same seed gives the same tokens; -1: a new one each time, shown by -v"},
+};
+
+const OptTable opts_sampling = {"Sampling", sampling_rows, COUNT_OF(sampling_rows)};
+
+/* "ID=V", "ID+V", "ID-V". */
+static bool bias_parse(const char *text, int64_t vocab, LlmwsLogitBias *out, Err *e) {
+    static const char what[] = "--logit-bias";
+    char id[24];
+    size_t n = strspn(text, "0123456789");
+    const char *v = text + n + (text[n] == '=' || text[n] == '+');
+    int64_t token = 0;
+    double value = 0;
+    if (!n || n >= sizeof id || !text[n] || !strchr("=+-", text[n]))
+        return err_set(e, ERR_USAGE, "--logit-bias: '%s' must be ID=V, as in 42=-5 or 42=-inf", text);
+    memcpy(id, text, n);
+    id[n] = 0;
+    TRY(parse_int(id, what, 0, (double)vocab - 1, &token, e));
+    if (strcmp(v, "-inf") == 0)
+        value = -(double)INFINITY;
+    else
+        TRY(parse_float(v, what, -1e9, 1e9, &value, e));
+    *out = (LlmwsLogitBias){(int32_t)token, (float)value};
+    return true;
+}
+
+static void take_float(double given, float *into) {
+    if (!isnan(given)) *into = (float)given;
+}
+
+static void take_int(int64_t given, int *into) {
+    if (given != OPT_UNSET) *into = (int)given;
+}
+
+static bool bias_take(Sampling *s, const OptList *list, int64_t vocab, Err *e) {
+    s->bias = mem_alloc(list->n, sizeof *s->bias);
+    for (size_t i = 0; i < list->n; i++) TRY(bias_parse(list->items[i], vocab, &s->bias[i], e));
+    s->how.bias = s->bias;
+    s->how.n_bias = list->n;
+    return true;
+}
+
+/* Marks the tokens that end a repeat; only when DRY is on, since it looks at the whole vocabulary. */
+static void breaks_take(Sampling *s, const OptList *given, const SamplingFor *of, int64_t vocab) {
+    static const char *const usual[] = {"\n", ":", "\"", "*"};
+    const char *const *texts = given->n ? given->items : usual;
+    size_t n = given->n ? given->n : COUNT_OF(usual);
+    if (!(s->how.dry_multiplier > 0) || !of->tok) return;
+    s->breaks = mem_alloc((size_t)vocab, 1);
+    for (size_t i = 0; i < n; i++) {
+        if (given->n && strcmp(texts[i], "none") == 0)
+            memset(s->breaks, 0, (size_t)vocab);
+        else if (!llmws_dry_breaker(of->tok, texts[i], s->breaks, vocab) && given->n)
+            ui_warn(of->ui, "--dry-sequence-breaker '%s': no token holds it; it breaks no repeat", texts[i]);
+    }
+    s->how.dry_breaks = s->breaks;
+}
+
+bool sampling_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e) {
+    LlmwsSampling *h = &s->how;
+    LlmwsModelInfo info;
+    llmws_model_info(of->model, &info);
+    llmws_sampling_defaults(of->model, h);
+    take_float(o->temp, &h->temp);
+    take_float(o->top_p, &h->top_p);
+    take_float(o->min_p, &h->min_p);
+    take_float(o->typical, &h->typical);
+    take_float(o->top_n_sigma, &h->top_n_sigma);
+    take_float(o->xtc_probability, &h->xtc_probability);
+    take_float(o->xtc_threshold, &h->xtc_threshold);
+    take_float(o->repeat_penalty, &h->repeat_penalty);
+    take_float(o->presence_penalty, &h->presence_penalty);
+    take_float(o->frequency_penalty, &h->frequency_penalty);
+    take_float(o->dry_multiplier, &h->dry_multiplier);
+    take_float(o->dry_base, &h->dry_base);
+    take_int(o->top_k, &h->top_k);
+    take_int(o->repeat_last_n, &h->repeat_last_n);
+    take_int(o->dry_allowed_length, &h->dry_allowed_length);
+    take_int(o->dry_last_n, &h->dry_last_n);
+    h->ignore_eos = o->ignore_eos;
+    if (o->samplers && !llmws_sampling_order(h, o->samplers, e)) return false;
+    uint32_t fresh = 0;
+    if (o->seed < 0 && getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh) fresh = (uint32_t)now_ns();
+    h->seed = o->seed < 0 ? fresh : (uint64_t)o->seed;
+    TRY(bias_take(s, &o->logit_bias, info.vocab, e));
+    breaks_take(s, &o->dry_breakers, of, info.vocab);
+    return true;
+}
+
+void sampling_release(Sampling *s) {
+    free(s->bias);
+    free(s->breaks);
+    *s = (Sampling){0};
+}
+
+/* The settings in force; a star marks those that the command line gave. */
+void sampling_show(const Sampling *sampling, const SampleOpts *o, const Ui *ui) {
+    const LlmwsSampling *s = &sampling->how;
+    const char *star[] = {"", "*"};
+    ui_detail(ui,
+              "[sampling] temp %g%s, top-k %d%s, top-p %g%s, min-p %g%s, repeat-penalty %g%s, repeat-last-n %d%s, "
+              "presence-penalty %g%s, frequency-penalty %g%s, seed %llu%s (* given; else the model's or built in)",
+              (double)s->temp, star[!isnan(o->temp)], s->top_k, star[o->top_k != OPT_UNSET], (double)s->top_p,
+              star[!isnan(o->top_p)], (double)s->min_p, star[!isnan(o->min_p)], (double)s->repeat_penalty,
+              star[!isnan(o->repeat_penalty)], s->repeat_last_n, star[o->repeat_last_n != OPT_UNSET],
+              (double)s->presence_penalty, star[!isnan(o->presence_penalty)], (double)s->frequency_penalty,
+              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed >= 0]);
+}

@@ -1,0 +1,38 @@
+/* How the next token is chosen: the options, and the settings that follow from them and from the model. */
+#ifndef CMD_SAMPLE_OPTS_H
+#define CMD_SAMPLE_OPTS_H
+
+#include "cmd/run_opts.h"
+
+typedef struct SampleOpts { /* first field of the options of a command that samples */
+    RunOpts run;
+    double temp, top_p, min_p, typical, top_n_sigma;
+    double repeat_penalty, presence_penalty, frequency_penalty;
+    double dry_multiplier, dry_base, xtc_probability, xtc_threshold;
+    int64_t top_k, repeat_last_n, dry_allowed_length, dry_last_n, seed;
+    bool ignore_eos;
+    const char *samplers;
+    OptList logit_bias, dry_breakers;
+} SampleOpts;
+
+extern const OptTable opts_sampling;
+
+typedef struct Sampling {
+    LlmwsSampling how; /* borrows from the two below */
+    LlmwsLogitBias *bias;
+    unsigned char *breaks; /* [vocab] */
+} Sampling;
+
+typedef struct SamplingFor {
+    const Ui *ui;
+    LlmwsModel *model;
+    LlmwsTokenizer *tok; /* NULL: none */
+} SamplingFor;
+
+/* The options over the model's own values. *s is released after a failure too. */
+bool sampling_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e);
+void sampling_release(Sampling *s);
+/* The settings in force, for -v. */
+void sampling_show(const Sampling *s, const SampleOpts *o, const Ui *ui);
+
+#endif
