@@ -6,12 +6,14 @@
 
 #include "cmd/json_out.h"
 #include "cmd/sample_opts.h"
+#include "tokenizer/stop.h"
 
 typedef struct GenerateOpts {
     SampleOpts sample;
     const char *prompt, *file, *ids;
-    int64_t max_tokens;
+    int64_t max_tokens, logprobs;
     bool raw, echo;
+    OptList stop;
 } GenerateOpts;
 
 #define AT(field) .at = offsetof(GenerateOpts, field)
@@ -41,6 +43,20 @@ static const OptRow prompt_rows[] = {
      AT(max_tokens),
      .init = "-1",
      .help = "stop after N tokens; -1: when the model ends or the context is full"},
+    {.name = "stop",
+     .also = "reverse-prompt",
+     .kind = OPT_LIST,
+     .arg = "TEXT",
+     AT(stop),
+     .help = "end the answer before TEXT, which is not printed"},
+    {.name = "logprobs",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1000,
+     AT(logprobs),
+     .init = "0",
+     .help = "with --json: the N likeliest tokens at each place, before sampling changed anything"},
     {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
 };
 
@@ -59,6 +75,9 @@ typedef struct Generation { /* one run */
     int64_t ctx, vocab;
     Ids prompt, answer;
     Buf text, all, line; /* the prompt's text; the answer's; one piece of output */
+    StopHold stop;
+    Buf piece;       /* what a token let through it */
+    int32_t *likely; /* [logprobs] */
     int64_t start_ns, prompt_ns, decode_ns, ttft_ns;
     int64_t decode_steps;
     const char *stop_reason;
@@ -96,13 +115,67 @@ static bool show_text(Generation *g, Str text, Err *e) {
     return out_flush(&g->line, e);
 }
 
-/* log softmax of one logit. */
-static double logprob(const float *logits, int64_t n, int32_t id) {
+/* Of one token: log softmax. */
+typedef struct LogProbs {
+    const float *logits;
+    double top, log_sum;
+} LogProbs;
+
+static LogProbs logprobs_of(const float *logits, int64_t n) {
     float top = logits[0];
     double sum = 0;
     for (int64_t i = 1; i < n; i++) top = MAX(top, logits[i]);
     for (int64_t i = 0; i < n; i++) sum += (double)expf(logits[i] - top);
-    return round(((double)(logits[id] - top) - log(sum)) * 1e6) / 1e6 + 0.0; /* no minus zero */
+    return (LogProbs){logits, (double)top, log(sum)};
+}
+
+static double logprob(const LogProbs *p, int32_t id) {
+    return round(((double)p->logits[id] - p->top - p->log_sum) * 1e6) / 1e6 + 0.0; /* no minus zero */
+}
+
+/* The n largest of all logits, best first, the lower id first among equals. */
+static void likeliest(const float *logits, int64_t vocab, int32_t *ids, int64_t n) {
+    int64_t found = 0;
+    for (int32_t id = 0; id < vocab; id++) {
+        int64_t at = found;
+        if (found == n && logits[id] <= logits[ids[n - 1]]) continue;
+        if (found == n) at--;
+        for (; at > 0 && logits[ids[at - 1]] < logits[id]; at--) ids[at] = ids[at - 1];
+        ids[at] = id;
+        found = MIN(found + 1, n);
+    }
+}
+
+static bool put_likeliest(Generation *g, const LogProbs *p, Err *e) {
+    int64_t n = MIN(g->o->logprobs, g->vocab);
+    if (!n) return true;
+    likeliest(p->logits, g->vocab, g->likely, n);
+    json_key(&g->line, "top_logprobs");
+    buf_char(&g->line, '[');
+    for (int64_t i = 0; i < n; i++) {
+        int32_t id = g->likely[i];
+        size_t len = 0;
+        char *text = g->tok && id < llmws_token_count(g->tok) ? llmws_detokenize(g->tok, &id, 1, true, &len, e) : NULL;
+        buf_str(&g->line, i ? ",{" : "{");
+        json_int(&g->line, "id", id);
+        json_str(&g->line, "text", (Str){text ? text : "", len});
+        json_num(&g->line, "logprob", logprob(p, id));
+        buf_char(&g->line, '}');
+        free(text);
+    }
+    buf_char(&g->line, ']');
+    return true;
+}
+
+/* The text of the answer grows by what its decoder gave; returns the part that is no stop text. */
+static Str take_text(Generation *g, Str text) {
+    if (g->stop.n) {
+        buf_clear(&g->piece);
+        stop_push(&g->stop, text, &g->piece);
+        text = buf_view(&g->piece);
+    }
+    buf_put(&g->all, text.s, text.n);
+    return text;
 }
 
 static bool show_token(Generation *g, int32_t id, Err *e) {
@@ -110,13 +183,15 @@ static bool show_token(Generation *g, int32_t id, Err *e) {
     char number[16];
     if (g->tok) {
         text.s = llmws_decoder_push(g->decoder, id, &text.n);
-        buf_put(&g->all, text.s, text.n);
+        text = take_text(g, text);
     }
     if (g->ui.json) {
+        LogProbs p = logprobs_of(llmws_logits(g->session, g->seq), g->vocab);
         event_begin(&g->line, "token");
         json_int(&g->line, "id", id);
         json_str(&g->line, "text", text);
-        json_num(&g->line, "logprob", logprob(llmws_logits(g->session, g->seq), g->vocab, id));
+        json_num(&g->line, "logprob", logprob(&p, id));
+        TRY(put_likeliest(g, &p, e));
         event_end(&g->line);
         return out_flush(&g->line, e);
     }
@@ -150,13 +225,22 @@ static double per_second(int64_t n, int64_t ns) {
     return n > 0 && ns > 0 ? rounded((double)n * 1e9 / (double)ns) : (double)NAN;
 }
 
+/* What the decoder and the stop texts held back. */
+static Str last_text(Generation *g) {
+    Str rest = {"", 0};
+    if (!g->tok || g->stop.hit) return rest;
+    rest.s = llmws_decoder_flush(g->decoder, &rest.n);
+    rest = take_text(g, rest);
+    if (g->stop.hit) g->stop_reason = "stop";
+    size_t shown = g->all.n - rest.n;
+    if (!rest.n && !g->stop.held.n) return rest;
+    stop_flush(&g->stop, &g->all);
+    return (Str){g->all.s + shown, g->all.n - shown};
+}
+
 /* The rest of the text, then the end: a newline for a terminal, or the done event. */
 static bool show_end(Generation *g, Err *e) {
-    Str rest = {"", 0};
-    if (g->tok) {
-        rest.s = llmws_decoder_flush(g->decoder, &rest.n);
-        buf_put(&g->all, rest.s, rest.n);
-    }
+    Str rest = last_text(g);
     if (!g->ui.json) {
         if (rest.n) TRY(show_text(g, rest, e));
         bool open_line = !g->all.n || g->all.s[g->all.n - 1] != '\n';
@@ -228,7 +312,24 @@ static bool decode(Generation *g, Err *e) {
         }
         ids_put(&g->answer, id);
         TRY(show_token(g, id, e));
+        if (g->stop.hit) {
+            g->stop_reason = "stop";
+            break;
+        }
     }
+    return true;
+}
+
+static bool output_check(Generation *g, Err *e) {
+    const GenerateOpts *o = g->o;
+    for (size_t i = 0; i < o->stop.n; i++)
+        if (!o->stop.items[i][0] || !utf8_valid(str_of(o->stop.items[i])))
+            return err_set(e, ERR_USAGE, "--stop: '%s' must be text, at least one character of UTF-8",
+                           o->stop.items[i]);
+    if (o->logprobs && !g->ui.json)
+        return err_set(e, ERR_USAGE, "--logprobs belongs to the token events; give --json too");
+    g->stop = (StopHold){.texts = o->stop.items, .n = o->stop.n};
+    g->likely = mem_alloc((size_t)o->logprobs + 1, sizeof *g->likely);
     return true;
 }
 
@@ -236,7 +337,7 @@ static bool generation_open(Generation *g, Err *e) {
     const char *path;
     LlmwsModelInfo info;
     LlmwsPlan plan;
-    TRY(backend_check(&g->o->sample.run, e));
+    TRY(output_check(g, e) && backend_check(&g->o->sample.run, e));
     TRY(model_path(&g->o->sample.run, &path, e));
     TRY(prompt_text(g, e));
     int64_t memory = memory_now();
@@ -245,7 +346,7 @@ static bool generation_open(Generation *g, Err *e) {
     g->vocab = info.vocab;
     g->tok = llmws_model_tokenizer(g->model, e);
     if (!g->tok) {
-        if (!g->o->ids) return false;
+        if (!g->o->ids || g->o->stop.n) return false;
         ui_warn(&g->ui, "%s; token ids are printed instead of text", e->msg);
     }
     TRY(sampling_take(&g->sampling, &g->o->sample, &(SamplingFor){&g->ui, g->model, g->tok}, e));
@@ -258,7 +359,7 @@ static bool generation_open(Generation *g, Err *e) {
     llmws_session_plan(g->session, &plan);
     g->ctx = plan.ctx;
     plan_note(&g->ui, &plan);
-    sampling_show(&g->sampling, &g->o->sample, &g->ui);
+    sampling_show(&g->sampling, &g->o->sample, g->model, &g->ui);
     memory_phase_end(&g->ui, "session", memory);
     if ((int64_t)g->prompt.n > g->ctx)
         return err_set(e, ERR_FIT, "the prompt does not fit: %zu tokens, the context holds %lld; give -c %zu or more",
@@ -293,6 +394,9 @@ static bool generate_run(const void *opts, Err *e) {
     buf_release(&g.text);
     buf_release(&g.all);
     buf_release(&g.line);
+    buf_release(&g.piece);
+    stop_release(&g.stop);
+    free(g.likely);
     return ok;
 }
 
@@ -312,7 +416,8 @@ const Cmd cmd_generate = {
     .about =
         "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly. What the command "
         "line does not say "
-        "about sampling comes from the model's generation_config.json, where it has one; -v shows what is in force.",
+        "about sampling comes from the model (generation_config.json, general.sampling.* in GGUF); -v shows what is in "
+        "force and where it came from.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(GenerateOpts),

@@ -237,16 +237,75 @@ void sampling_release(Sampling *s) {
     *s = (Sampling){0};
 }
 
-/* The settings in force; a star marks those that the command line gave. */
-void sampling_show(const Sampling *sampling, const SampleOpts *o, const Ui *ui) {
-    const LlmwsSampling *s = &sampling->how;
-    const char *star[] = {"", "*"};
-    ui_detail(ui,
-              "[sampling] temp %g%s, top-k %d%s, top-p %g%s, min-p %g%s, repeat-penalty %g%s, repeat-last-n %d%s, "
-              "presence-penalty %g%s, frequency-penalty %g%s, seed %llu%s (* given; else the model's or built in)",
-              (double)s->temp, star[!isnan(o->temp)], s->top_k, star[o->top_k != OPT_UNSET], (double)s->top_p,
-              star[!isnan(o->top_p)], (double)s->min_p, star[!isnan(o->min_p)], (double)s->repeat_penalty,
-              star[!isnan(o->repeat_penalty)], s->repeat_last_n, star[o->repeat_last_n != OPT_UNSET],
-              (double)s->presence_penalty, star[!isnan(o->presence_penalty)], (double)s->frequency_penalty,
-              star[!isnan(o->frequency_penalty)], (unsigned long long)s->seed, star[o->seed >= 0]);
+/* ---- what is in force ---- */
+
+typedef struct Shown {
+    const char *name, *from;
+    char value[120];
+} Shown;
+
+typedef struct ShownList {
+    Shown items[24];
+    int n;
+    const LlmwsModel *model;
+} ShownList;
+
+static const char flag[] = "flag";
+
+static void show_num(ShownList *list, const char *name, double value, bool given) {
+    Shown *s = &list->items[list->n++];
+    *s = (Shown){.name = name, .from = given ? flag : llmws_sampling_origin(list->model, name)};
+    snprintf(s->value, sizeof s->value, "%.7g", value);
+}
+
+static void show_order(ShownList *list, const LlmwsSampling *h, bool given) {
+    Shown *s = &list->items[list->n++];
+    *s = (Shown){.name = "samplers", .from = given ? flag : llmws_sampling_origin(list->model, "samplers")};
+    int n = h->n_order ? h->n_order : LLMWS_STEP_COUNT;
+    for (int i = 0; i < n; i++) {
+        size_t at = strlen(s->value);
+        snprintf(s->value + at, sizeof s->value - at, "%s%s", i ? ";" : "",
+                 llmws_step_name(h->n_order ? h->order[i] : i));
+    }
+}
+
+static void show_all(ShownList *list, const LlmwsSampling *h, const SampleOpts *o) {
+    show_num(list, "temp", (double)h->temp, !isnan(o->temp));
+    show_num(list, "top-k", h->top_k, o->top_k != OPT_UNSET);
+    show_num(list, "top-p", (double)h->top_p, !isnan(o->top_p));
+    show_num(list, "min-p", (double)h->min_p, !isnan(o->min_p));
+    show_num(list, "typical", (double)h->typical, !isnan(o->typical));
+    show_num(list, "top-n-sigma", (double)h->top_n_sigma, !isnan(o->top_n_sigma));
+    show_num(list, "xtc-probability", (double)h->xtc_probability, !isnan(o->xtc_probability));
+    show_num(list, "xtc-threshold", (double)h->xtc_threshold, !isnan(o->xtc_threshold));
+    show_num(list, "repeat-penalty", (double)h->repeat_penalty, !isnan(o->repeat_penalty));
+    show_num(list, "repeat-last-n", h->repeat_last_n, o->repeat_last_n != OPT_UNSET);
+    show_num(list, "presence-penalty", (double)h->presence_penalty, !isnan(o->presence_penalty));
+    show_num(list, "frequency-penalty", (double)h->frequency_penalty, !isnan(o->frequency_penalty));
+    show_num(list, "dry-multiplier", (double)h->dry_multiplier, !isnan(o->dry_multiplier));
+    show_num(list, "dry-base", (double)h->dry_base, !isnan(o->dry_base));
+    show_num(list, "dry-allowed-length", h->dry_allowed_length, o->dry_allowed_length != OPT_UNSET);
+    show_num(list, "dry-penalty-last-n", h->dry_last_n, o->dry_last_n != OPT_UNSET);
+    show_order(list, h, o->samplers != NULL);
+}
+
+/* One line for each origin, in the order that the first setting of each comes. */
+void sampling_show(const Sampling *s, const SampleOpts *o, const LlmwsModel *model, const Ui *ui) {
+    ShownList list = {.model = model};
+    Buf line = {0};
+    show_all(&list, &s->how, o);
+    for (int i = 0; i < list.n; i++) {
+        const char *from = list.items[i].from;
+        if (!from) continue;
+        buf_clear(&line);
+        for (int k = i; k < list.n; k++) {
+            Shown *x = &list.items[k];
+            if (!x->from || strcmp(x->from, from)) continue;
+            buf_printf(&line, "%s%s %s", line.n ? ", " : "", x->name, x->value);
+            x->from = NULL;
+        }
+        ui_detail(ui, "[sampling] %s: %s", from, line.s);
+    }
+    ui_detail(ui, "[sampling] seed %llu (%s)", (unsigned long long)s->how.seed, o->seed >= 0 ? flag : "drawn");
+    buf_release(&line);
 }

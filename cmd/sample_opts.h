@@ -32,7 +32,7 @@ typedef struct SamplingFor {
 /* The options over the model's own values. *s is released after a failure too. */
 bool sampling_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e);
 void sampling_release(Sampling *s);
-/* The settings in force, for -v. */
-void sampling_show(const Sampling *s, const SampleOpts *o, const Ui *ui);
+/* The settings in force and where each came from, for -v. */
+void sampling_show(const Sampling *s, const SampleOpts *o, const LlmwsModel *model, const Ui *ui);
 
 #endif

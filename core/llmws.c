@@ -25,7 +25,7 @@ struct LlmwsModel {
     LlmwsTokenizer *tok;
     int32_t ends[MAX_ENDS];
     size_t n_ends;
-    LlmwsSampling defaults;
+    SampleDefaults defaults;
     int64_t program_bytes; /* resident before the model came */
     char *dtypes;
     const char *rope;
@@ -168,36 +168,6 @@ static bool read_ends(LlmwsModel *m, Err *e) {
     return true;
 }
 
-static bool read_sampling(LlmwsModel *m, Err *e) {
-    const Value *gen = &m->m.file.generation;
-    LlmwsSampling *s = &m->defaults;
-    *s = (LlmwsSampling){.temp = 0.8f,
-                         .top_k = 40,
-                         .top_p = 0.95f,
-                         .min_p = 0.05f,
-                         .repeat_penalty = 1,
-                         .repeat_last_n = 64,
-                         .typical = 1,
-                         .top_n_sigma = -1,
-                         .xtc_threshold = 0.1f,
-                         .dry_base = 1.75f,
-                         .dry_allowed_length = 2,
-                         .dry_last_n = 64};
-    double temp = (double)s->temp, top_p = (double)s->top_p, min_p = (double)s->min_p, repeat = 1;
-    int64_t top_k = s->top_k;
-    bool sample = true;
-    TRY(value_as_float(value_get(gen, "temperature"), "temperature", &temp, e) &&
-        value_as_float(value_get(gen, "top_p"), "top_p", &top_p, e));
-    TRY(value_as_float(value_get(gen, "min_p"), "min_p", &min_p, e) &&
-        value_as_int(value_get(gen, "top_k"), "top_k", &top_k, e));
-    TRY(value_as_float(value_get(gen, "repetition_penalty"), "repetition_penalty", &repeat, e));
-    TRY(value_as_bool(value_get(gen, "do_sample"), "do_sample", &sample, e));
-    s->temp = sample ? (float)temp : 0;
-    s->top_k = (int)MIN(MAX(top_k, 0), INT32_MAX);
-    s->top_p = (float)top_p, s->min_p = (float)min_p, s->repeat_penalty = (float)repeat;
-    return true;
-}
-
 static void describe(LlmwsModel *m) {
     int count[DT_COUNT] = {0};
     Buf text = {0};
@@ -222,7 +192,8 @@ static int64_t resident_bytes(void) {
 static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
     TensorFile file = {0};
     TRY(tensor_file_open(path, &file, e) && model_init(&m->m, &file, log, e));
-    if (!read_ends(m, e) || !read_sampling(m, e)) return err_prefix(e, "'%s'", path);
+    if (!read_ends(m, e) || !sample_defaults_read(&m->defaults, &m->m.file, &m->m.log, e))
+        return err_prefix(e, "'%s'", path);
     describe(m);
     return true;
 }
@@ -318,7 +289,12 @@ void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info) {
     info->shape = arena_strn(&m->arena, shape, strlen(shape));
 }
 
-void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s) { *s = m->defaults; }
+void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s) { *s = m->defaults.s; }
+
+const char *llmws_sampling_origin(const LlmwsModel *m, const char *name) {
+    return sample_defaults_origin(&m->defaults, name);
+}
+
 const char *llmws_step_name(int step) { return sampler_step_name(step); }
 
 bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr *e) {

@@ -177,9 +177,13 @@ typedef struct LlmwsSampling {
     int order[LLMWS_MAX_STEPS], n_order;  /* LLMWS_STEP_*, steps that are missing do not run; n_order 0: the default */
 } LlmwsSampling;
 
-/* The model's own values (generation_config.json) over: temp 0.8, top_k 40, top_p 0.95, min_p 0.05, last 64; penalties,
- * typical, top-n-sigma, DRY (base 1.75, allowed length 2, last 64) and XTC (threshold 0.1) off. */
+/* The model's own values (generation_config.json, or a GGUF file's general.sampling.* metadata) over: temp 0.8, top_k
+ * 40, top_p 0.95, min_p 0.05, last 64; penalties, typical, top-n-sigma, DRY (base 1.75, allowed length 2, last 64) and
+ * XTC (threshold 0.1) off. */
 LLMWS_API void llmws_sampling_defaults(const LlmwsModel *m, LlmwsSampling *s);
+/* Where a default came from: "generation_config.json", "general.sampling metadata" or "built in". name as the program's
+ * option: "temp", "top-k", "samplers", ... */
+LLMWS_API const char *llmws_sampling_origin(const LlmwsModel *m, const char *name);
 /* Sets s->order from "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature" (the default) or any other
  * list of these names. */
 LLMWS_API bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr *e);

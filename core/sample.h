@@ -4,7 +4,7 @@
 #ifndef CORE_SAMPLE_H
 #define CORE_SAMPLE_H
 
-#include "core/base.h"
+#include "core/store.h"
 
 typedef struct Candidate {
     float logit;
@@ -36,5 +36,19 @@ bool sampler_pick(Sampler *s, const LlmwsSampling *how, const SampleAt *at, int3
 bool sampler_order_parse(Str list, LlmwsSampling *how, Err *e);
 /* NULL past the last step. */
 const char *sampler_step_name(int step);
+
+/* ---- what the model's files say ---- */
+
+enum { SAMPLE_SETTINGS = 9 };
+
+typedef struct SampleDefaults {
+    LlmwsSampling s;
+    const char *from[SAMPLE_SETTINGS]; /* where a value came from, by row of the table in sample_defaults.c */
+    const char *order_from;
+} SampleDefaults;
+
+/* Values out of range are warned of and not used; one of a wrong kind is an error. */
+bool sample_defaults_read(SampleDefaults *d, const TensorFile *f, const Log *log, Err *e);
+const char *sample_defaults_origin(const SampleDefaults *d, const char *name);
 
 #endif

@@ -95,7 +95,35 @@ t 4 '' 'llmws: *48*16*' g -m "$M" --ids "$ids3" -c 16
 [[ $(wc -l <err) == 1 ]] || bad "not one line: $(cat err)"
 
 # -v says what is in force, on stderr only.
-t 0 '*' '*\[plan\]*total*\[sampling\] temp 0\*, *seed 5\**\[memory\] generate: before=*MiB after=*MiB peak=*MiB*\[time\]*' \
+t 0 '*' '*\[plan\]*total*\[sampling\] flag: temp 0*\[sampling\] built in: top-k 40, *\[sampling\] seed 5 (flag)*\[memory\] generate: before=*MiB after=*MiB peak=*MiB*\[time\]*' \
     g -m "$M" -p a -n 4 --temp 0 --seed 5 -v
 t 0 '*' '' g -m "$M" -p a -n 4 --temp 0 -q
+cp -r "$M" set && chmod -R u+w set
+echo '{"temperature":0.25,"top_k":3,"min_p":7}' >set/generation_config.json
+t 0 '*' "*min_p*out of range*flag: temp 0.5, dry-base 2*generation_config.json: top-k 3*built in: top-p 0.95, min-p 0.05,*penalties;dry;*;temperature*" \
+    g -m set -p a -n 1 --temp 0.5 --dry-base 2 -v
+
+# Stop texts: not printed, nor what follows; held back only as long as needed.
+t 0 '*' '' g -m "$M" -p 'Hello, world' -n 30 --seed 3 --ignore-eos
+text=$(tr -d '\0' <out)
+at=$((${#text} / 2))
+for n in 1 2 5; do
+    stop=${text:at:n}
+    t 0 "=${text%%"$stop"*}" '' g -m "$M" -p 'Hello, world' -n 30 --seed 3 --ignore-eos --stop 'never said' --stop "$stop"
+    t 0 '*"stop_reason":"stop"*' '' g -m "$M" -p 'Hello, world' -n 30 --seed 3 --ignore-eos --json --stop "$stop"
+    json_lines out
+done
+t 0 "=$text" '' g -m "$M" -p 'Hello, world' -n 30 --seed 3 --ignore-eos --stop "${text: -1}never said"
+t 0 "=${text%"${text: -3}"}" '' g -m "$M" -p 'Hello, world' -n 30 --seed 3 --ignore-eos --stop "${text: -3}"
+usage 'at least one character' "$LLMWS" generate -m "$M" -p a --stop ''
+usage 'at least one character' "$LLMWS" generate -m "$M" -p a --stop $'\xff'
+
+# Alternatives: the likeliest first; greedy takes the first of them.
+t 0 '*' '' g -m "$M" --ids "$ids3" -n 4 --ignore-eos "${exact[@]}" --logprobs 3 --json
+json_lines out
+[[ $(grep -cP '^{"event":"token","id":(\d+),"text":".*","logprob":(-[0-9.e-]+),"top_logprobs":\[{"id":\1,"text":".*","logprob":\2}(,{"id":\d+,"text":"[^"]*","logprob":-[0-9.e-]+}){2}\]}$' out) == 4 ]] ||
+    bad "alternatives: $(head -n 1 out)"
+t 0 '*' '' g -m "$M" -p a -n 1 --ignore-eos --logprobs 1000 --json
+[[ $(head -n 1 out | grep -o '"id":' | wc -l) == 385 ]] || bad "not the whole vocabulary: $(head -c 200 out)"
+usage 'give --json' "$LLMWS" generate -m "$M" -p a --logprobs 2
 finish

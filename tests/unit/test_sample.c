@@ -369,6 +369,59 @@ static void one_stays(void **state) {
     assert_non_null(strstr(e.msg, "every token is forbidden"));
 }
 
+/* ---- what the model's files say ---- */
+
+static Value number(double x) { return (Value){.kind = VALUE_FLOAT, .f = x}; }
+static Value word(const char *z) { return (Value){.kind = VALUE_STR, .s = str_of(z)}; }
+
+static void warned(void *ctx, int level, const char *line) {
+    assert_int_equal(level, LLMWS_LOG_WARN);
+    assert_non_null(line);
+    ++*(int *)ctx;
+}
+
+static void model_defaults(void **state) {
+    (void)state;
+    int warnings = 0;
+    Log log = {warned, &warnings};
+    Err e = {0};
+    SampleDefaults d;
+    TensorFile f = {.format = STORE_GGUF};
+    Str keys[] = {STR("general.sampling.temp"),           STR("general.sampling.top_k"),
+                  STR("general.sampling.penalty_repeat"), STR("general.sampling.top_p"),
+                  STR("general.sampling.sequence"),       STR("temperature")};
+    Value values[] = {number(0.6), {.kind = VALUE_INT, .i = 20}, number(1.25),
+                      number(7),   word("top_k;temperature"),    number(9)};
+    assert_true(sample_defaults_read(&d, &f, &log, &e));
+    assert_true(d.s.temp == 0.8f && d.s.top_k == 40 && d.s.min_p == 0.05f && d.s.n_order == 0);
+    assert_string_equal(sample_defaults_origin(&d, "temp"), "built in");
+
+    f.meta = (Value){.kind = VALUE_OBJECT, .object = {keys, values, COUNT_OF(keys)}};
+    assert_true(sample_defaults_read(&d, &f, &log, &e));
+    assert_true(d.s.temp == 0.6f && d.s.top_k == 20 && d.s.repeat_penalty == 1.25f);
+    assert_string_equal(sample_defaults_origin(&d, "temp"), "general.sampling metadata");
+    assert_true(d.s.top_p == 0.95f && warnings == 1); /* out of range */
+    assert_string_equal(sample_defaults_origin(&d, "top-p"), "built in");
+    assert_true(d.s.n_order == 2 && d.s.order[0] == LLMWS_STEP_TOP_K);
+    values[4] = word("top_k;unheard_of");
+    assert_true(sample_defaults_read(&d, &f, &log, &e));
+    assert_true(d.s.n_order == 0 && warnings == 3);
+    assert_string_equal(sample_defaults_origin(&d, "samplers"), "built in");
+
+    f.format = STORE_HF; /* the same tree as generation_config.json: other keys */
+    f.generation = f.meta;
+    values[5] = number(0.5), values[0] = (Value){.kind = VALUE_BOOL}, keys[0] = STR("do_sample");
+    assert_true(sample_defaults_read(&d, &f, &log, &e));
+    assert_true(d.s.temp == 0 && d.s.top_k == 40);
+    keys[0] = STR("typical_p"), values[0] = number(0.9);
+    assert_true(sample_defaults_read(&d, &f, &log, &e));
+    assert_true(d.s.temp == 0.5f && d.s.typical == 0.9f);
+    assert_string_equal(sample_defaults_origin(&d, "typical"), "generation_config.json");
+    values[0] = word("much");
+    assert_false(sample_defaults_read(&d, &f, &log, &e));
+    assert_non_null(strstr(e.msg, "typical_p"));
+}
+
 static void repeatable(void **state) {
     (void)state;
     SampleAt at = {.logits = logits, .stream = 1};
@@ -423,8 +476,9 @@ int main(void) {
         cmocka_unit_test(typical),       cmocka_unit_test(top_n_sigma),
         cmocka_unit_test(xtc),           cmocka_unit_test(dry),
         cmocka_unit_test(order_matters), cmocka_unit_test(default_order),
-        cmocka_unit_test(one_stays),     cmocka_unit_test(repeatable),
-        cmocka_unit_test(refusals),      cmocka_unit_test(philox),
+        cmocka_unit_test(one_stays),     cmocka_unit_test(model_defaults),
+        cmocka_unit_test(repeatable),    cmocka_unit_test(refusals),
+        cmocka_unit_test(philox),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
