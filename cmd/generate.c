@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include "cmd/json_out.h"
+#include "cmd/prompt_cache.h"
 #include "cmd/sample_opts.h"
 #include "tokenizer/stop.h"
 
 typedef struct GenerateOpts {
     SampleOpts sample;
-    const char *prompt, *file, *ids;
+    const char *prompt, *file, *ids, *cache;
     int64_t max_tokens, logprobs;
     bool raw, echo;
     OptList stop;
@@ -57,6 +58,11 @@ static const OptRow prompt_rows[] = {
      AT(logprobs),
      .init = "0",
      .help = "with --json: the N likeliest tokens at each place, before sampling changed anything"},
+    {.name = "prompt-cache",
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     AT(cache),
+     .help = "keep the computed prompt in FILE; a later prompt that begins alike goes on from it"},
     {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
 };
 
@@ -75,6 +81,7 @@ typedef struct Generation { /* one run */
     int64_t ctx, vocab;
     Ids prompt, answer;
     Buf text, all, line; /* the prompt's text; the answer's; one piece of output */
+    PromptCache cache;
     StopHold stop;
     Buf piece;       /* what a token let through it */
     int32_t *likely; /* [logprobs] */
@@ -225,6 +232,11 @@ static double per_second(int64_t n, int64_t ns) {
     return n > 0 && ns > 0 ? rounded((double)n * 1e9 / (double)ns) : (double)NAN;
 }
 
+/* Of the tokens that were computed. */
+static double prompt_rate(const Generation *g) {
+    return per_second((int64_t)(g->prompt.n - g->cache.reused), g->prompt_ns);
+}
+
 /* What the decoder and the stop texts held back. */
 static Str last_text(Generation *g) {
     Str rest = {"", 0};
@@ -253,9 +265,10 @@ static bool show_end(Generation *g, Err *e) {
     json_int(b, "prompt_tokens", (int64_t)g->prompt.n);
     json_int(b, "completion_tokens", (int64_t)g->answer.n);
     json_str(b, "stop_reason", str_of(g->stop_reason));
-    json_num(b, "prompt_tok_s", per_second((int64_t)g->prompt.n, g->prompt_ns));
+    json_num(b, "prompt_tok_s", prompt_rate(g));
     json_num(b, "decode_tok_s", per_second(g->decode_steps, g->decode_ns));
     json_num(b, "ttft_ms", g->ttft_ns ? rounded((double)g->ttft_ns * 1e-6) : (double)NAN);
+    if (g->cache.path) json_int(b, "cached_tokens", (int64_t)g->cache.reused);
     event_end(b);
     return out_flush(b, e);
 }
@@ -267,7 +280,8 @@ static void put_rate(Buf *b, const char *what, size_t n, double rate) {
 
 static void show_times(const Generation *g) {
     Buf b = {0};
-    put_rate(&b, "prompt", g->prompt.n, per_second((int64_t)g->prompt.n, g->prompt_ns));
+    if (g->cache.reused) buf_printf(&b, "prompt cache %zu tokens, ", g->cache.reused);
+    put_rate(&b, "prompt", g->prompt.n - g->cache.reused, prompt_rate(g));
     put_rate(&b, ", answer", g->answer.n, per_second(g->decode_steps, g->decode_ns));
     if (g->ttft_ns) buf_printf(&b, ", first token after %.1f ms", (double)g->ttft_ns * 1e-6);
     ui_note(&g->ui, "[time] %s, ended by %s", b.s, g->stop_reason);
@@ -292,8 +306,10 @@ static const char *ended(const Generation *g) {
 /* The id that ends an answer is no part of it. Times of output do not count as the model's. */
 static bool decode(Generation *g, Err *e) {
     g->start_ns = now_ns();
-    TRY(step(g, g->prompt.v, g->prompt.n, e));
+    TRY(prompt_cache_load(&g->cache, &g->ui, g->session, g->seq, &g->prompt, e));
+    TRY(step(g, g->prompt.v + g->cache.reused, g->prompt.n - g->cache.reused, e));
     g->prompt_ns = now_ns() - g->start_ns;
+    if (!stop_signal()) TRY(prompt_cache_save(&g->cache, g->session, g->seq, e));
     while (!(g->stop_reason = ended(g))) {
         int32_t id;
         int64_t t = now_ns();
@@ -304,7 +320,7 @@ static bool decode(Generation *g, Err *e) {
             g->decode_ns += now_ns() - t;
             g->decode_steps++;
         } else {
-            g->ttft_ns = now_ns() - g->start_ns;
+            g->ttft_ns = g->prompt_ns + now_ns() - t;
         }
         if (!g->sampling.how.ignore_eos && llmws_token_ends(g->model, id)) {
             g->stop_reason = "eos";
@@ -329,6 +345,7 @@ static bool output_check(Generation *g, Err *e) {
     if (o->logprobs && !g->ui.json)
         return err_set(e, ERR_USAGE, "--logprobs belongs to the token events; give --json too");
     g->stop = (StopHold){.texts = o->stop.items, .n = o->stop.n};
+    g->cache.path = o->cache;
     g->likely = mem_alloc((size_t)o->logprobs + 1, sizeof *g->likely);
     return true;
 }

@@ -444,6 +444,13 @@ int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e) { return session_fork(
 void llmws_seq_close(LlmwsSession *s, int seq) { cache_seq_close(s->s.cache, seq); }
 int64_t llmws_seq_len(const LlmwsSession *s, int seq) { return cache_seq_len(s->s.cache, seq); }
 
+const int32_t *llmws_seq_tokens(const LlmwsSession *s, int seq, size_t *n) {
+    *n = 0;
+    if (!cache_seq_valid(s->s.cache, seq)) return NULL;
+    *n = (size_t)cache_seq_len(s->s.cache, seq);
+    return s->s.history + seq * s->s.spec.ctx;
+}
+
 bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e) {
     if (!cache_seq_valid(s->s.cache, seq)) return err_set(e, ERR_USAGE, "sequence %d is not open", seq);
     if (len != cache_seq_len(s->s.cache, seq)) s->s.logit_row[seq] = -1;

@@ -247,6 +247,8 @@ LLMWS_API int llmws_seq_open(LlmwsSession *s, LlmwsErr *e);
 LLMWS_API int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e);
 LLMWS_API void llmws_seq_close(LlmwsSession *s, int seq);
 LLMWS_API int64_t llmws_seq_len(const LlmwsSession *s, int seq);
+/* The n tokens that a sequence holds, valid until it changes; NULL and 0 for one that is not open. */
+LLMWS_API const int32_t *llmws_seq_tokens(const LlmwsSession *s, int seq, size_t *n);
 /* Forgets all tokens from position len on. */
 LLMWS_API bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e);
 /* One sequence to and from a file. A file made with other weights, KV type, positions or instruction set is refused. */

@@ -126,4 +126,34 @@ json_lines out
 t 0 '*' '' g -m "$M" -p a -n 1 --ignore-eos --logprobs 1000 --json
 [[ $(head -n 1 out | grep -o '"id":' | wc -l) == 385 ]] || bad "not the whole vocabulary: $(head -c 200 out)"
 usage 'give --json' "$LLMWS" generate -m "$M" -p a --logprobs 2
+
+# --prompt-cache: the same tokens cold and from the file, from a longer and from a shorter one; damage is told, then replaced.
+c() { g -m "$M" -n 16 --ignore-eos "${exact[@]}" --json --prompt-cache kv "$@"; }
+t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":0}" '' c --ids "$ids3"
+[[ -s kv ]] || bad "no prompt cache was written"
+cp kv cold
+for more in '' '-t 1' '--chunk 7' '-c 64'; do
+    t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":47}" '' c --ids "$ids3" $more
+    cmp -s kv cold || bad "a cache that holds just the prompt was written again"
+done
+t 0 '*"cached_tokens":48}' '' c --ids "$ids3,7,8,9"
+t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":47}" '' c --ids "$ids3" # of the longer one
+t 0 '*"cached_tokens":48}' '' c --ids "$ids3,7,8,9"
+long=$(grep -o '"ids":\[[^]]*\]' out)
+t 0 '*' '' g -m "$M" -n 16 --ignore-eos "${exact[@]}" --json --ids "$ids3,7,8,9"
+holds out "$long"
+t 0 '*"cached_tokens":2}' '' c --ids "${ids3%%,8,*},5"
+t 0 '*"cached_tokens":0}' '' c --ids "4,$ids3"
+cp cold kv
+for damage in 'truncate -s 100' 'truncate -s -1' 'truncate -s 0' "sed -i s/L/M/" "cp -f $M/config.json"; do
+    $damage kv
+    t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":0}" '*prompt cache is not used and will be replaced*' c --ids "$ids3" -v
+    [[ $(grep -c 'prompt cache' err) == 1 ]] || bad "not one line of warning: $(cat err)"
+    cmp -s kv cold || bad "the damaged cache was not replaced after $damage"
+done
+t 0 '*"cached_tokens":0}' '*made with other weights*' c --ids "$ids2" -m "$SRC/tests/data/llama2" -v
+t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":0}" '*made with other weights*' c --ids "$ids3" -v
+t 0 '*"cached_tokens":0}' '*holds 48 tokens, the context is 16*' c --ids 1,2 -c 16 -v
+t 1 '' 'llmws: saving the prompt cache: *' g -m "$M" -p a -n 1 --prompt-cache no/such/folder/kv
+[[ $(wc -l <err) == 1 ]] || bad "not one line: $(cat err)"
 finish
