@@ -28,21 +28,55 @@ INLINE int32_t i32_at(const char *p) {
 }
 INLINE float f16_at(const char *p) { return _cvtsh_ss(u16_at(p)); }
 
+/* Bytes that 32 elements take, on average: a constant where t is one. */
+INLINE int64_t part_bytes(Dtype t) {
+    switch (t) {
+#define DTYPE(name, block, bytes, gguf, tag, class)                                                                    \
+    case DT_##name:                                                                                                    \
+        return (bytes)*32 / (block);
+#include "core/dtypes.def"
+#undef DTYPE
+    default: return 0;
+    }
+}
+
+INLINE bool in_blocks(Dtype t) { return t != DT_f32 && t != DT_f16 && t != DT_bf16; }
+
+/* 16 of the nibbles of 16 bytes: the low ones, or the high ones. */
+INLINE __m128i xmm_nibbles(__m128i q, bool high) {
+    return _mm_and_si128(high ? _mm_srli_epi16(q, 4) : q, _mm_set1_epi8(15));
+}
+
+/* ---- 16 elements of a row from k on ---- */
+
+INLINE V16 decode16_q8_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ8_0);
+    return v_mul(v_from_i8(xmm_at(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
+}
+
+INLINE V16 decode16_q4_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
+    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(8))), v_set1(f16_at(b)));
+}
+
+/* q*d is exact, so the fused sum rounds as decode does. */
+INLINE V16 decode16_q4_1(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_1);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_1, q)), k % 32);
+    return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
+}
+
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
 INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     if (t == DT_f32) return v_load(row + 4 * k);
     if (t == DT_f16) return v_from_f16(ymm_at(row + 2 * k));
     if (t == DT_bf16) return v_from_bf16(ymm_at(row + 2 * k));
-    if (t == DT_q8_0) {
-        const char *b = row + k / 32 * (int64_t)sizeof(BlockQ8_0);
-        return v_mul(v_from_i8(xmm_at(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
+    switch (t) {
+    case DT_q8_0: return decode16_q8_0(row, k);
+    case DT_q4_0: return decode16_q4_0(row, k);
+    default: return decode16_q4_1(row, k);
     }
-    const char *b =
-        row + k / 32 * (int64_t)sizeof(BlockQ4_1); /* q*d is exact, so the fused sum rounds as decode does */
-    __m128i q = xmm_at(b + offsetof(BlockQ4_1, q));
-    if (k % 32) q = _mm_srli_epi16(q, 4);
-    return v_fma(v_from_i8(_mm_and_si128(q, _mm_set1_epi8(15))), v_set1(f16_at(b)),
-                 v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
 }
 
 /* Lane r of out[i] is element k+i of row r. */
@@ -79,7 +113,7 @@ INLINE void unpack_f32_any(Dtype t, const char *const row[16], int64_t k0, int64
         rows_decode16(t, row, k0 + k, z);
         UNROLL for (int i = 0; i < 16; i++) v_store(panel + (k + i) * LANES, z[i]);
     }
-    if (k == n || t == DT_q8_0 || t == DT_q4_1) return;
+    if (k == n || in_blocks(t)) return;
     RowTails tail;
     rows_tail(&tail, row, k0 + k, n - k, t == DT_f32 ? 4 : 2);
     float whole[16][LANES];
@@ -97,6 +131,7 @@ UNPACK_F32(f32)
 UNPACK_F32(f16)
 UNPACK_F32(bf16)
 UNPACK_F32(q8_0)
+UNPACK_F32(q4_0)
 UNPACK_F32(q4_1)
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
@@ -114,10 +149,17 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
 
 /* ---- blocks of integers ---- */
 
-/* A block of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r; q8_0 in w8_form, q4_1 in 0..15. */
+/* How the integers of a dtype meet those of x (matmul_a8.h): signed ones, in w8_form; unsigned ones of 7 bits or less
+ * that stand a8_offset too high; unsigned ones with a minimum. */
+typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN } A8Form;
+
+INLINE A8Form a8_form(Dtype t) { return t == DT_q8_0 ? A8_SIGNED : t == DT_q4_0 ? A8_OFFSET : A8_MIN; }
+INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : 0; }
+
+/* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
     I16 q[8];
-    V16 d, m; /* q8_0 has no m */
+    V16 d, m; /* m: the minimum */
 } RowBlock;
 
 /* The f16 at byte off of each row. */
@@ -136,10 +178,39 @@ INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
     out->m = v_zero();
 }
 
-/* dm: d and m of each row; q[0..3] the bytes, two elements each. */
-INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
+/* q[0..3]: the bytes of two elements each. */
+INLINE void split_nibbles(const I16 q[4], I16 out[8]) {
     const I16 low = i_set1(0x0f0f0f0f);
-    UNROLL for (int j = 0; j < 4; j++) out->q[j] = i_and(q[j], low), out->q[j + 4] = i_and(i_shr4(q[j]), low);
+    UNROLL for (int j = 0; j < 4; j++) out[j] = i_and(q[j], low), out[j + 4] = i_and(i_shr4(q[j]), low);
+}
+
+INLINE void load_q4_0(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_0);
+    I16 q[4];
+    rows_load4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
+    split_nibbles(q, out->q);
+    out->d = v_from_f16(rows_f16(row, off));
+    out->m = v_zero();
+}
+
+/* Blocks b and b + 1: 36 bytes a row, the first 32 of which hold both scales; the first block's bytes lie across its
+ * dwords. */
+INLINE void load_q4_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_0);
+    I16 head[8], tail[4], q[4];
+    rows_load8(row, off, head);
+    rows_load4(row, off + 20, tail);
+    UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(head[j]), i_shl16(head[j + 1]));
+    split_nibbles(q, out[0].q);
+    split_nibbles(tail, out[1].q);
+    out[0].d = v_from_f16(i_low16(head[0]));
+    out[1].d = v_from_f16(i_low16(i_shr16(head[4])));
+    out[0].m = out[1].m = v_zero();
+}
+
+/* dm: d and m of each row. */
+INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
+    split_nibbles(q, out->q);
     out->d = v_from_f16(i_low16(dm));
     out->m = v_from_f16(i_low16(i_shr16(dm)));
 }
@@ -162,17 +233,22 @@ INLINE void load_q4_1_pair(const char *const row[16], int64_t b, RowBlock out[2]
     split_q4_1(head[5], tail, &out[1]);
 }
 
-/* n = 1 or 2 blocks from b on; q4 and n are constants. */
-INLINE void load_blocks(bool q4, int n, const char *const row[16], int64_t b, RowBlock *out) {
-    if (q4 && n == 2)
+INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *out) {
+    switch (t) {
+    case DT_q8_0: load_q8_0(row, b, out); break;
+    case DT_q4_0: load_q4_0(row, b, out); break;
+    default: load_q4_1(row, b, out); break;
+    }
+}
+
+/* n = 1 or 2 times 32 elements from number 32*b on; t and n are constants. */
+INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, RowBlock *out) {
+    if (n == 2 && t == DT_q4_0)
+        load_q4_0_pair(row, b, out);
+    else if (n == 2 && t == DT_q4_1)
         load_q4_1_pair(row, b, out);
     else
-        UNROLL for (int i = 0; i < n; i++) {
-            if (q4)
-                load_q4_1(row, b + i, &out[i]);
-            else
-                load_q8_0(row, b + i, &out[i]);
-        }
+        UNROLL for (int i = 0; i < n; i++) load_block(t, row, b + i, &out[i]);
 }
 
 #endif

@@ -95,12 +95,12 @@ INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
 INLINE int32_t i_hsum(I16 a) { return _mm512_reduce_add_epi32(a); }
 
 /* Products of 8-bit weights w with 8-bit activations x in -127..127, summed by fours and added to acc, exactly.
- * dot4_u4: w in 0..15. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
+ * dot4_u7: w in 0..127. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
  */
 INLINE I16 w8_form(I16 w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); } /* w + 128 as unsigned */
 INLINE I16 w8_bias(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
 #if defined __AVX512VNNI__
-INLINE I16 i_dot4_u4(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+INLINE I16 i_dot4_u7(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 INLINE I16 i_dot4_i8(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 #endif
 
@@ -281,16 +281,16 @@ INLINE int32_t i_hsum(I16 x) {
     return _mm_cvtsi128_si32(_mm_add_epi32(z, _mm_shuffle_epi32(z, 0xb1)));
 }
 
-INLINE __m256i ymm_dot4_u4(__m256i acc, __m256i w, __m256i x) {
+INLINE __m256i ymm_dot4_u8(__m256i acc, __m256i w, __m256i x) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
-INLINE I16 i_dot4_u4(I16 acc, I16 w, I16 x) {
-    return I16_OF(ymm_dot4_u4(acc.a, w.a, x.a), ymm_dot4_u4(acc.b, w.b, x.b));
+INLINE I16 i_dot4_u7(I16 acc, I16 w, I16 x) {
+    return I16_OF(ymm_dot4_u8(acc.a, w.a, x.a), ymm_dot4_u8(acc.b, w.b, x.b));
 }
 /* |w| * (x with the sign of w): a pair is at most 2*128*127, below the saturation of maddubs; x is never -128, so its
  * sign can be turned. */
 INLINE __m256i ymm_dot4_i8(__m256i acc, __m256i w, __m256i x) {
-    return ymm_dot4_u4(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return ymm_dot4_u8(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
 }
 INLINE I16 i_dot4_i8(I16 acc, I16 w, I16 x) {
     return I16_OF(ymm_dot4_i8(acc.a, w.a, x.a), ymm_dot4_i8(acc.b, w.b, x.b));

@@ -28,6 +28,12 @@
 #define MATMUL_T(x, w, K, N)                                                                                           \
     MATMUL(x, w, 1, K, N), MATMUL(x, w, 2, K, N), MATMUL(x, w, 7, K, N), MATMUL(x, w, 64, K, N)
 
+/* A format of weights with integer products: one block of 256 or fewer (K a multiple), several, and any bits. */
+#define MATMUL_QUANT(w, K)                                                                                             \
+    MATMUL_T(a8, w, K, 17), MATMUL_T(a8, w, 3 * (K), 50), MATMUL(a8, w, 5, 5 * (K), 131), MATMUL(a8, w, 3, K, 33),     \
+        MATMUL(a8, w, 130, K, 67), MATMUL_EDGE(a8, w, 1, K, 64), MATMUL_EDGE(a8, w, 5, K, 33),                         \
+        MATMUL_EDGE(a8, w, 9, 3 * (K), 50), MATMUL_EDGE(f32, w, 3, K, 17)
+
 #define EPS .params.norm = {1e-5f}
 #define NORM(T, D)                                                                                                     \
     {OP_rms_norm, EPS, IN(F32(T, D), F32(D)), .out = F32(T, D)},                                                       \
@@ -73,8 +79,10 @@ const Case cases[] = {
     EMBED(bf16, 40, 65, 3),
     EMBED(f16, 40, 65, 3),
     EMBED(q8_0, 40, 96, 5),
+    EMBED(q4_0, 40, 96, 5),
     EMBED(q4_1, 40, 96, 5),
     {OP_embed, IN(FILL(edge, q8_0, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
+    {OP_embed, IN(FILL(edge, q4_0, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
     {OP_embed, IN(FILL(edge, q4_1, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
     {OP_embed, IN(FILL(edge, f16, 9, 64), INDEX(20, 9)), .out = F32(20, 64)},
     EMBED_DW(40, 33, 1),
@@ -109,6 +117,7 @@ const Case cases[] = {
     MATMUL_T(f32, bf16, 65, 33),
     MATMUL_T(f32, f16, 96, 19),
     MATMUL_T(f32, q8_0, 96, 19),
+    MATMUL_T(f32, q4_0, 96, 19),
     MATMUL_T(f32, q4_1, 96, 19),
     MATMUL_T(bf16, bf16, 33, 17),
     MATMUL_T(bf16, bf16, 64, 48),
@@ -117,6 +126,7 @@ const Case cases[] = {
     MATMUL_T(a8, q8_0, 32, 17),
     MATMUL_T(a8, q8_0, 96, 48),
     MATMUL_T(a8, q8_0, 288, 50),
+    MATMUL_QUANT(q4_0, 96),
     MATMUL_T(a8, q4_1, 32, 17),
     MATMUL_T(a8, q4_1, 96, 48),
     MATMUL_T(a8, q4_1, 288, 50),
@@ -141,6 +151,8 @@ const Case cases[] = {
     MATMUL_BENCH(bf16, bf16, 128, 576, 1536),
     MATMUL_BENCH(a8, q8_0, 1, 576, 1536),
     MATMUL_BENCH(a8, q8_0, 128, 576, 1536),
+    MATMUL_BENCH(a8, q4_0, 1, 576, 1536),
+    MATMUL_BENCH(a8, q4_0, 128, 576, 1536),
     MATMUL_BENCH(a8, q4_1, 1, 576, 1536),
     MATMUL_BENCH(a8, q4_1, 128, 576, 1536),
     MATMUL_DX(f32, 1, 33, 17),
@@ -149,6 +161,7 @@ const Case cases[] = {
     MATMUL_DX(bf16, 5, 65, 17),
     MATMUL_DX(f16, 5, 65, 17),
     MATMUL_DX(q8_0, 5, 96, 19),
+    MATMUL_DX(q4_0, 5, 96, 19),
     MATMUL_DX(q4_1, 5, 96, 19),
     MATMUL_DW(f32, 1, 33, 17),
     MATMUL_DW(f32, 7, 130, 40),
