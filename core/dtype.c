@@ -71,6 +71,8 @@ static void quant_decode(Dtype t, const void *src, float *dst, int64_t n) {
 QUANT_DECODE(q8_0)
 QUANT_DECODE(q4_0)
 QUANT_DECODE(q4_1)
+QUANT_DECODE(q5_0)
+QUANT_DECODE(q5_1)
 
 /* a8: round half to even, so that every ISA's conversion instruction agrees with nearbyintf. */
 static void a8_decode(const void *src, float *dst, int64_t n) {

@@ -58,6 +58,14 @@ typedef struct BlockQ4_1 {
     uint16_t d, m;
     uint8_t q[16];
 } BlockQ4_1;
+typedef struct BlockQ5_0 {
+    uint16_t d;
+    uint8_t qh[4], q[16];
+} BlockQ5_0;
+typedef struct BlockQ5_1 {
+    uint16_t d, m;
+    uint8_t qh[4], q[16];
+} BlockQ5_1;
 typedef struct BlockA8 {
     float d;
     int32_t sum;

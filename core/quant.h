@@ -10,6 +10,8 @@
 QUANT(q8_0)
 QUANT(q4_0)
 QUANT(q4_1)
+QUANT(q5_0)
+QUANT(q5_1)
 #undef QUANT
 
 static inline float quant_inverse(float d) { return fabsf(d) >= 0x1p-120f && fabsf(d) <= FLT_MAX ? 1 / d : 0; }

@@ -81,3 +81,46 @@ void q4_1_encode(const float *src, void *dst, int64_t n) {
         nibbles_put(q, b[i].q);
     }
 }
+
+/* Bit 4 of every element, in 32 bits of their own. */
+static void fifth_get(const uint8_t qh[4], int8_t q[32]) {
+    for (int j = 0; j < 32; j++) q[j] = (int8_t)(q[j] | (qh[j / 8] >> j % 8 & 1) << 4);
+}
+static void fifth_put(const int q[32], uint8_t qh[4]) {
+    memset(qh, 0, 4);
+    for (int j = 0; j < 32; j++) qh[j / 8] = (uint8_t)(qh[j / 8] | q[j] >> 4 << j % 8);
+}
+
+void q5_0_part(const void *row, int64_t i, QuantPart *out) {
+    const BlockQ5_0 *b = (const BlockQ5_0 *)row + i;
+    out->d[0] = out->d[1] = f16_to_f32(b->d), out->has_min = false;
+    nibbles_get(b->q, out->q);
+    fifth_get(b->qh, out->q);
+    for (int j = 0; j < 32; j++) out->q[j] = (int8_t)(out->q[j] - 16);
+}
+void q5_0_encode(const float *src, void *dst, int64_t n) {
+    BlockQ5_0 *b = dst;
+    int q[32];
+    for (int64_t i = 0; i < n / 32; i++) {
+        b[i].d = f32_to_f16(symmetric_fit(src + 32 * i, 16, q));
+        nibbles_put(q, b[i].q);
+        fifth_put(q, b[i].qh);
+    }
+}
+
+void q5_1_part(const void *row, int64_t i, QuantPart *out) {
+    const BlockQ5_1 *b = (const BlockQ5_1 *)row + i;
+    out->d[0] = out->d[1] = f16_to_f32(b->d), out->m = f16_to_f32(b->m), out->has_min = true;
+    nibbles_get(b->q, out->q);
+    fifth_get(b->qh, out->q);
+}
+void q5_1_encode(const float *src, void *dst, int64_t n) {
+    BlockQ5_1 *b = dst;
+    int q[32];
+    for (int64_t i = 0; i < n / 32; i++) {
+        float m;
+        b[i].d = f32_to_f16(affine_fit(src + 32 * i, 31, q, &m)), b[i].m = f32_to_f16(m);
+        nibbles_put(q, b[i].q);
+        fifth_put(q, b[i].qh);
+    }
+}

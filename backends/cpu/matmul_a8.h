@@ -168,14 +168,16 @@ INLINE void a8_small(Dtype t, const Mm *mm, int64_t n0) {
 A8_BODY(q8_0)
 A8_BODY(q4_0)
 A8_BODY(q4_1)
+A8_BODY(q5_0)
+A8_BODY(q5_1)
 
 static size_t matmul_a8_scratch(const OpArgs *a) { return (void)a, sizeof(PanelA8); }
 
 static void matmul_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body[DT_COUNT] = {
-        [DT_q8_0] = {a8_small_q8_0, a8_panel_q8_0},
-        [DT_q4_0] = {a8_small_q4_0, a8_panel_q4_0},
-        [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1},
+        [DT_q8_0] = {a8_small_q8_0, a8_panel_q8_0}, [DT_q4_0] = {a8_small_q4_0, a8_panel_q4_0},
+        [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1}, [DT_q5_0] = {a8_small_q5_0, a8_panel_q5_0},
+        [DT_q5_1] = {a8_small_q5_1, a8_panel_q5_1},
     };
     mm_run(a, &body[a->in[1].dtype], u0, u1, scratch);
 }

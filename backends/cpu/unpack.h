@@ -67,6 +67,27 @@ INLINE V16 decode16_q4_1(const char *row, int64_t k) {
     return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
 }
 
+/* 16 in bytes whose bit of qh is set. */
+INLINE __m128i xmm_fifth(uint16_t qh) {
+    const __m128i bit = _mm_set1_epi64x((long long)0x8040201008040201u);
+    __m128i h = _mm_unpacklo_epi64(_mm_set1_epi8((char)(qh & 0xff)), _mm_set1_epi8((char)(qh >> 8)));
+    return _mm_and_si128(_mm_cmpeq_epi8(_mm_and_si128(h, bit), bit), _mm_set1_epi8(16));
+}
+
+INLINE V16 decode16_q5_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_0, q)), k % 32);
+    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_0, qh) + k % 32 / 8)));
+    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(16))), v_set1(f16_at(b)));
+}
+
+INLINE V16 decode16_q5_1(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_1);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_1, q)), k % 32);
+    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_1, qh) + k % 32 / 8)));
+    return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ5_1, m))));
+}
+
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
 INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     if (t == DT_f32) return v_load(row + 4 * k);
@@ -75,6 +96,8 @@ INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     switch (t) {
     case DT_q8_0: return decode16_q8_0(row, k);
     case DT_q4_0: return decode16_q4_0(row, k);
+    case DT_q5_0: return decode16_q5_0(row, k);
+    case DT_q5_1: return decode16_q5_1(row, k);
     default: return decode16_q4_1(row, k);
     }
 }
@@ -133,6 +156,8 @@ UNPACK_F32(bf16)
 UNPACK_F32(q8_0)
 UNPACK_F32(q4_0)
 UNPACK_F32(q4_1)
+UNPACK_F32(q5_0)
+UNPACK_F32(q5_1)
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
@@ -153,8 +178,11 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
  * that stand a8_offset too high; unsigned ones with a minimum. */
 typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN } A8Form;
 
-INLINE A8Form a8_form(Dtype t) { return t == DT_q8_0 ? A8_SIGNED : t == DT_q4_0 ? A8_OFFSET : A8_MIN; }
-INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : 0; }
+INLINE A8Form a8_form(Dtype t) {
+    if (t == DT_q8_0) return A8_SIGNED;
+    return t == DT_q4_0 || t == DT_q5_0 ? A8_OFFSET : A8_MIN;
+}
+INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : 0; }
 
 /* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
@@ -233,10 +261,55 @@ INLINE void load_q4_1_pair(const char *const row[16], int64_t b, RowBlock out[2]
     split_q4_1(head[5], tail, &out[1]);
 }
 
+/* Four bits in a row of qh, spread by a product that adds no two of them, become bit 4 of four elements. */
+INLINE void join_fifth(I16 qh, I16 q[8]) {
+    UNROLL for (int j = 0; j < 8; j++) {
+        I16 bits = i_mul(i_and(i_shr(qh, 4 * j), i_set1(15)), i_set1(0x02040810));
+        q[j] = i_or(q[j], i_and(bits, i_set1(0x10101010)));
+    }
+}
+
+INLINE void load_q5_0(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_0);
+    I16 q[4];
+    rows_load4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
+    split_nibbles(q, out->q);
+    join_fifth(rows_load1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
+    out->d = v_from_f16(rows_f16(row, off));
+    out->m = v_zero();
+}
+
+/* Blocks b and b + 1: 44 bytes a row, dwords 0..7 and 7..10. The first block's bytes lie across its dwords. */
+INLINE void load_q5_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_0);
+    I16 w[8], tail[4], q[4];
+    rows_load8(row, off, w);
+    rows_load4(row, off + 28, tail);
+    UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(w[j + 1]), i_shl16(w[j + 2]));
+    split_nibbles(q, out[0].q);
+    split_nibbles(tail, out[1].q);
+    join_fifth(i_or(i_shr16(w[0]), i_shl16(w[1])), out[0].q);
+    join_fifth(w[6], out[1].q);
+    out[0].d = v_from_f16(i_low16(w[0]));
+    out[1].d = v_from_f16(i_low16(i_shr16(w[5])));
+    out[0].m = out[1].m = v_zero();
+}
+
+INLINE void load_q5_1(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_1);
+    I16 w[8];
+    rows_load4(row, off, w);
+    rows_load4(row, off + 8, w + 4);
+    split_q4_1(w[0], w + 4, out);
+    join_fifth(w[1], out->q);
+}
+
 INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *out) {
     switch (t) {
     case DT_q8_0: load_q8_0(row, b, out); break;
     case DT_q4_0: load_q4_0(row, b, out); break;
+    case DT_q5_0: load_q5_0(row, b, out); break;
+    case DT_q5_1: load_q5_1(row, b, out); break;
     default: load_q4_1(row, b, out); break;
     }
 }
@@ -247,6 +320,8 @@ INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, Ro
         load_q4_0_pair(row, b, out);
     else if (n == 2 && t == DT_q4_1)
         load_q4_1_pair(row, b, out);
+    else if (n == 2 && t == DT_q5_0)
+        load_q5_0_pair(row, b, out);
     else
         UNROLL for (int i = 0; i < n; i++) load_block(t, row, b + i, &out[i]);
 }

@@ -87,6 +87,8 @@ INLINE I16 i_round(V16 a) { return _mm512_cvtps_epi32(a); } /* to nearest, ties 
 INLINE __m128i i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
 INLINE I16 i_or(I16 a, I16 b) { return _mm512_or_si512(a, b); }
 INLINE I16 i_shr16(I16 a) { return _mm512_srli_epi32(a, 16); }
+INLINE I16 i_shr(I16 a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE I16 i_mul(I16 a, I16 b) { return _mm512_mullo_epi32(a, b); }
 INLINE __m256i i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
 /* yes in lanes where v is NaN, no elsewhere. */
 INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
@@ -261,6 +263,10 @@ INLINE I16 i_shl16(I16 x) { return I16_OF(_mm256_slli_epi32(x.a, 16), _mm256_sll
 INLINE I16 i_round(V16 x) { return I16_OF(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
 INLINE I16 i_or(I16 x, I16 y) { return I16_OF(_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
 INLINE I16 i_shr16(I16 x) { return I16_OF(_mm256_srli_epi32(x.a, 16), _mm256_srli_epi32(x.b, 16)); }
+INLINE I16 i_shr(I16 x, int n) {
+    return I16_OF(_mm256_srl_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_srl_epi32(x.b, _mm_cvtsi32_si128(n)));
+}
+INLINE I16 i_mul(I16 x, I16 y) { return I16_OF(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 INLINE __m256i i_low16(I16 x) {
     const __m256i low = _mm256_set1_epi32(0xffff);
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low)), 0xd8);

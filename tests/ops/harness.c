@@ -62,9 +62,7 @@ static void region_release(Region *g) {
 static const struct {
     int d, m;
 } scale_at[DT_COUNT] = {
-    [DT_q8_0] = {0, -1},
-    [DT_q4_0] = {0, -1},
-    [DT_q4_1] = {0, 2},
+    [DT_q8_0] = {0, -1}, [DT_q4_0] = {0, -1}, [DT_q4_1] = {0, 2}, [DT_q5_0] = {0, -1}, [DT_q5_1] = {0, 2},
 };
 
 static void fill_block_row(Dtype t, void *row, int64_t n, Rng *r) { /* any bits, edge scales */

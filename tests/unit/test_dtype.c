@@ -71,9 +71,8 @@ static const struct {
     int scale_at[2];
     uint64_t hash;
 } goldens[] = {
-    {DT_q8_0, {0, 0}, 0x5362fb061551979d},
-    {DT_q4_0, {0, 0}, 0x28e2c7d2f1c58170},
-    {DT_q4_1, {0, 2}, 0xb9921b8ec094e1d1},
+    {DT_q8_0, {0, 0}, 0x5362fb061551979d}, {DT_q4_0, {0, 0}, 0x28e2c7d2f1c58170}, {DT_q4_1, {0, 2}, 0xb9921b8ec094e1d1},
+    {DT_q5_0, {0, 0}, 0x5d85fa12b8c480fb}, {DT_q5_1, {0, 2}, 0xdde418067845e50f},
 };
 
 static uint64_t decoded_hash(size_t i, size_t flip) {
@@ -106,7 +105,7 @@ static void golden_blocks(void **state) {
 static const struct {
     Dtype t;
     double loss;
-} losses[] = {{DT_q8_0, 0.0054}, {DT_q4_0, 0.0863}, {DT_q4_1, 0.0784}};
+} losses[] = {{DT_q8_0, 0.0054}, {DT_q4_0, 0.0863}, {DT_q4_1, 0.0784}, {DT_q5_0, 0.0429}, {DT_q5_1, 0.038}};
 
 static void encode_loss(void **state) {
     (void)state;
