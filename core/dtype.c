@@ -73,6 +73,10 @@ QUANT_DECODE(q4_0)
 QUANT_DECODE(q4_1)
 QUANT_DECODE(q5_0)
 QUANT_DECODE(q5_1)
+QUANT_DECODE(q4_k)
+QUANT_DECODE(q5_k)
+QUANT_DECODE(q6_k)
+QUANT_DECODE(iq4_nl)
 
 /* a8: round half to even, so that every ISA's conversion instruction agrees with nearbyintf. */
 static void a8_decode(const void *src, float *dst, int64_t n) {

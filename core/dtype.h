@@ -50,7 +50,7 @@ typedef struct BlockQ8_0 {
     uint16_t d;
     int8_t q[32];
 } BlockQ8_0;
-typedef struct BlockQ4_0 {
+typedef struct BlockQ4_0 { /* iq4_nl too */
     uint16_t d;
     uint8_t q[16];
 } BlockQ4_0;
@@ -66,6 +66,19 @@ typedef struct BlockQ5_1 {
     uint16_t d, m;
     uint8_t qh[4], q[16];
 } BlockQ5_1;
+typedef struct BlockQ4_K {
+    uint16_t d, dmin;
+    uint8_t scales[12], q[128];
+} BlockQ4_K;
+typedef struct BlockQ5_K {
+    uint16_t d, dmin;
+    uint8_t scales[12], qh[32], q[128];
+} BlockQ5_K;
+typedef struct BlockQ6_K {
+    uint8_t ql[128], qh[64];
+    int8_t scales[16];
+    uint16_t d;
+} BlockQ6_K;
 typedef struct BlockA8 {
     float d;
     int32_t sum;

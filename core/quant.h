@@ -12,6 +12,10 @@ QUANT(q4_0)
 QUANT(q4_1)
 QUANT(q5_0)
 QUANT(q5_1)
+QUANT(q4_k)
+QUANT(q5_k)
+QUANT(q6_k)
+QUANT(iq4_nl)
 #undef QUANT
 
 static inline float quant_inverse(float d) { return fabsf(d) >= 0x1p-120f && fabsf(d) <= FLT_MAX ? 1 / d : 0; }

@@ -124,3 +124,46 @@ void q5_1_encode(const float *src, void *dst, int64_t n) {
         fifth_put(q, b[i].qh);
     }
 }
+
+/* The values that the 16 integers of iq4_nl stand for, closer to each other around 0 (llama.cpp's table). */
+static const int8_t uneven[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+void iq4_nl_part(const void *row, int64_t i, QuantPart *out) {
+    const BlockQ4_0 *b = (const BlockQ4_0 *)row + i;
+    out->d[0] = out->d[1] = f16_to_f32(b->d), out->has_min = false;
+    nibbles_get(b->q, out->q);
+    for (int j = 0; j < 32; j++) out->q[j] = uneven[out->q[j]];
+}
+
+static int uneven_near(float x) {
+    int k = 0;
+    while (k < 15 && x > (float)(uneven[k] + uneven[k + 1]) / 2) k++;
+    return k;
+}
+
+/* Among some steps that put the extreme value near either end of the table, the scale that keeps most of x: the largest
+ * (x.v)^2 / v.v of the values v. */
+static float uneven_fit(const float x[32]) {
+    float best = 0, kept = 0, most = extreme(x);
+    for (int step = -8; step <= 8; step++)
+        for (int end = 0; end < 16; end += 15) {
+            float inv = quant_inverse(most / ((float)uneven[end] * (1 + 0.02f * (float)step))), sxv = 0, svv = 0;
+            for (int j = 0; j < 32; j++) {
+                float v = uneven[uneven_near(x[j] * inv)];
+                sxv += x[j] * v, svv += v * v;
+            }
+            if (sxv * (sxv / svv) > kept) kept = sxv * (sxv / svv), best = sxv / svv;
+        }
+    return best;
+}
+
+void iq4_nl_encode(const float *src, void *dst, int64_t n) {
+    BlockQ4_0 *b = dst;
+    int q[32];
+    for (int64_t i = 0; i < n / 32; i++) {
+        b[i].d = f32_to_f16(uneven_fit(src + 32 * i));
+        float inv = quant_inverse(f16_to_f32(b[i].d));
+        for (int j = 0; j < 32; j++) q[j] = uneven_near(src[32 * i + j] * inv);
+        nibbles_put(q, b[i].q);
+    }
+}

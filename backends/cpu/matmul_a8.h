@@ -14,13 +14,25 @@ typedef struct PanelA8 {
 
 INLINE const BlockA8 *a8_at(const char *x, int64_t b) { return (const BlockA8 *)(const void *)x + b; }
 
-/* The integer sum that products are added to: what the stored integers are too high by. */
-INLINE I16 a8_begin(A8Form f, int32_t offset, const BlockA8 *x) {
-    if (f == A8_SIGNED) return w8_bias(x->sum);
-    return f == A8_MIN ? i_zero() : i_set1(-offset * x->sum);
+/* The sum of the first 16 of x. */
+INLINE int32_t a8_first_sum(const BlockA8 *x) {
+    __m128i up = _mm_xor_si128(xmm_at((const char *)x->q), _mm_set1_epi8(-128)); /* x + 128 */
+    __m128i sum = _mm_sad_epu8(up, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 16 * 128;
 }
 
-/* The fma chain of one block: sum is its integer sum of products. */
+/* A part is what has one scale: 32 elements, of A8_HALVES 16. */
+INLINE int a8_parts(A8Form f) { return f == A8_HALVES ? 2 : 1; }
+
+/* The integer sum that products are added to: what the stored integers are too high by. */
+INLINE I16 a8_begin(A8Form f, int32_t offset, const BlockA8 *x, int part) {
+    if (f == A8_SIGNED) return w8_bias(x->sum);
+    if (f == A8_MIN) return i_zero();
+    if (f == A8_OFFSET) return i_set1(-offset * x->sum);
+    return i_set1(-offset * (part ? x->sum - a8_first_sum(x) : a8_first_sum(x)));
+}
+
+/* The fma chain of one part: sum is its integer sum of products. */
 INLINE V16 a8_join(A8Form f, V16 y, I16 sum, const BlockA8 *x, V16 d, V16 m) {
     y = v_fma(v_mul(d, v_set1(x->d)), v_from_int(sum), y);
     return f == A8_MIN ? v_fma(m, v_set1(x->d * (float)x->sum), y) : y;
@@ -43,20 +55,21 @@ INLINE void a8_tile_mg(A8Form f, int M, int G, const Tile *c, const PartA8 *w) {
     const PanelA8 *p = w->p;
     V16 y[A8_M][A8_G];
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = tile_load(c, m, g);
-    for (int64_t b = 0, g0 = w->g0; b < w->n; b++) {
-        I16 sum[A8_M][A8_G];
-        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-            a8_begin(f, w->offset, a8_at(tile_x(c, m), b));
-        UNROLL for (int j = 0; j < 8; j++) {
-            I16 q[A8_G];
-            UNROLL for (int g = 0; g < G; g++) q[g] = i_load(p->q[g0 + g][b][j]);
+    for (int64_t b = 0, g0 = w->g0; b < w->n; b++) UNROLL for (int part = 0; part < a8_parts(f); part++) {
+            const int js = 8 / a8_parts(f), j0 = part * js;
+            I16 sum[A8_M][A8_G];
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-                a8_dot4(f, sum[m][g], q[g], a8_at(tile_x(c, m), b), j);
+                a8_begin(f, w->offset, a8_at(tile_x(c, m), b), part);
+            UNROLL for (int j = j0; j < j0 + js; j++) {
+                I16 q[A8_G];
+                UNROLL for (int g = 0; g < G; g++) q[g] = i_load(p->q[g0 + g][b][j]);
+                UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
+                    a8_dot4(f, sum[m][g], q[g], a8_at(tile_x(c, m), b), j);
+            }
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = a8_join(
+                f, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), part ? v_load(p->m[g0 + g][b]) : v_load(p->d[g0 + g][b]),
+                f == A8_MIN ? v_load(p->m[g0 + g][b]) : v_zero());
         }
-        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] =
-            a8_join(f, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), v_load(p->d[g0 + g][b]),
-                    f == A8_MIN ? v_load(p->m[g0 + g][b]) : v_zero());
-    }
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) tile_store(c, m, g, y[m][g]);
 }
 
@@ -82,6 +95,7 @@ static void a8_tile(A8Form f, int64_t tokens, int64_t groups, const Tile *c, con
     case A8_SIGNED: a8_tile_any(A8_SIGNED, tokens, groups, c, w); break;
     case A8_OFFSET: a8_tile_any(A8_OFFSET, tokens, groups, c, w); break;
     case A8_MIN: a8_tile_any(A8_MIN, tokens, groups, c, w); break;
+    case A8_HALVES: a8_tile_any(A8_HALVES, tokens, groups, c, w); break;
     }
 }
 
@@ -99,7 +113,7 @@ INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, i
 INLINE void a8_unpack(Dtype t, const char *const row[16], int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
     int64_t b = 0;
     for (; b + 2 <= n; b += 2) a8_unpack_n(t, 2, row, b0, b, p, g);
-    if (b < n) a8_unpack_n(t, 1, row, b0, b, p, g);
+    if (b < n && !in_pairs(t)) a8_unpack_n(t, 1, row, b0, b, p, g);
 }
 
 INLINE void a8_panel(Dtype t, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
@@ -127,9 +141,12 @@ INLINE void a8_small_n(Dtype t, int M, int n, const char *const row[16], const T
     load_blocks(t, n, row, b, w);
     UNROLL for (int i = 0; i < n; i++) UNROLL for (int m = 0; m < M; m++) {
         const BlockA8 *x = a8_at(tile_x(c, m), b + i);
-        I16 sum = a8_begin(a8_form(t), a8_offset(t), x);
-        UNROLL for (int j = 0; j < 8; j++) sum = a8_dot4(a8_form(t), sum, w[i].q[j], x, j);
-        y[m] = a8_join(a8_form(t), y[m], sum, x, w[i].d, w[i].m);
+        UNROLL for (int part = 0; part < a8_parts(a8_form(t)); part++) {
+            const int js = 8 / a8_parts(a8_form(t)), j0 = part * js;
+            I16 sum = a8_begin(a8_form(t), a8_offset(t), x, part);
+            UNROLL for (int j = j0; j < j0 + js; j++) sum = a8_dot4(a8_form(t), sum, w[i].q[j], x, j);
+            y[m] = a8_join(a8_form(t), y[m], sum, x, part ? w[i].m : w[i].d, w[i].m);
+        }
     }
 }
 
@@ -146,7 +163,7 @@ INLINE void a8_small_m(Dtype t, int M, const Mm *mm, int64_t n0) {
         mm_prefetch(mm, n0, b * bytes, 2 * bytes);
         a8_small_n(t, M, 2, row, &c, b, y);
     }
-    if (b < blocks) a8_small_n(t, M, 1, row, &c, b, y);
+    if (b < blocks && !in_pairs(t)) a8_small_n(t, M, 1, row, &c, b, y);
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 
@@ -170,14 +187,20 @@ A8_BODY(q4_0)
 A8_BODY(q4_1)
 A8_BODY(q5_0)
 A8_BODY(q5_1)
+A8_BODY(q4_k)
+A8_BODY(q5_k)
+A8_BODY(q6_k)
+A8_BODY(iq4_nl)
 
 static size_t matmul_a8_scratch(const OpArgs *a) { return (void)a, sizeof(PanelA8); }
 
 static void matmul_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body[DT_COUNT] = {
-        [DT_q8_0] = {a8_small_q8_0, a8_panel_q8_0}, [DT_q4_0] = {a8_small_q4_0, a8_panel_q4_0},
-        [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1}, [DT_q5_0] = {a8_small_q5_0, a8_panel_q5_0},
-        [DT_q5_1] = {a8_small_q5_1, a8_panel_q5_1},
+        [DT_q8_0] = {a8_small_q8_0, a8_panel_q8_0},       [DT_q4_0] = {a8_small_q4_0, a8_panel_q4_0},
+        [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1},       [DT_q5_0] = {a8_small_q5_0, a8_panel_q5_0},
+        [DT_q5_1] = {a8_small_q5_1, a8_panel_q5_1},       [DT_q4_k] = {a8_small_q4_k, a8_panel_q4_k},
+        [DT_q5_k] = {a8_small_q5_k, a8_panel_q5_k},       [DT_q6_k] = {a8_small_q6_k, a8_panel_q6_k},
+        [DT_iq4_nl] = {a8_small_iq4_nl, a8_panel_iq4_nl},
     };
     mm_run(a, &body[a->in[1].dtype], u0, u1, scratch);
 }

@@ -37,10 +37,14 @@ static float dot_a8(const BlockA8 *x, const void *w, Dtype w_dtype, int64_t n) {
     float y = 0;
     QuantPart p;
     for (int64_t b = 0; b < n / 32; b++) {
-        int32_t isum = 0;
+        int32_t isum[2] = {0, 0};
         dtype_info[w_dtype].part(w, b, &p);
-        for (int j = 0; j < 32; j++) isum += x[b].q[j] * p.q[j];
-        y = fmaf(p.d[0] * x[b].d, (float)isum, y);
+        for (int j = 0; j < 32; j++) isum[j / 16] += x[b].q[j] * p.q[j];
+        if (w_dtype == DT_q6_k) {
+            for (int h = 0; h < 2; h++) y = fmaf(p.d[h] * x[b].d, (float)isum[h], y);
+            continue;
+        }
+        y = fmaf(p.d[0] * x[b].d, (float)(isum[0] + isum[1]), y);
         if (p.has_min) y = fmaf(p.m, x[b].d * (float)x[b].sum, y);
     }
     return y;

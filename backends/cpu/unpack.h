@@ -40,6 +40,7 @@ INLINE int64_t part_bytes(Dtype t) {
     }
 }
 
+INLINE bool in_pairs(Dtype t) { return t == DT_q4_k || t == DT_q5_k || t == DT_q6_k; }
 INLINE bool in_blocks(Dtype t) { return t != DT_f32 && t != DT_f16 && t != DT_bf16; }
 
 /* 16 of the nibbles of 16 bytes: the low ones, or the high ones. */
@@ -88,6 +89,25 @@ INLINE V16 decode16_q5_1(const char *row, int64_t k) {
     return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ5_1, m))));
 }
 
+/* The values of iq4_nl. */
+INLINE __m128i uneven_table(void) {
+    return _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+}
+
+INLINE V16 decode16_iq4_nl(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
+    return v_mul(v_from_i8(_mm_shuffle_epi8(uneven_table(), q)), v_set1(f16_at(b)));
+}
+
+/* Formats of 256 keep what core/quant_k.c does with their scales. */
+INLINE V16 decode16_k(Dtype t, const char *row, int64_t k) {
+    QuantPart p;
+    dtype_info[t].part(row, k / 32, &p);
+    V16 q = v_from_i8(xmm_at((const char *)p.q + k % 32));
+    return p.has_min ? v_fma(q, v_set1(p.d[0]), v_set1(p.m)) : v_mul(q, v_set1(p.d[k % 32 / 16]));
+}
+
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
 INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     if (t == DT_f32) return v_load(row + 4 * k);
@@ -98,7 +118,9 @@ INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     case DT_q4_0: return decode16_q4_0(row, k);
     case DT_q5_0: return decode16_q5_0(row, k);
     case DT_q5_1: return decode16_q5_1(row, k);
-    default: return decode16_q4_1(row, k);
+    case DT_iq4_nl: return decode16_iq4_nl(row, k);
+    case DT_q4_1: return decode16_q4_1(row, k);
+    default: return decode16_k(t, row, k);
     }
 }
 
@@ -158,6 +180,10 @@ UNPACK_F32(q4_0)
 UNPACK_F32(q4_1)
 UNPACK_F32(q5_0)
 UNPACK_F32(q5_1)
+UNPACK_F32(q4_k)
+UNPACK_F32(q5_k)
+UNPACK_F32(q6_k)
+UNPACK_F32(iq4_nl)
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
@@ -175,19 +201,20 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
 /* ---- blocks of integers ---- */
 
 /* How the integers of a dtype meet those of x (matmul_a8.h): signed ones, in w8_form; unsigned ones of 7 bits or less
- * that stand a8_offset too high; unsigned ones with a minimum. */
-typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN } A8Form;
+ * that stand a8_offset too high; unsigned ones with a minimum; as the second, 16 elements to a scale. */
+typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN, A8_HALVES } A8Form;
 
 INLINE A8Form a8_form(Dtype t) {
-    if (t == DT_q8_0) return A8_SIGNED;
+    if (t == DT_q8_0 || t == DT_iq4_nl) return A8_SIGNED;
+    if (t == DT_q6_k) return A8_HALVES;
     return t == DT_q4_0 || t == DT_q5_0 ? A8_OFFSET : A8_MIN;
 }
-INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : 0; }
+INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : t == DT_q6_k ? 32 : 0; }
 
 /* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
     I16 q[8];
-    V16 d, m; /* m: the minimum */
+    V16 d, m; /* m: the minimum; of A8_HALVES the scale of the second 16 */
 } RowBlock;
 
 /* The f16 at byte off of each row. */
@@ -304,13 +331,72 @@ INLINE void load_q5_1(const char *const row[16], int64_t b, RowBlock *out) {
     join_fifth(w[1], out->q);
 }
 
+INLINE void load_iq4_nl(const char *const row[16], int64_t b, RowBlock *out) {
+    load_q4_0(row, b, out);
+    UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], uneven_table()));
+}
+
+/* ---- formats of 256: pairs begin at an even b, so that both are of the same 32 bytes of nibbles ---- */
+
+/* head: the first 16 bytes of each row's block. Scale and minimum of part i, as core/quant_k.c has them. */
+INLINE void scales_k(const I16 head[4], int i, RowBlock *out) {
+    const int at = i % 4 * 8;
+    const I16 s = i_shr(head[1], at), m = i_shr(head[2], at), both = i_shr(head[3], at);
+    const I16 upper = i_set1(0x30), lower = i_set1(15), six = i_set1(63);
+    const I16 scale = i < 4 ? i_and(s, six) : i_or(i_and(both, lower), i_and(i_shr(s, 2), upper));
+    const I16 min = i < 4 ? i_and(m, six) : i_or(i_and(i_shr4(both), lower), i_and(i_shr(m, 2), upper));
+    out->d = v_mul(v_from_f16(i_low16(head[0])), v_from_int(scale));
+    out->m = v_neg(v_mul(v_from_f16(i_low16(i_shr16(head[0]))), v_from_int(min)));
+}
+
+INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (t == DT_q5_k ? (int64_t)sizeof(BlockQ5_K) : (int64_t)sizeof(BlockQ4_K));
+    const int64_t q_at = t == DT_q5_k ? (int64_t)offsetof(BlockQ5_K, q) : (int64_t)offsetof(BlockQ4_K, q);
+    const int i = (int)(b % 8);
+    I16 head[4], q[8], high[8];
+    rows_load4(row, off, head);
+    rows_load8(row, off + q_at + i / 2 * 32, q);
+    if (t == DT_q5_k) rows_load8(row, off + (int64_t)offsetof(BlockQ5_K, qh), high);
+    UNROLL for (int j = 0; j < 8; j++) {
+        out[0].q[j] = i_and(q[j], i_set1(0x0f0f0f0f));
+        out[1].q[j] = i_and(i_shr4(q[j]), i_set1(0x0f0f0f0f));
+        if (t != DT_q5_k) continue;
+        I16 bits = i_shr(high[j], i); /* bits i, i + 1 of each byte are now 0, 1 */
+        out[0].q[j] = i_or(out[0].q[j], i_and(i_shl(bits, 4), i_set1(0x10101010)));
+        out[1].q[j] = i_or(out[1].q[j], i_and(i_shl(bits, 3), i_set1(0x10101010)));
+    }
+    scales_k(head, i, &out[0]);
+    scales_k(head, i + 1, &out[1]);
+}
+
+INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (int64_t)sizeof(BlockQ6_K), half = b % 8 / 4;
+    const int k = (int)(b % 4); /* 0 or 2 */
+    const V16 d = v_from_f16(rows_f16(row, off + (int64_t)offsetof(BlockQ6_K, d)));
+    const I16 scales = rows_load1(row, off + (int64_t)offsetof(BlockQ6_K, scales) + b % 8 * 2);
+    I16 high[8];
+    rows_load8(row, off + (int64_t)offsetof(BlockQ6_K, qh) + 32 * half, high);
+    UNROLL for (int p = 0; p < 2; p++) {
+        rows_load8(row, off + 64 * half + 32 * p, out[p].q);
+        UNROLL for (int j = 0; j < 8; j++) {
+            I16 low = i_and(i_shr(out[p].q[j], 2 * k), i_set1(0x0f0f0f0f));
+            I16 bits = i_shl(i_and(i_shr(high[j], 2 * (k + p)), i_set1(0x03030303)), 4);
+            out[p].q[j] = i_or(low, bits);
+        }
+        out[p].d = v_mul(d, v_from_int(i_top8(i_shl(scales, 24 - 16 * p))));
+        out[p].m = v_mul(d, v_from_int(i_top8(i_shl(scales, 16 - 16 * p))));
+    }
+}
+
 INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *out) {
     switch (t) {
     case DT_q8_0: load_q8_0(row, b, out); break;
     case DT_q4_0: load_q4_0(row, b, out); break;
     case DT_q5_0: load_q5_0(row, b, out); break;
     case DT_q5_1: load_q5_1(row, b, out); break;
-    default: load_q4_1(row, b, out); break;
+    case DT_iq4_nl: load_iq4_nl(row, b, out); break;
+    case DT_q4_1: load_q4_1(row, b, out); break;
+    default: break; /* formats of 256 come in pairs */
     }
 }
 
@@ -322,6 +408,10 @@ INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, Ro
         load_q4_1_pair(row, b, out);
     else if (n == 2 && t == DT_q5_0)
         load_q5_0_pair(row, b, out);
+    else if (n == 2 && (t == DT_q4_k || t == DT_q5_k))
+        load_k_pair(t, row, b, out);
+    else if (n == 2 && t == DT_q6_k)
+        load_q6_k_pair(row, b, out);
     else
         UNROLL for (int i = 0; i < n; i++) load_block(t, row, b + i, &out[i]);
 }

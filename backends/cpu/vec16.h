@@ -88,6 +88,10 @@ INLINE __m128i i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
 INLINE I16 i_or(I16 a, I16 b) { return _mm512_or_si512(a, b); }
 INLINE I16 i_shr16(I16 a) { return _mm512_srli_epi32(a, 16); }
 INLINE I16 i_shr(I16 a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE I16 i_top8(I16 a) { return _mm512_srai_epi32(a, 24); } /* the highest byte, signed */
+INLINE I16 i_shl(I16 a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+/* Each byte of q, 0..15, becomes that byte of table. */
+INLINE I16 i_lookup(I16 q, __m128i table) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), q); }
 INLINE I16 i_mul(I16 a, I16 b) { return _mm512_mullo_epi32(a, b); }
 INLINE __m256i i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
 /* yes in lanes where v is NaN, no elsewhere. */
@@ -265,6 +269,14 @@ INLINE I16 i_or(I16 x, I16 y) { return I16_OF(_mm256_or_si256(x.a, y.a), _mm256_
 INLINE I16 i_shr16(I16 x) { return I16_OF(_mm256_srli_epi32(x.a, 16), _mm256_srli_epi32(x.b, 16)); }
 INLINE I16 i_shr(I16 x, int n) {
     return I16_OF(_mm256_srl_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_srl_epi32(x.b, _mm_cvtsi32_si128(n)));
+}
+INLINE I16 i_shl(I16 x, int n) {
+    return I16_OF(_mm256_sll_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_sll_epi32(x.b, _mm_cvtsi32_si128(n)));
+}
+INLINE I16 i_top8(I16 x) { return I16_OF(_mm256_srai_epi32(x.a, 24), _mm256_srai_epi32(x.b, 24)); }
+INLINE I16 i_lookup(I16 q, __m128i table) {
+    __m256i t = _mm256_broadcastsi128_si256(table);
+    return I16_OF(_mm256_shuffle_epi8(t, q.a), _mm256_shuffle_epi8(t, q.b));
 }
 INLINE I16 i_mul(I16 x, I16 y) { return I16_OF(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 INLINE __m256i i_low16(I16 x) {

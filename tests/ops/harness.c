@@ -62,7 +62,8 @@ static void region_release(Region *g) {
 static const struct {
     int d, m;
 } scale_at[DT_COUNT] = {
-    [DT_q8_0] = {0, -1}, [DT_q4_0] = {0, -1}, [DT_q4_1] = {0, 2}, [DT_q5_0] = {0, -1}, [DT_q5_1] = {0, 2},
+    [DT_q8_0] = {0, -1}, [DT_q4_0] = {0, -1}, [DT_q4_1] = {0, 2},    [DT_q5_0] = {0, -1},   [DT_q5_1] = {0, 2},
+    [DT_q4_k] = {0, 2},  [DT_q5_k] = {0, 2},  [DT_q6_k] = {208, -1}, [DT_iq4_nl] = {0, -1},
 };
 
 static void fill_block_row(Dtype t, void *row, int64_t n, Rng *r) { /* any bits, edge scales */
