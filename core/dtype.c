@@ -1,6 +1,4 @@
-#include "core/dtype.h"
-
-#include <math.h>
+#include "core/quant.h"
 
 /* ---- 16-bit floats ---- */
 
@@ -60,45 +58,25 @@ static void bf16_encode(const float *src, void *dst, int64_t n) {
     for (int64_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f32_to_bf16(src[i]);
 }
 
-static void q8_0_decode(const void *src, float *dst, int64_t n) {
-    const BlockQ8_0 *b = src;
-    for (int64_t i = 0; i < n / 32; i++)
-        for (int j = 0; j < 32; j++) dst[32 * i + j] = f16_to_f32(b[i].d) * b[i].q[j];
-}
-static void q8_0_encode(const float *src, void *dst, int64_t n) {
-    BlockQ8_0 *b = dst;
-    for (int64_t i = 0; i < n / 32; i++, src += 32) {
-        float amax = 0;
-        for (int j = 0; j < 32; j++) amax = fmaxf(amax, fabsf(src[j]));
-        float d = amax / 127, inv = d != 0 ? 1 / d : 0;
-        b[i].d = f32_to_f16(d);
-        for (int j = 0; j < 32; j++) b[i].q[j] = (int8_t)roundf(src[j] * inv);
+static void quant_decode(Dtype t, const void *src, float *dst, int64_t n) {
+    QuantPart p;
+    for (int64_t i = 0; i < n / 32; i++, dst += 32) {
+        dtype_info[t].part(src, i, &p);
+        for (int j = 0; j < 32; j++) dst[j] = p.d[j / 16] * p.q[j];
+        for (int j = 0; j < 32 && p.has_min; j++) dst[j] += p.m;
     }
 }
-
-static void q4_1_decode(const void *src, float *dst, int64_t n) {
-    const BlockQ4_1 *b = src;
-    for (int64_t i = 0; i < n / 32; i++) {
-        float d = f16_to_f32(b[i].d), m = f16_to_f32(b[i].m);
-        for (int j = 0; j < 16; j++) {
-            dst[32 * i + j] = (float)(b[i].q[j] & 15) * d + m;
-            dst[32 * i + j + 16] = (float)(b[i].q[j] >> 4) * d + m;
-        }
-    }
-}
-static void q4_1_encode(const float *src, void *dst, int64_t n) {
-    BlockQ4_1 *b = dst;
-    for (int64_t i = 0; i < n / 32; i++, src += 32) {
-        float lo = src[0], hi = src[0];
-        for (int j = 1; j < 32; j++) lo = fminf(lo, src[j]), hi = fmaxf(hi, src[j]);
-        float d = (hi - lo) / 15, inv = d != 0 ? 1 / d : 0;
-        b[i].d = f32_to_f16(d), b[i].m = f32_to_f16(lo);
-        for (int j = 0; j < 16; j++) {
-            int a = (int)((src[j] - lo) * inv + 0.5f), c = (int)((src[j + 16] - lo) * inv + 0.5f);
-            b[i].q[j] = (uint8_t)(MIN(a, 15) | MIN(c, 15) << 4);
-        }
-    }
-}
+#define QUANT_DECODE(name)                                                                                             \
+    static void name##_decode(const void *src, float *dst, int64_t n) { quant_decode(DT_##name, src, dst, n); }
+QUANT_DECODE(q8_0)
+QUANT_DECODE(q4_0)
+QUANT_DECODE(q4_1)
+QUANT_DECODE(q5_0)
+QUANT_DECODE(q5_1)
+QUANT_DECODE(q4_k)
+QUANT_DECODE(q5_k)
+QUANT_DECODE(q6_k)
+QUANT_DECODE(iq4_nl)
 
 /* a8: round half to even, so that every ISA's conversion instruction agrees with nearbyintf. */
 static void a8_decode(const void *src, float *dst, int64_t n) {
@@ -118,17 +96,24 @@ static void a8_encode(const float *src, void *dst, int64_t n) {
     }
 }
 
-/* Integers hold ids and masks, never reals. */
+/* Integers hold ids and masks, never reals; only QUANT comes in parts. */
 #define i32_decode NULL
 #define i32_encode NULL
 #define i64_decode NULL
 #define i64_encode NULL
 #define u8_decode  NULL
 #define u8_encode  NULL
+#define f32_part   NULL
+#define f16_part   NULL
+#define bf16_part  NULL
+#define a8_part    NULL
+#define i32_part   NULL
+#define i64_part   NULL
+#define u8_part    NULL
 
 const DtypeInfo dtype_info[DT_COUNT] = {
 #define DTYPE(name, block, bytes, gguf, tag, class)                                                                    \
-    [DT_##name] = {#name, block, bytes, gguf, tag, DTC_##class, name##_decode, name##_encode},
+    [DT_##name] = {#name, block, bytes, gguf, tag, DTC_##class, name##_decode, name##_encode, name##_part},
 #include "core/dtypes.def"
 #undef DTYPE
 };

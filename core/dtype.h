@@ -16,14 +16,23 @@ typedef enum Dtype {
 
 typedef enum DtypeClass { DTC_FLOAT, DTC_QUANT, DTC_ACT, DTC_INT } DtypeClass;
 
+/* 32 elements of a row of class QUANT as integers: element j is d[j / 16] * q[j], and + m where has_min says so; that
+ * sum is rounded once, the product being exact. */
+typedef struct QuantPart {
+    int8_t q[32];
+    float d[2], m;
+    bool has_min;
+} QuantPart;
+
 typedef struct DtypeInfo {
     const char *name;
     int block, block_bytes;
     int gguf_type;      /* -1: GGUF has none */
     const char *st_tag; /* safetensors; NULL: has none */
     DtypeClass class;
-    void (*decode)(const void *src, float *dst, int64_t n); /* n a multiple of block; NULL for INT */
-    void (*encode)(const float *src, void *dst, int64_t n); /* round to nearest even where the target is a float */
+    void (*decode)(const void *src, float *dst, int64_t n);   /* n a multiple of block; NULL for INT */
+    void (*encode)(const float *src, void *dst, int64_t n);   /* round to nearest even where the target is a float */
+    void (*part)(const void *row, int64_t i, QuantPart *out); /* elements 32*i.. of a row; NULL unless QUANT */
 } DtypeInfo;
 
 extern const DtypeInfo dtype_info[DT_COUNT];
@@ -41,10 +50,35 @@ typedef struct BlockQ8_0 {
     uint16_t d;
     int8_t q[32];
 } BlockQ8_0;
+typedef struct BlockQ4_0 { /* iq4_nl too */
+    uint16_t d;
+    uint8_t q[16];
+} BlockQ4_0;
 typedef struct BlockQ4_1 {
     uint16_t d, m;
     uint8_t q[16];
 } BlockQ4_1;
+typedef struct BlockQ5_0 {
+    uint16_t d;
+    uint8_t qh[4], q[16];
+} BlockQ5_0;
+typedef struct BlockQ5_1 {
+    uint16_t d, m;
+    uint8_t qh[4], q[16];
+} BlockQ5_1;
+typedef struct BlockQ4_K {
+    uint16_t d, dmin;
+    uint8_t scales[12], q[128];
+} BlockQ4_K;
+typedef struct BlockQ5_K {
+    uint16_t d, dmin;
+    uint8_t scales[12], qh[32], q[128];
+} BlockQ5_K;
+typedef struct BlockQ6_K {
+    uint8_t ql[128], qh[64];
+    int8_t scales[16];
+    uint16_t d;
+} BlockQ6_K;
 typedef struct BlockA8 {
     float d;
     int32_t sum;

@@ -1,4 +1,4 @@
-/* matmul of a8 activations with q8_0 and q4_1 weights: body of matmul_<isa>.c. Inside a block the sum is an exact
+/* matmul of a8 activations with quantised weights: body of matmul_<isa>.c. Inside a block the sum is an exact
  * integer, so any order will do; blocks follow each other in one chain of fma. */
 #ifndef CPU_MATMUL_A8_H
 #define CPU_MATMUL_A8_H
@@ -14,41 +14,68 @@ typedef struct PanelA8 {
 
 INLINE const BlockA8 *a8_at(const char *x, int64_t b) { return (const BlockA8 *)(const void *)x + b; }
 
-/* The fma chain of one block: sum is its integer sum of products. */
-INLINE V16 a8_join(bool q4, V16 y, I16 sum, const BlockA8 *x, V16 d, V16 m) {
+/* The sum of the first 16 of x. */
+INLINE int32_t a8_first_sum(const BlockA8 *x) {
+    __m128i up = _mm_xor_si128(xmm_at((const char *)x->q), _mm_set1_epi8(-128)); /* x + 128 */
+    __m128i sum = _mm_sad_epu8(up, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 16 * 128;
+}
+
+/* A part is what has one scale: 32 elements, of A8_HALVES 16. */
+INLINE int a8_parts(A8Form f) { return f == A8_HALVES ? 2 : 1; }
+
+/* The integer sum that products are added to: what the stored integers are too high by. */
+INLINE I16 a8_begin(A8Form f, int32_t offset, const BlockA8 *x, int part) {
+    if (f == A8_SIGNED) return w8_bias(x->sum);
+    if (f == A8_MIN) return i_zero();
+    if (f == A8_OFFSET) return i_set1(-offset * x->sum);
+    return i_set1(-offset * (part ? x->sum - a8_first_sum(x) : a8_first_sum(x)));
+}
+
+/* The fma chain of one part: sum is its integer sum of products. */
+INLINE V16 a8_join(A8Form f, V16 y, I16 sum, const BlockA8 *x, V16 d, V16 m) {
     y = v_fma(v_mul(d, v_set1(x->d)), v_from_int(sum), y);
-    return q4 ? v_fma(m, v_set1(x->d * (float)x->sum), y) : y;
+    return f == A8_MIN ? v_fma(m, v_set1(x->d * (float)x->sum), y) : y;
 }
 
-INLINE I16 a8_dot4(bool q4, I16 sum, I16 w, const BlockA8 *x, int j) {
+INLINE I16 a8_dot4(A8Form f, I16 sum, I16 w, const BlockA8 *x, int j) {
     I16 xj = i_set1(i32_at((const char *)x->q + 4 * j));
-    return q4 ? i_dot4_u4(sum, w, xj) : i_dot4_i8(sum, w, xj);
+    return f == A8_SIGNED ? i_dot4_i8(sum, w, xj) : i_dot4_u7(sum, w, xj);
 }
 
-/* M tokens x G groups from group g0 on, n blocks; q4, M, G constants. */
-INLINE void a8_tile_mg(bool q4, int M, int G, const Tile *c, const PanelA8 *p, int64_t g0, int64_t n) {
+/* What a tile multiplies: n blocks of the panel from group g0 on. */
+typedef struct PartA8 {
+    const PanelA8 *p;
+    int64_t g0, n;
+    int32_t offset;
+} PartA8;
+
+/* M tokens x G groups; f, M, G constants. */
+INLINE void a8_tile_mg(A8Form f, int M, int G, const Tile *c, const PartA8 *w) {
+    const PanelA8 *p = w->p;
     V16 y[A8_M][A8_G];
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = tile_load(c, m, g);
-    for (int64_t b = 0; b < n; b++) {
-        I16 sum[A8_M][A8_G];
-        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-            q4 ? i_zero() : w8_bias(a8_at(tile_x(c, m), b)->sum);
-        UNROLL for (int j = 0; j < 8; j++) {
-            I16 w[A8_G];
-            UNROLL for (int g = 0; g < G; g++) w[g] = i_load(p->q[g0 + g][b][j]);
+    for (int64_t b = 0, g0 = w->g0; b < w->n; b++) UNROLL for (int part = 0; part < a8_parts(f); part++) {
+            const int js = 8 / a8_parts(f), j0 = part * js;
+            I16 sum[A8_M][A8_G];
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-                a8_dot4(q4, sum[m][g], w[g], a8_at(tile_x(c, m), b), j);
+                a8_begin(f, w->offset, a8_at(tile_x(c, m), b), part);
+            UNROLL for (int j = j0; j < j0 + js; j++) {
+                I16 q[A8_G];
+                UNROLL for (int g = 0; g < G; g++) q[g] = i_load(p->q[g0 + g][b][j]);
+                UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
+                    a8_dot4(f, sum[m][g], q[g], a8_at(tile_x(c, m), b), j);
+            }
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = a8_join(
+                f, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), part ? v_load(p->m[g0 + g][b]) : v_load(p->d[g0 + g][b]),
+                f == A8_MIN ? v_load(p->m[g0 + g][b]) : v_zero());
         }
-        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] =
-            a8_join(q4, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), v_load(p->d[g0 + g][b]),
-                    q4 ? v_load(p->m[g0 + g][b]) : v_zero());
-    }
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) tile_store(c, m, g, y[m][g]);
 }
 
 #define A8_TILE(m, g)                                                                                                  \
-    case 4 * (m) + (g): a8_tile_mg(q4, m, g, c, p, g0, n); break;
-INLINE void a8_tile(bool q4, int64_t tokens, int64_t groups, const Tile *c, const PanelA8 *p, int64_t g0, int64_t n) {
+    case 4 * (m) + (g): a8_tile_mg(f, m, g, c, w); break;
+INLINE void a8_tile_any(A8Form f, int64_t tokens, int64_t groups, const Tile *c, const PartA8 *w) {
     switch (4 * tokens + groups) {
         A8_TILE(1, 1)
         A8_TILE(2, 1)
@@ -63,10 +90,19 @@ INLINE void a8_tile(bool q4, int64_t tokens, int64_t groups, const Tile *c, cons
     }
 }
 
+static void a8_tile(A8Form f, int64_t tokens, int64_t groups, const Tile *c, const PartA8 *w) {
+    switch (f) {
+    case A8_SIGNED: a8_tile_any(A8_SIGNED, tokens, groups, c, w); break;
+    case A8_OFFSET: a8_tile_any(A8_OFFSET, tokens, groups, c, w); break;
+    case A8_MIN: a8_tile_any(A8_MIN, tokens, groups, c, w); break;
+    case A8_HALVES: a8_tile_any(A8_HALVES, tokens, groups, c, w); break;
+    }
+}
+
 /* n = 1 or 2 blocks from b0 + b on, into place b of group g. */
-INLINE void a8_unpack_n(bool q4, int n, const char *const row[16], int64_t b0, int64_t b, PanelA8 *p, int64_t g) {
+INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, int64_t b, PanelA8 *p, int64_t g) {
     RowBlock w[2];
-    load_blocks(q4, n, row, b0 + b, w);
+    load_blocks(t, n, row, b0 + b, w);
     UNROLL for (int i = 0; i < n; i++) {
         UNROLL for (int j = 0; j < 8; j++) i_store(p->q[g][b + i][j], w[i].q[j]);
         v_store(p->d[g][b + i], w[i].d);
@@ -74,47 +110,50 @@ INLINE void a8_unpack_n(bool q4, int n, const char *const row[16], int64_t b0, i
     }
 }
 
-INLINE void a8_unpack(bool q4, const char *const row[16], int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
+INLINE void a8_unpack(Dtype t, const char *const row[16], int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
     int64_t b = 0;
-    for (; b + 2 <= n; b += 2) a8_unpack_n(q4, 2, row, b0, b, p, g);
-    if (b < n) a8_unpack_n(q4, 1, row, b0, b, p, g);
+    for (; b + 2 <= n; b += 2) a8_unpack_n(t, 2, row, b0, b, p, g);
+    if (b < n && !in_pairs(t)) a8_unpack_n(t, 1, row, b0, b, p, g);
 }
 
-INLINE void a8_panel(bool q4, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
+INLINE void a8_panel(Dtype t, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
     int64_t blocks = mm->K / 32;
     for (int64_t b = 0; b == 0 || b < blocks; b += A8_CHUNK) {
         int64_t n = MIN(A8_CHUNK, blocks - b);
         for (int64_t g = 0; g < groups; g++) {
             const char *row[16];
             rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
-            a8_unpack(q4, row, b, n, p, g);
+            a8_unpack(t, row, b, n, p, g);
         }
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= A8_G ? A8_G : 1;
             for (int64_t m = 0; m < mm->T; m += A8_M) {
                 Tile c = mm_tile(mm, m, n0 + g * LANES, b * (int64_t)sizeof(BlockA8), b == 0);
-                a8_tile(q4, MIN(A8_M, mm->T - m), width, &c, p, g, n);
+                a8_tile(a8_form(t), MIN(A8_M, mm->T - m), width, &c, &(PartA8){p, g, n, a8_offset(t)});
             }
         }
     }
 }
 
 /* y of M tokens += n = 1 or 2 blocks from b on. */
-INLINE void a8_small_n(bool q4, int M, int n, const char *const row[16], const Tile *c, int64_t b, V16 y[SMALL_T]) {
+INLINE void a8_small_n(Dtype t, int M, int n, const char *const row[16], const Tile *c, int64_t b, V16 y[SMALL_T]) {
     RowBlock w[2];
-    load_blocks(q4, n, row, b, w);
+    load_blocks(t, n, row, b, w);
     UNROLL for (int i = 0; i < n; i++) UNROLL for (int m = 0; m < M; m++) {
         const BlockA8 *x = a8_at(tile_x(c, m), b + i);
-        I16 sum = q4 ? i_zero() : w8_bias(x->sum);
-        UNROLL for (int j = 0; j < 8; j++) sum = a8_dot4(q4, sum, w[i].q[j], x, j);
-        y[m] = a8_join(q4, y[m], sum, x, w[i].d, w[i].m);
+        UNROLL for (int part = 0; part < a8_parts(a8_form(t)); part++) {
+            const int js = 8 / a8_parts(a8_form(t)), j0 = part * js;
+            I16 sum = a8_begin(a8_form(t), a8_offset(t), x, part);
+            UNROLL for (int j = j0; j < j0 + js; j++) sum = a8_dot4(a8_form(t), sum, w[i].q[j], x, j);
+            y[m] = a8_join(a8_form(t), y[m], sum, x, part ? w[i].m : w[i].d, w[i].m);
+        }
     }
 }
 
 /* One to four tokens straight from the blocks. */
-INLINE void a8_small_m(bool q4, int M, const Mm *mm, int64_t n0) {
+INLINE void a8_small_m(Dtype t, int M, const Mm *mm, int64_t n0) {
     const char *row[16];
-    const int64_t bytes = LANES * (int64_t)(q4 ? sizeof(BlockQ4_1) : sizeof(BlockQ8_0));
+    const int64_t bytes = LANES * part_bytes(t);
     const Tile c = mm_tile(mm, 0, n0, 0, true);
     V16 y[SMALL_T];
     int64_t b = 0, blocks = mm->K / 32;
@@ -122,32 +161,48 @@ INLINE void a8_small_m(bool q4, int M, const Mm *mm, int64_t n0) {
     UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
     for (; b + 2 <= blocks; b += 2) {
         mm_prefetch(mm, n0, b * bytes, 2 * bytes);
-        a8_small_n(q4, M, 2, row, &c, b, y);
+        a8_small_n(t, M, 2, row, &c, b, y);
     }
-    if (b < blocks) a8_small_n(q4, M, 1, row, &c, b, y);
+    if (b < blocks && !in_pairs(t)) a8_small_n(t, M, 1, row, &c, b, y);
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 
-INLINE void a8_small(bool q4, const Mm *mm, int64_t n0) {
+INLINE void a8_small(Dtype t, const Mm *mm, int64_t n0) {
     switch (mm->T) {
-    case 1: a8_small_m(q4, 1, mm, n0); break;
-    case 2: a8_small_m(q4, 2, mm, n0); break;
-    case 3: a8_small_m(q4, 3, mm, n0); break;
-    case 4: a8_small_m(q4, 4, mm, n0); break;
+    case 1: a8_small_m(t, 1, mm, n0); break;
+    case 2: a8_small_m(t, 2, mm, n0); break;
+    case 3: a8_small_m(t, 3, mm, n0); break;
+    case 4: a8_small_m(t, 4, mm, n0); break;
     default: break;
     }
 }
 
-static void a8_panel_q8_0(const Mm *mm, int64_t n0, int64_t groups, void *p) { a8_panel(false, mm, n0, groups, p); }
-static void a8_panel_q4_1(const Mm *mm, int64_t n0, int64_t groups, void *p) { a8_panel(true, mm, n0, groups, p); }
-static void a8_small_q8_0(const Mm *mm, int64_t n0, void *p) { (void)p, a8_small(false, mm, n0); }
-static void a8_small_q4_1(const Mm *mm, int64_t n0, void *p) { (void)p, a8_small(true, mm, n0); }
+#define A8_BODY(t)                                                                                                     \
+    static void a8_panel_##t(const Mm *mm, int64_t n0, int64_t groups, void *p) {                                      \
+        a8_panel(DT_##t, mm, n0, groups, p);                                                                           \
+    }                                                                                                                  \
+    static void a8_small_##t(const Mm *mm, int64_t n0, void *p) { (void)p, a8_small(DT_##t, mm, n0); }
+A8_BODY(q8_0)
+A8_BODY(q4_0)
+A8_BODY(q4_1)
+A8_BODY(q5_0)
+A8_BODY(q5_1)
+A8_BODY(q4_k)
+A8_BODY(q5_k)
+A8_BODY(q6_k)
+A8_BODY(iq4_nl)
 
 static size_t matmul_a8_scratch(const OpArgs *a) { return (void)a, sizeof(PanelA8); }
 
 static void matmul_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    static const MmBody q8_0 = {a8_small_q8_0, a8_panel_q8_0}, q4_1 = {a8_small_q4_1, a8_panel_q4_1};
-    mm_run(a, a->in[1].dtype == DT_q8_0 ? &q8_0 : &q4_1, u0, u1, scratch);
+    static const MmBody body[DT_COUNT] = {
+        [DT_q8_0] = {a8_small_q8_0, a8_panel_q8_0},       [DT_q4_0] = {a8_small_q4_0, a8_panel_q4_0},
+        [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1},       [DT_q5_0] = {a8_small_q5_0, a8_panel_q5_0},
+        [DT_q5_1] = {a8_small_q5_1, a8_panel_q5_1},       [DT_q4_k] = {a8_small_q4_k, a8_panel_q4_k},
+        [DT_q5_k] = {a8_small_q5_k, a8_panel_q5_k},       [DT_q6_k] = {a8_small_q6_k, a8_panel_q6_k},
+        [DT_iq4_nl] = {a8_small_iq4_nl, a8_panel_iq4_nl},
+    };
+    mm_run(a, &body[a->in[1].dtype], u0, u1, scratch);
 }
 
 #endif

@@ -33,23 +33,19 @@ static float dot_bf16(const uint16_t *x, const uint16_t *w, int64_t n) {
     return y;
 }
 
-static float dot_a8_q8_0(const BlockA8 *x, const BlockQ8_0 *w, int64_t n) {
+static float dot_a8(const BlockA8 *x, const void *w, Dtype w_dtype, int64_t n) {
     float y = 0;
+    QuantPart p;
     for (int64_t b = 0; b < n / 32; b++) {
-        int32_t isum = 0;
-        for (int j = 0; j < 32; j++) isum += x[b].q[j] * w[b].q[j];
-        y = fmaf(f16_to_f32(w[b].d) * x[b].d, (float)isum, y);
-    }
-    return y;
-}
-
-static float dot_a8_q4_1(const BlockA8 *x, const BlockQ4_1 *w, int64_t n) {
-    float y = 0;
-    for (int64_t b = 0; b < n / 32; b++) {
-        int32_t isum = 0;
-        for (int j = 0; j < 16; j++) isum += x[b].q[j] * (w[b].q[j] & 15) + x[b].q[j + 16] * (w[b].q[j] >> 4);
-        y = fmaf(f16_to_f32(w[b].d) * x[b].d, (float)isum, y);
-        y = fmaf(f16_to_f32(w[b].m), x[b].d * (float)x[b].sum, y);
+        int32_t isum[2] = {0, 0};
+        dtype_info[w_dtype].part(w, b, &p);
+        for (int j = 0; j < 32; j++) isum[j / 16] += x[b].q[j] * p.q[j];
+        if (w_dtype == DT_q6_k) {
+            for (int h = 0; h < 2; h++) y = fmaf(p.d[h] * x[b].d, (float)isum[h], y);
+            continue;
+        }
+        y = fmaf(p.d[0] * x[b].d, (float)(isum[0] + isum[1]), y);
+        if (p.has_min) y = fmaf(p.m, x[b].d * (float)x[b].sum, y);
     }
     return y;
 }
@@ -71,7 +67,7 @@ static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
             else if (x->dtype == DT_bf16)
                 *y = dot_bf16(xr, wr, K);
             else
-                *y = w->dtype == DT_q8_0 ? dot_a8_q8_0(xr, wr, K) : dot_a8_q4_1(xr, wr, K);
+                *y = dot_a8(xr, wr, w->dtype, K);
         }
     }
 }
@@ -81,7 +77,7 @@ const Kernel ref_matmul = {"ref", matmul_units, matmul_run, matmul_scratch};
 
 /* A unit of matmul_dx is DX_COLUMNS columns of dx, a multiple of every block, so that each part of w is decoded once.
  */
-enum { DX_COLUMNS = 64 };
+enum { DX_COLUMNS = 256 };
 
 static int64_t matmul_dx_units(const OpArgs *a) { return div_up(a->in[1].ne[1], DX_COLUMNS); }
 

@@ -75,6 +75,13 @@ static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     case DT_f16: embed_rows(DT_f16, a, u0, u1); break;
     case DT_bf16: embed_rows(DT_bf16, a, u0, u1); break;
     case DT_q8_0: embed_rows(DT_q8_0, a, u0, u1); break;
+    case DT_q4_0: embed_rows(DT_q4_0, a, u0, u1); break;
+    case DT_q5_0: embed_rows(DT_q5_0, a, u0, u1); break;
+    case DT_q5_1: embed_rows(DT_q5_1, a, u0, u1); break;
+    case DT_q4_k: embed_rows(DT_q4_k, a, u0, u1); break;
+    case DT_q5_k: embed_rows(DT_q5_k, a, u0, u1); break;
+    case DT_q6_k: embed_rows(DT_q6_k, a, u0, u1); break;
+    case DT_iq4_nl: embed_rows(DT_iq4_nl, a, u0, u1); break;
     default: embed_rows(DT_q4_1, a, u0, u1); break;
     }
 }

@@ -28,21 +28,100 @@ INLINE int32_t i32_at(const char *p) {
 }
 INLINE float f16_at(const char *p) { return _cvtsh_ss(u16_at(p)); }
 
+/* Bytes that 32 elements take, on average: a constant where t is one. */
+INLINE int64_t part_bytes(Dtype t) {
+    switch (t) {
+#define DTYPE(name, block, bytes, gguf, tag, class)                                                                    \
+    case DT_##name:                                                                                                    \
+        return (bytes)*32 / (block);
+#include "core/dtypes.def"
+#undef DTYPE
+    default: return 0;
+    }
+}
+
+INLINE bool in_pairs(Dtype t) { return t == DT_q4_k || t == DT_q5_k || t == DT_q6_k; }
+INLINE bool in_blocks(Dtype t) { return t != DT_f32 && t != DT_f16 && t != DT_bf16; }
+
+/* 16 of the nibbles of 16 bytes: the low ones, or the high ones. */
+INLINE __m128i xmm_nibbles(__m128i q, bool high) {
+    return _mm_and_si128(high ? _mm_srli_epi16(q, 4) : q, _mm_set1_epi8(15));
+}
+
+/* ---- 16 elements of a row from k on ---- */
+
+INLINE V16 decode16_q8_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ8_0);
+    return v_mul(v_from_i8(xmm_at(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
+}
+
+INLINE V16 decode16_q4_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
+    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(8))), v_set1(f16_at(b)));
+}
+
+/* q*d is exact, so the fused sum rounds as decode does. */
+INLINE V16 decode16_q4_1(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_1);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_1, q)), k % 32);
+    return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
+}
+
+/* 16 in bytes whose bit of qh is set. */
+INLINE __m128i xmm_fifth(uint16_t qh) {
+    const __m128i bit = _mm_set1_epi64x((long long)0x8040201008040201u);
+    __m128i h = _mm_unpacklo_epi64(_mm_set1_epi8((char)(qh & 0xff)), _mm_set1_epi8((char)(qh >> 8)));
+    return _mm_and_si128(_mm_cmpeq_epi8(_mm_and_si128(h, bit), bit), _mm_set1_epi8(16));
+}
+
+INLINE V16 decode16_q5_0(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_0, q)), k % 32);
+    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_0, qh) + k % 32 / 8)));
+    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(16))), v_set1(f16_at(b)));
+}
+
+INLINE V16 decode16_q5_1(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_1);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_1, q)), k % 32);
+    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_1, qh) + k % 32 / 8)));
+    return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ5_1, m))));
+}
+
+/* The values of iq4_nl. */
+INLINE __m128i uneven_table(void) {
+    return _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+}
+
+INLINE V16 decode16_iq4_nl(const char *row, int64_t k) {
+    const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
+    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
+    return v_mul(v_from_i8(_mm_shuffle_epi8(uneven_table(), q)), v_set1(f16_at(b)));
+}
+
+/* Formats of 256 keep what core/quant_k.c does with their scales. */
+INLINE V16 decode16_k(Dtype t, const char *row, int64_t k) {
+    QuantPart p;
+    dtype_info[t].part(row, k / 32, &p);
+    V16 q = v_from_i8(xmm_at((const char *)p.q + k % 32));
+    return p.has_min ? v_fma(q, v_set1(p.d[0]), v_set1(p.m)) : v_mul(q, v_set1(p.d[k % 32 / 16]));
+}
+
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
 INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     if (t == DT_f32) return v_load(row + 4 * k);
     if (t == DT_f16) return v_from_f16(ymm_at(row + 2 * k));
     if (t == DT_bf16) return v_from_bf16(ymm_at(row + 2 * k));
-    if (t == DT_q8_0) {
-        const char *b = row + k / 32 * (int64_t)sizeof(BlockQ8_0);
-        return v_mul(v_from_i8(xmm_at(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
+    switch (t) {
+    case DT_q8_0: return decode16_q8_0(row, k);
+    case DT_q4_0: return decode16_q4_0(row, k);
+    case DT_q5_0: return decode16_q5_0(row, k);
+    case DT_q5_1: return decode16_q5_1(row, k);
+    case DT_iq4_nl: return decode16_iq4_nl(row, k);
+    case DT_q4_1: return decode16_q4_1(row, k);
+    default: return decode16_k(t, row, k);
     }
-    const char *b =
-        row + k / 32 * (int64_t)sizeof(BlockQ4_1); /* q*d is exact, so the fused sum rounds as decode does */
-    __m128i q = xmm_at(b + offsetof(BlockQ4_1, q));
-    if (k % 32) q = _mm_srli_epi16(q, 4);
-    return v_fma(v_from_i8(_mm_and_si128(q, _mm_set1_epi8(15))), v_set1(f16_at(b)),
-                 v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
 }
 
 /* Lane r of out[i] is element k+i of row r. */
@@ -79,7 +158,7 @@ INLINE void unpack_f32_any(Dtype t, const char *const row[16], int64_t k0, int64
         rows_decode16(t, row, k0 + k, z);
         UNROLL for (int i = 0; i < 16; i++) v_store(panel + (k + i) * LANES, z[i]);
     }
-    if (k == n || t == DT_q8_0 || t == DT_q4_1) return;
+    if (k == n || in_blocks(t)) return;
     RowTails tail;
     rows_tail(&tail, row, k0 + k, n - k, t == DT_f32 ? 4 : 2);
     float whole[16][LANES];
@@ -97,7 +176,14 @@ UNPACK_F32(f32)
 UNPACK_F32(f16)
 UNPACK_F32(bf16)
 UNPACK_F32(q8_0)
+UNPACK_F32(q4_0)
 UNPACK_F32(q4_1)
+UNPACK_F32(q5_0)
+UNPACK_F32(q5_1)
+UNPACK_F32(q4_k)
+UNPACK_F32(q5_k)
+UNPACK_F32(q6_k)
+UNPACK_F32(iq4_nl)
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
@@ -114,10 +200,21 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
 
 /* ---- blocks of integers ---- */
 
-/* A block of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r; q8_0 in w8_form, q4_1 in 0..15. */
+/* How the integers of a dtype meet those of x (matmul_a8.h): signed ones, in w8_form; unsigned ones of 7 bits or less
+ * that stand a8_offset too high; unsigned ones with a minimum; as the second, 16 elements to a scale. */
+typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN, A8_HALVES } A8Form;
+
+INLINE A8Form a8_form(Dtype t) {
+    if (t == DT_q8_0 || t == DT_iq4_nl) return A8_SIGNED;
+    if (t == DT_q6_k) return A8_HALVES;
+    return t == DT_q4_0 || t == DT_q5_0 ? A8_OFFSET : A8_MIN;
+}
+INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : t == DT_q6_k ? 32 : 0; }
+
+/* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
     I16 q[8];
-    V16 d, m; /* q8_0 has no m */
+    V16 d, m; /* m: the minimum; of A8_HALVES the scale of the second 16 */
 } RowBlock;
 
 /* The f16 at byte off of each row. */
@@ -136,10 +233,39 @@ INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
     out->m = v_zero();
 }
 
-/* dm: d and m of each row; q[0..3] the bytes, two elements each. */
-INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
+/* q[0..3]: the bytes of two elements each. */
+INLINE void split_nibbles(const I16 q[4], I16 out[8]) {
     const I16 low = i_set1(0x0f0f0f0f);
-    UNROLL for (int j = 0; j < 4; j++) out->q[j] = i_and(q[j], low), out->q[j + 4] = i_and(i_shr4(q[j]), low);
+    UNROLL for (int j = 0; j < 4; j++) out[j] = i_and(q[j], low), out[j + 4] = i_and(i_shr4(q[j]), low);
+}
+
+INLINE void load_q4_0(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_0);
+    I16 q[4];
+    rows_load4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
+    split_nibbles(q, out->q);
+    out->d = v_from_f16(rows_f16(row, off));
+    out->m = v_zero();
+}
+
+/* Blocks b and b + 1: 36 bytes a row, the first 32 of which hold both scales; the first block's bytes lie across its
+ * dwords. */
+INLINE void load_q4_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    int64_t off = b * (int64_t)sizeof(BlockQ4_0);
+    I16 head[8], tail[4], q[4];
+    rows_load8(row, off, head);
+    rows_load4(row, off + 20, tail);
+    UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(head[j]), i_shl16(head[j + 1]));
+    split_nibbles(q, out[0].q);
+    split_nibbles(tail, out[1].q);
+    out[0].d = v_from_f16(i_low16(head[0]));
+    out[1].d = v_from_f16(i_low16(i_shr16(head[4])));
+    out[0].m = out[1].m = v_zero();
+}
+
+/* dm: d and m of each row. */
+INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
+    split_nibbles(q, out->q);
     out->d = v_from_f16(i_low16(dm));
     out->m = v_from_f16(i_low16(i_shr16(dm)));
 }
@@ -162,17 +288,132 @@ INLINE void load_q4_1_pair(const char *const row[16], int64_t b, RowBlock out[2]
     split_q4_1(head[5], tail, &out[1]);
 }
 
-/* n = 1 or 2 blocks from b on; q4 and n are constants. */
-INLINE void load_blocks(bool q4, int n, const char *const row[16], int64_t b, RowBlock *out) {
-    if (q4 && n == 2)
-        load_q4_1_pair(row, b, out);
-    else
-        UNROLL for (int i = 0; i < n; i++) {
-            if (q4)
-                load_q4_1(row, b + i, &out[i]);
-            else
-                load_q8_0(row, b + i, &out[i]);
+/* Four bits in a row of qh, spread by a product that adds no two of them, become bit 4 of four elements. */
+INLINE void join_fifth(I16 qh, I16 q[8]) {
+    UNROLL for (int j = 0; j < 8; j++) {
+        I16 bits = i_mul(i_and(i_shr(qh, 4 * j), i_set1(15)), i_set1(0x02040810));
+        q[j] = i_or(q[j], i_and(bits, i_set1(0x10101010)));
+    }
+}
+
+INLINE void load_q5_0(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_0);
+    I16 q[4];
+    rows_load4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
+    split_nibbles(q, out->q);
+    join_fifth(rows_load1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
+    out->d = v_from_f16(rows_f16(row, off));
+    out->m = v_zero();
+}
+
+/* Blocks b and b + 1: 44 bytes a row, dwords 0..7 and 7..10. The first block's bytes lie across its dwords. */
+INLINE void load_q5_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_0);
+    I16 w[8], tail[4], q[4];
+    rows_load8(row, off, w);
+    rows_load4(row, off + 28, tail);
+    UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(w[j + 1]), i_shl16(w[j + 2]));
+    split_nibbles(q, out[0].q);
+    split_nibbles(tail, out[1].q);
+    join_fifth(i_or(i_shr16(w[0]), i_shl16(w[1])), out[0].q);
+    join_fifth(w[6], out[1].q);
+    out[0].d = v_from_f16(i_low16(w[0]));
+    out[1].d = v_from_f16(i_low16(i_shr16(w[5])));
+    out[0].m = out[1].m = v_zero();
+}
+
+INLINE void load_q5_1(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockQ5_1);
+    I16 w[8];
+    rows_load4(row, off, w);
+    rows_load4(row, off + 8, w + 4);
+    split_q4_1(w[0], w + 4, out);
+    join_fifth(w[1], out->q);
+}
+
+INLINE void load_iq4_nl(const char *const row[16], int64_t b, RowBlock *out) {
+    load_q4_0(row, b, out);
+    UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], uneven_table()));
+}
+
+/* ---- formats of 256: pairs begin at an even b, so that both are of the same 32 bytes of nibbles ---- */
+
+/* head: the first 16 bytes of each row's block. Scale and minimum of part i, as core/quant_k.c has them. */
+INLINE void scales_k(const I16 head[4], int i, RowBlock *out) {
+    const int at = i % 4 * 8;
+    const I16 s = i_shr(head[1], at), m = i_shr(head[2], at), both = i_shr(head[3], at);
+    const I16 upper = i_set1(0x30), lower = i_set1(15), six = i_set1(63);
+    const I16 scale = i < 4 ? i_and(s, six) : i_or(i_and(both, lower), i_and(i_shr(s, 2), upper));
+    const I16 min = i < 4 ? i_and(m, six) : i_or(i_and(i_shr4(both), lower), i_and(i_shr(m, 2), upper));
+    out->d = v_mul(v_from_f16(i_low16(head[0])), v_from_int(scale));
+    out->m = v_neg(v_mul(v_from_f16(i_low16(i_shr16(head[0]))), v_from_int(min)));
+}
+
+INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (t == DT_q5_k ? (int64_t)sizeof(BlockQ5_K) : (int64_t)sizeof(BlockQ4_K));
+    const int64_t q_at = t == DT_q5_k ? (int64_t)offsetof(BlockQ5_K, q) : (int64_t)offsetof(BlockQ4_K, q);
+    const int i = (int)(b % 8);
+    I16 head[4], q[8], high[8];
+    rows_load4(row, off, head);
+    rows_load8(row, off + q_at + i / 2 * 32, q);
+    if (t == DT_q5_k) rows_load8(row, off + (int64_t)offsetof(BlockQ5_K, qh), high);
+    UNROLL for (int j = 0; j < 8; j++) {
+        out[0].q[j] = i_and(q[j], i_set1(0x0f0f0f0f));
+        out[1].q[j] = i_and(i_shr4(q[j]), i_set1(0x0f0f0f0f));
+        if (t != DT_q5_k) continue;
+        I16 bits = i_shr(high[j], i); /* bits i, i + 1 of each byte are now 0, 1 */
+        out[0].q[j] = i_or(out[0].q[j], i_and(i_shl(bits, 4), i_set1(0x10101010)));
+        out[1].q[j] = i_or(out[1].q[j], i_and(i_shl(bits, 3), i_set1(0x10101010)));
+    }
+    scales_k(head, i, &out[0]);
+    scales_k(head, i + 1, &out[1]);
+}
+
+INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (int64_t)sizeof(BlockQ6_K), half = b % 8 / 4;
+    const int k = (int)(b % 4); /* 0 or 2 */
+    const V16 d = v_from_f16(rows_f16(row, off + (int64_t)offsetof(BlockQ6_K, d)));
+    const I16 scales = rows_load1(row, off + (int64_t)offsetof(BlockQ6_K, scales) + b % 8 * 2);
+    I16 high[8];
+    rows_load8(row, off + (int64_t)offsetof(BlockQ6_K, qh) + 32 * half, high);
+    UNROLL for (int p = 0; p < 2; p++) {
+        rows_load8(row, off + 64 * half + 32 * p, out[p].q);
+        UNROLL for (int j = 0; j < 8; j++) {
+            I16 low = i_and(i_shr(out[p].q[j], 2 * k), i_set1(0x0f0f0f0f));
+            I16 bits = i_shl(i_and(i_shr(high[j], 2 * (k + p)), i_set1(0x03030303)), 4);
+            out[p].q[j] = i_or(low, bits);
         }
+        out[p].d = v_mul(d, v_from_int(i_top8(i_shl(scales, 24 - 16 * p))));
+        out[p].m = v_mul(d, v_from_int(i_top8(i_shl(scales, 16 - 16 * p))));
+    }
+}
+
+INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *out) {
+    switch (t) {
+    case DT_q8_0: load_q8_0(row, b, out); break;
+    case DT_q4_0: load_q4_0(row, b, out); break;
+    case DT_q5_0: load_q5_0(row, b, out); break;
+    case DT_q5_1: load_q5_1(row, b, out); break;
+    case DT_iq4_nl: load_iq4_nl(row, b, out); break;
+    case DT_q4_1: load_q4_1(row, b, out); break;
+    default: break; /* formats of 256 come in pairs */
+    }
+}
+
+/* n = 1 or 2 times 32 elements from number 32*b on; t and n are constants. */
+INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, RowBlock *out) {
+    if (n == 2 && t == DT_q4_0)
+        load_q4_0_pair(row, b, out);
+    else if (n == 2 && t == DT_q4_1)
+        load_q4_1_pair(row, b, out);
+    else if (n == 2 && t == DT_q5_0)
+        load_q5_0_pair(row, b, out);
+    else if (n == 2 && (t == DT_q4_k || t == DT_q5_k))
+        load_k_pair(t, row, b, out);
+    else if (n == 2 && t == DT_q6_k)
+        load_q6_k_pair(row, b, out);
+    else
+        UNROLL for (int i = 0; i < n; i++) load_block(t, row, b + i, &out[i]);
 }
 
 #endif

@@ -87,6 +87,12 @@ INLINE I16 i_round(V16 a) { return _mm512_cvtps_epi32(a); } /* to nearest, ties 
 INLINE __m128i i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
 INLINE I16 i_or(I16 a, I16 b) { return _mm512_or_si512(a, b); }
 INLINE I16 i_shr16(I16 a) { return _mm512_srli_epi32(a, 16); }
+INLINE I16 i_shr(I16 a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE I16 i_top8(I16 a) { return _mm512_srai_epi32(a, 24); } /* the highest byte, signed */
+INLINE I16 i_shl(I16 a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+/* Each byte of q, 0..15, becomes that byte of table. */
+INLINE I16 i_lookup(I16 q, __m128i table) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), q); }
+INLINE I16 i_mul(I16 a, I16 b) { return _mm512_mullo_epi32(a, b); }
 INLINE __m256i i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
 /* yes in lanes where v is NaN, no elsewhere. */
 INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
@@ -95,12 +101,12 @@ INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
 INLINE int32_t i_hsum(I16 a) { return _mm512_reduce_add_epi32(a); }
 
 /* Products of 8-bit weights w with 8-bit activations x in -127..127, summed by fours and added to acc, exactly.
- * dot4_u4: w in 0..15. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
+ * dot4_u7: w in 0..127. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
  */
 INLINE I16 w8_form(I16 w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); } /* w + 128 as unsigned */
 INLINE I16 w8_bias(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
 #if defined __AVX512VNNI__
-INLINE I16 i_dot4_u4(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+INLINE I16 i_dot4_u7(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 INLINE I16 i_dot4_i8(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 #endif
 
@@ -261,6 +267,18 @@ INLINE I16 i_shl16(I16 x) { return I16_OF(_mm256_slli_epi32(x.a, 16), _mm256_sll
 INLINE I16 i_round(V16 x) { return I16_OF(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); }
 INLINE I16 i_or(I16 x, I16 y) { return I16_OF(_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
 INLINE I16 i_shr16(I16 x) { return I16_OF(_mm256_srli_epi32(x.a, 16), _mm256_srli_epi32(x.b, 16)); }
+INLINE I16 i_shr(I16 x, int n) {
+    return I16_OF(_mm256_srl_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_srl_epi32(x.b, _mm_cvtsi32_si128(n)));
+}
+INLINE I16 i_shl(I16 x, int n) {
+    return I16_OF(_mm256_sll_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_sll_epi32(x.b, _mm_cvtsi32_si128(n)));
+}
+INLINE I16 i_top8(I16 x) { return I16_OF(_mm256_srai_epi32(x.a, 24), _mm256_srai_epi32(x.b, 24)); }
+INLINE I16 i_lookup(I16 q, __m128i table) {
+    __m256i t = _mm256_broadcastsi128_si256(table);
+    return I16_OF(_mm256_shuffle_epi8(t, q.a), _mm256_shuffle_epi8(t, q.b));
+}
+INLINE I16 i_mul(I16 x, I16 y) { return I16_OF(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 INLINE __m256i i_low16(I16 x) {
     const __m256i low = _mm256_set1_epi32(0xffff);
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low)), 0xd8);
@@ -281,16 +299,16 @@ INLINE int32_t i_hsum(I16 x) {
     return _mm_cvtsi128_si32(_mm_add_epi32(z, _mm_shuffle_epi32(z, 0xb1)));
 }
 
-INLINE __m256i ymm_dot4_u4(__m256i acc, __m256i w, __m256i x) {
+INLINE __m256i ymm_dot4_u8(__m256i acc, __m256i w, __m256i x) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
-INLINE I16 i_dot4_u4(I16 acc, I16 w, I16 x) {
-    return I16_OF(ymm_dot4_u4(acc.a, w.a, x.a), ymm_dot4_u4(acc.b, w.b, x.b));
+INLINE I16 i_dot4_u7(I16 acc, I16 w, I16 x) {
+    return I16_OF(ymm_dot4_u8(acc.a, w.a, x.a), ymm_dot4_u8(acc.b, w.b, x.b));
 }
 /* |w| * (x with the sign of w): a pair is at most 2*128*127, below the saturation of maddubs; x is never -128, so its
  * sign can be turned. */
 INLINE __m256i ymm_dot4_i8(__m256i acc, __m256i w, __m256i x) {
-    return ymm_dot4_u4(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return ymm_dot4_u8(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
 }
 INLINE I16 i_dot4_i8(I16 acc, I16 w, I16 x) {
     return I16_OF(ymm_dot4_i8(acc.a, w.a, x.a), ymm_dot4_i8(acc.b, w.b, x.b));

@@ -58,13 +58,21 @@ static void region_release(Region *g) {
 
 /* ---- filling ---- */
 
+/* Where the f16 scales of a block stand, -1 for none. */
+static const struct {
+    int d, m;
+} scale_at[DT_COUNT] = {
+    [DT_q8_0] = {0, -1}, [DT_q4_0] = {0, -1}, [DT_q4_1] = {0, 2},    [DT_q5_0] = {0, -1},   [DT_q5_1] = {0, 2},
+    [DT_q4_k] = {0, 2},  [DT_q5_k] = {0, 2},  [DT_q6_k] = {208, -1}, [DT_iq4_nl] = {0, -1},
+};
+
 static void fill_block_row(Dtype t, void *row, int64_t n, Rng *r) { /* any bits, edge scales */
-    for (int64_t b = 0; b < n / 32; b++) {
+    for (int64_t b = 0; b < n / dtype_info[t].block; b++) {
         uint8_t *block = (uint8_t *)row + b * dtype_info[t].block_bytes;
         for (int i = 0; i < dtype_info[t].block_bytes; i++) block[i] = (uint8_t)rng_next(r);
         uint16_t d = edge_f16(r), m = edge_f16(r);
-        memcpy(block, &d, 2);
-        if (t == DT_q4_1) memcpy(block + 2, &m, 2);
+        memcpy(block + scale_at[t].d, &d, 2);
+        if (scale_at[t].m >= 0) memcpy(block + scale_at[t].m, &m, 2);
         if (t == DT_q8_0) block[2 + rng_below(r, 32)] = 0x80; /* -128 */
     }
 }
@@ -267,7 +275,7 @@ void part_release(Part *p) { free(p->first_row); }
 
 float tensor_at(const Tensor *t, int64_t row, int64_t col) {
     const DtypeInfo *d = &dtype_info[t->dtype];
-    float v[32];
+    float v[256];
     d->decode((const char *)tensor_row(t, row) + col / d->block * d->block_bytes, v, d->block);
     return v[col % d->block];
 }
