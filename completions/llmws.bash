@@ -17,21 +17,34 @@ _llmws() {
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --raw --max-tokens --ignore-eos --echo --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --ignore-eos --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
         -f | --file) kind=file ;;
         --ids) kind=none ;;
         -n | --max-tokens) kind=none ;;
+        --stop) kind=none ;;
+        --logprobs) kind=none ;;
+        --prompt-cache) kind=file ;;
         --temp) kind=none ;;
         --top-k) kind=none ;;
         --top-p) kind=none ;;
         --min-p) kind=none ;;
+        --typical) kind=none ;;
+        --top-n-sigma) kind=none ;;
+        --xtc-probability) kind=none ;;
+        --xtc-threshold) kind=none ;;
         --repeat-penalty) kind=none ;;
         --repeat-last-n) kind=none ;;
         --presence-penalty) kind=none ;;
         --frequency-penalty) kind=none ;;
+        --dry-multiplier) kind=none ;;
+        --dry-base) kind=none ;;
+        --dry-allowed-length) kind=none ;;
+        --dry-penalty-last-n) kind=none ;;
+        --dry-sequence-breaker) kind=none ;;
+        --samplers) kind=none ;;
         --logit-bias) kind=none ;;
         --seed) kind=none ;;
         --backend) words='auto cpu' ;;
