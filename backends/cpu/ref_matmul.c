@@ -33,32 +33,42 @@ static float dot_bf16(const uint16_t *x, const uint16_t *w, int64_t n) {
     return y;
 }
 
-static float dot_a8(const BlockA8 *x, const void *w, Dtype w_dtype, int64_t n) {
+static float dot_a8(const BlockA8 *x, const QuantPart *w, bool halves, int64_t n) {
     float y = 0;
-    QuantPart p;
     for (int64_t b = 0; b < n / 32; b++) {
+        const QuantPart *p = &w[b];
         int32_t isum[2] = {0, 0};
-        dtype_info[w_dtype].part(w, b, &p);
-        for (int j = 0; j < 32; j++) isum[j / 16] += x[b].q[j] * p.q[j];
-        if (w_dtype == DT_q6_k) {
-            for (int h = 0; h < 2; h++) y = fmaf(p.d[h] * x[b].d, (float)isum[h], y);
+        for (int j = 0; j < 16; j++) isum[0] += x[b].q[j] * p->q[j], isum[1] += x[b].q[j + 16] * p->q[j + 16];
+        if (halves) {
+            for (int h = 0; h < 2; h++) y = fmaf(p->d[h] * x[b].d, (float)isum[h], y);
             continue;
         }
-        y = fmaf(p.d[0] * x[b].d, (float)(isum[0] + isum[1]), y);
-        if (p.has_min) y = fmaf(p.m, x[b].d * (float)x[b].sum, y);
+        y = fmaf(p->d[0] * x[b].d, (float)(isum[0] + isum[1]), y);
+        if (p->has_min) y = fmaf(p->m, x[b].d * (float)x[b].sum, y);
     }
     return y;
 }
 
 /* A unit is one row of w, that is one column of y. */
 static int64_t matmul_units(const OpArgs *a) { return a->in[1].ne[0]; }
-static size_t matmul_scratch(const OpArgs *a) { return (size_t)a->in[1].ne[1] * 4; }
+static size_t matmul_scratch(const OpArgs *a) { /* of one row: f32, or integers */
+    return MAX((size_t)a->in[1].ne[1] * 4, (size_t)a->in[1].ne[1] / 32 * sizeof(QuantPart));
+}
+
+/* Row n of w as the dtype of x wants it. */
+static const void *matmul_row(const Tensor *x, const Tensor *w, int64_t n, void *scratch) {
+    if (x->dtype == DT_f32) return ref_row(w, n, scratch);
+    if (x->dtype == DT_bf16) return tensor_row(w, n);
+    QuantPart *p = scratch;
+    for (int64_t b = 0; b < w->ne[1] / 32; b++) dtype_info[w->dtype].part(tensor_row(w, n), b, &p[b]);
+    return p;
+}
 
 static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *x = &a->in[0], *w = &a->in[1];
     int64_t n_rows = tensor_rows(x), K = w->ne[1];
     for (int64_t n = u0; n < u1; n++) {
-        const void *wr = x->dtype == DT_f32 ? ref_row(w, n, scratch) : tensor_row(w, n);
+        const void *wr = matmul_row(x, w, n, scratch);
         for (int64_t r = 0; r < n_rows; r++) {
             const void *xr = tensor_row(x, r);
             float *y = (float *)tensor_row(&a->out, r) + n;
@@ -67,7 +77,7 @@ static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
             else if (x->dtype == DT_bf16)
                 *y = dot_bf16(xr, wr, K);
             else
-                *y = dot_a8(xr, wr, w->dtype, K);
+                *y = dot_a8(xr, wr, w->dtype == DT_q6_k, K);
         }
     }
 }
