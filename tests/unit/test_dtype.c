@@ -101,8 +101,8 @@ static void golden_blocks(void **state) {
     }
 }
 
-/* What encode loses of normal random numbers, relative, root mean square: 5 % above what it did lose: that
- * is no worse than the peers' quantisers, and half a bit less would show. */
+/* What encode loses of normal random numbers, relative, root mean square: at most 5 % above what it lost when written.
+ * Of q8_0, q4_0, q4_1, q5_0 and q5_1 the Python package gguf writes the same bytes. */
 static const struct {
     Dtype t;
     double loss;
