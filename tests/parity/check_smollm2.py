@@ -38,8 +38,8 @@ LLAMA_CPP_KLD_EXACT = 0.0026697
 
 
 class Check:
-    def __init__(self, a):
-        self.a, self.failed, self.tmp = a, 0, tempfile.mkdtemp(dir=a.ref)
+    def __init__(self, a, tmp):
+        self.a, self.failed, self.tmp = a, 0, tmp
         self.f32 = ["--compute", "f32", "--kv-type", "f32"]
         self.eos = json.load(open(os.path.join(a.ref, "config.json")))["eos_token_id"]
 
@@ -245,16 +245,12 @@ def main():
     ap.add_argument("--llama-perplexity", metavar="PROGRAM", help="measure llama.cpp now")
     ap.add_argument("--llama-logits", metavar="PROGRAM", help="as built from llama_logits.c")
     ap.add_argument("--locate", action="store_true")
-    c = Check(ap.parse_args())
+    a = ap.parse_args()
     checks = {"tokens": check_tokens, "prompts": check_prompts, "kld": check_kld, "long": check_long}
-    if c.a.locate:
-        locate(c)
-    else:
-        for name in c.a.only.split(","):
-            checks[name](c)
-    for f in os.listdir(c.tmp):
-        os.remove(c.path(f))
-    os.rmdir(c.tmp)
+    with tempfile.TemporaryDirectory(dir=a.ref) as tmp:
+        c = Check(a, tmp)
+        for check in [locate] if a.locate else [checks[name] for name in a.only.split(",")]:
+            check(c)
     sys.exit(6 if c.failed else 0)
 
 
