@@ -9,10 +9,19 @@ typedef struct Backend Backend;
 typedef struct ExecOp { /* one resolved node: nothing of it is looked up again while tokens flow */
     void (*run)(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
     int64_t (*units)(const OpArgs *a);
+    void (*copy)(const OpArgs *a, const char *staged, int64_t u0, int64_t u1);
     int64_t n_units; /* of the bound step */
     OpArgs args;
     int node; /* in the graph, for profiles */
 } ExecOp;
+
+/* A step of no more tokens is light: made by threads that never wait for each other (decoding). */
+enum { LIGHT_TOKENS = 16 };
+
+typedef struct RunMemory {
+    char *scratch, *stage;
+    size_t scratch_bytes, stage_bytes; /* of one area; multiples of 64 */
+} RunMemory;
 
 typedef struct BackendOptions {
     int threads;     /* 0: one per physical core that this process may use */
@@ -23,6 +32,7 @@ struct Backend {
     const char *name; /* "cpu" */
     const char *isa;  /* what its kernels use: part of the promise of equal bits */
     int threads;
+    int scratch_areas, stage_areas; /* how many of each a run wants */
     /* Picks the kernel for op on these operands (shapes at their bounds); an op it cannot do is an error naming op and
      * dtypes. */
     bool (*kernel)(Backend *b, Op op, const OpArgs *a, Kernel *out, Err *e);
@@ -30,8 +40,8 @@ struct Backend {
     void *(*reserve)(Backend *b, size_t bytes, Err *e);
     void (*release)(Backend *b, void *block, size_t bytes);
     size_t (*free_bytes)(Backend *b);
-    /* Runs ops in order. scratch holds `threads` areas of scratch_bytes each. */
-    void (*run)(Backend *b, const ExecOp *ops, size_t n, char *scratch, size_t scratch_bytes);
+    /* Runs ops in order. An area of stage holds the output of any op with `copy` of a light step. */
+    void (*run)(Backend *b, const ExecOp *ops, size_t n, const RunMemory *m);
     void (*close)(Backend *b);
 };
 

@@ -42,6 +42,7 @@ static void resolve(Exec *x, WeightSource weights, const Step *step) {
         ExecOp *op = &x->ops[x->n_ops++];
         *op = (ExecOp){.run = k->run,
                        .units = k->units,
+                       .copy = k->copy,
                        .node = i,
                        .args = {.params = n->params, .out = x->values[i], .n_in = n->n_in, .step = step}};
         add_refs(x, n, &op->args.out);
@@ -63,7 +64,9 @@ bool exec_open(Exec *x, Plan *plan, Backend *b, WeightSource weights, const Step
             return err_prefix(e, "reserving memory for %s", plan_class_name[c]);
         }
     }
-    x->scratch = x->block[CLASS_SCRATCH];
+    x->memory = (RunMemory){
+        .scratch = x->block[CLASS_SCRATCH], .scratch_bytes = x->plan.scratch_bytes, .stage_bytes = x->plan.stage_bytes};
+    x->memory.stage = x->memory.scratch + x->plan.scratch_bytes * (size_t)b->scratch_areas;
     resolve(x, weights, step);
     return true;
 }
@@ -90,4 +93,4 @@ void exec_bind(Exec *x, int64_t tokens, int64_t outputs) {
     for (size_t i = 0; i < x->n_ops; i++) x->ops[i].n_units = x->ops[i].units(&x->ops[i].args);
 }
 
-void exec_run(Exec *x) { x->b->run(x->b, x->ops, x->n_ops, x->scratch, x->plan.scratch_bytes); }
+void exec_run(Exec *x) { x->b->run(x->b, x->ops, x->n_ops, &x->memory); }

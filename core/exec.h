@@ -20,7 +20,7 @@ typedef struct Exec {
     SymRef *refs; /* every dim that follows a symbol */
     size_t n_refs;
     int64_t bound[SYM_COUNT];
-    char *scratch;
+    RunMemory memory;
 } Exec;
 
 /* Where a weight leaf's data is; the tensor must have the leaf's dtype and shape. */

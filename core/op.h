@@ -81,6 +81,10 @@ typedef struct Kernel {
     int64_t (*units)(const OpArgs *a);
     void (*run)(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
     size_t (*scratch)(const OpArgs *a); /* NULL: none. With the largest shapes that the plan allows */
+    /* Moves units [u0, u1) into the output from memory of the same layout, where run had been told to put them. With it
+     * a helper may be late: it computes beside the output, and what comes too late is left there. Such a kernel reads
+     * inputs that may be changing meanwhile, so whatever they hold it stays inside of them. NULL: never late. */
+    void (*copy)(const OpArgs *a, const char *staged, int64_t u0, int64_t u1);
 } Kernel;
 
 #endif

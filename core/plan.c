@@ -165,6 +165,13 @@ static void place_all(Plan *p) {
             p->slots[i].offset = p->slots[p->slots[i].root].offset;
 }
 
+/* Of an output of so many rows as a light step can have. */
+static size_t light_bytes(const Tensor *t) {
+    int64_t rows = t->ndim < 2 ? 1 : t->ne[0];
+    return align_up((size_t)(MIN(rows, LIGHT_TOKENS) * (t->ndim < 2 ? t->ne[0] * t->stride[0] : t->stride[0])),
+                    PLAN_ALIGN);
+}
+
 static bool choose_kernels(Plan *p, Backend *b, Err *e) {
     const Graph *g = p->g;
     for (int i = 0; i < g->n; i++) {
@@ -175,9 +182,10 @@ static bool choose_kernels(Plan *p, Backend *b, Err *e) {
         TRY(b->kernel(b, n->op, &a, &p->kernels[i], e));
         if (p->kernels[i].scratch)
             p->scratch_bytes = MAX(p->scratch_bytes, align_up(p->kernels[i].scratch(&a), PLAN_ALIGN));
+        if (p->kernels[i].copy) p->stage_bytes = MAX(p->stage_bytes, light_bytes(&a.out));
         p->n_run++;
     }
-    p->bytes[CLASS_SCRATCH] = (int64_t)p->scratch_bytes * b->threads;
+    p->bytes[CLASS_SCRATCH] = (int64_t)p->scratch_bytes * b->scratch_areas + (int64_t)p->stage_bytes * b->stage_areas;
     return true;
 }
 

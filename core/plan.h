@@ -38,7 +38,8 @@ typedef struct Plan {
     PlanSlot *slots; /* [g->n] */
     int n_run;       /* ops that run */
     int64_t bytes[CLASS_COUNT];
-    size_t scratch_bytes; /* of one thread */
+    size_t scratch_bytes; /* of one area: the backend says how many it wants */
+    size_t stage_bytes;   /* likewise, for outputs of light steps */
     Kernel *kernels;      /* [g->n] */
 } Plan;
 

@@ -225,6 +225,17 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
     }
 }
 
+static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+    int64_t T = a->out.ne[0], H = a->out.ne[1], block = attn_block(a), blocks = div_up(T, block);
+    for (int64_t u = u0; u < u1; u++) {
+        int64_t t0 = block_of(u / H, blocks) * block;
+        for (int64_t t = t0; t < MIN(T, t0 + block); t++) {
+            char *to = tensor_row(&a->out, t * H + u % H);
+            memcpy(to, staged + (to - (char *)a->out.data), (size_t)a->out.ne[2] * 4);
+        }
+    }
+}
+
 static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Step *s = a->step;
     int64_t T = a->out.ne[0], H = a->out.ne[1], E = a->out.ne[2], block = attn_block(a), blocks = div_up(T, block);

@@ -3,5 +3,6 @@
 #include "backends/cpu/attention.h"
 #include "backends/cpu/tuned.h"
 
-const Kernel avx2_attention_kv = {"avx2", attention_kv_units, attention_kv_run, attention_kv_scratch};
+const Kernel avx2_attention_kv = {"avx2", attention_kv_units, attention_kv_run, attention_kv_scratch,
+                                  attention_kv_copy};
 #endif

@@ -100,16 +100,17 @@ static void *cpu_reserve(Backend *b, size_t bytes, Err *e) {
 }
 
 static void cpu_release(Backend *b, void *block, size_t bytes) {
-    (void)b;
-    if (block) munmap(block, whole_pages(bytes));
+    if (!block) return;
+    pool_settle(((CpuBackend *)b)->pool);
+    munmap(block, whole_pages(bytes));
 }
 
 static size_t cpu_free_bytes(Backend *b) { return (void)b, host_free_bytes(); }
 
 /* ---- opening and running ---- */
 
-static void cpu_run(Backend *b, const ExecOp *ops, size_t n, char *scratch, size_t scratch_bytes) {
-    pool_run(((CpuBackend *)b)->pool, ops, n, scratch, scratch_bytes);
+static void cpu_run(Backend *b, const ExecOp *ops, size_t n, const RunMemory *m) {
+    pool_run(((CpuBackend *)b)->pool, ops, n, m);
 }
 
 static void cpu_close(Backend *b) {
@@ -149,6 +150,8 @@ bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e) {
     c->base = (Backend){.name = "cpu",
                         .isa = isa_name(isa),
                         .threads = threads,
+                        .scratch_areas = pool_scratch_areas(threads),
+                        .stage_areas = pool_stage_areas(threads),
                         .kernel = cpu_kernel,
                         .reserve = cpu_reserve,
                         .release = cpu_release,

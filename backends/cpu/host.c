@@ -118,6 +118,12 @@ size_t host_free_bytes(void) {
 
 /* ---- cores ---- */
 
+void host_yield_to_others(void) {
+#if defined SCHED_IDLE
+    sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+#endif
+}
+
 /* True when cpu is the first one of its core that may be used: siblings share a core. */
 static bool leads_core(int cpu, const cpu_set_t *set, size_t size) {
     char path[128], text[256];

@@ -10,5 +10,7 @@ int host_cores(void);
 /* Bytes that can be allocated without swapping: MemAvailable, at most what the control groups leave (their page cache
  * counts as free). SIZE_MAX when the system does not say. */
 size_t host_free_bytes(void);
+/* From now on the calling thread runs only where no other wants to. Does nothing where the system cannot. */
+void host_yield_to_others(void);
 
 #endif

@@ -1,147 +1,175 @@
 #include "backends/cpu/pool.h"
 
+#include "backends/cpu/crew.h"
+#include "backends/cpu/host.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
+#include <semaphore.h>
 #include <stdlib.h>
 
-static inline void cpu_relax(void) {
-#if defined __x86_64__
-    __builtin_ia32_pause();
-#elif defined __aarch64__
-    __asm__ volatile("yield");
-#endif
-}
+/* Turns that a helper spins for the next op before it sleeps: about the time in which a caller draws a token and comes
+ * back. */
+enum { SPINS_FOR_WORK = 20000 };
 
-/* A thread that waits longer than this in a barrier shares its core with somebody: let them run. */
-enum { SPINS_IN_RUN = 4000 };
-/* Between runs: about the time in which a caller draws a token and comes back, then sleep. */
-enum { SPINS_BETWEEN_RUNS = 20000 };
-
-typedef struct Worker {
-    _Alignas(64) atomic_uint passed; /* barriers reached; on a line of its own, which only this thread writes */
-    Pool *pool;
+typedef struct Helper {
+    _Alignas(64) atomic_uint busy;   /* reads or writes what belongs to a run */
+    _Alignas(64) atomic_uint asleep; /* on a line of its own: the leader reads it at every op */
+    sem_t wake;
+    Crew *crew;
+    atomic_bool *stop;
     int index;
     pthread_t thread;
-} Worker;
+} Helper;
+
+/* Two crews, which never work at the same time: one for light steps, one for the others. */
+enum { LIGHT, HEAVY, CREWS };
 
 struct Pool {
-    int threads, started;
-    Worker *workers; /* [threads]; 0 is the caller and has no thread */
-
-    /* The run at hand: written by the caller before `run` rises, read by workers after. */
-    const ExecOp *ops;
-    size_t n;
-    char *scratch;
-    size_t scratch_bytes;
-    bool stop;
-
-    pthread_mutex_t lock; /* of going to sleep */
-    pthread_cond_t wake;
-
-    _Alignas(64) atomic_uint run; /* number of the run */
-    atomic_uint asleep;
+    int threads;
+    Crew crew[CREWS];
+    Helper *helpers[CREWS]; /* [threads]; 0 is the caller's place and no thread */
+    int started[CREWS];
+    RunMemory mem;
+    atomic_bool stop;
 };
 
-/* Each thread says that it is here and waits for all others to have said so: no shared counter, so two threads exchange
- * one cache line each way. */
-static void barrier(Pool *p, int i) {
-    unsigned here = atomic_load_explicit(&p->workers[i].passed, memory_order_relaxed) + 1;
-    atomic_store_explicit(&p->workers[i].passed, here, memory_order_release);
-    int spins = 0;
-    for (int j = 0; j < p->threads; j++)
-        while ((int)(atomic_load_explicit(&p->workers[j].passed, memory_order_acquire) - here) < 0)
-            if (spins < SPINS_IN_RUN)
-                spins++, cpu_relax();
-            else
-                sched_yield();
+/* What helpers find who come when there is nothing to do. */
+static const ExecOp no_op;
+
+int pool_scratch_areas(int threads) { return threads == 1 ? 1 : 2 * threads - 1; }
+int pool_stage_areas(int threads) { return threads - 1; }
+
+/* ---- sleeping and waking: no lock, which a helper of idle priority might hold while it is off its core ---- */
+
+static void wake(Helper *h) {
+    if (atomic_load(&h->asleep) && atomic_exchange(&h->asleep, 0)) sem_post(&h->wake);
 }
 
-static void work(Pool *p, int i) {
-    const ExecOp *ops = p->ops;
-    char *scratch = p->scratch + (size_t)i * p->scratch_bytes;
-    for (size_t k = 0, n = p->n; k < n; k++) {
-        int64_t units = ops[k].n_units, u0 = units * i / p->threads, u1 = units * (i + 1) / p->threads;
-        if (units == 1) u0 = 0, u1 = i == 0; /* always the caller: see the next line */
-        if (u0 < u1) ops[k].run(&ops[k].args, u0, u1, scratch);
-        if (units <= 1 && k + 1 < n && ops[k + 1].n_units <= 1) continue;
-        barrier(p, i);
+/* Either the helper sees the new epoch after it said that it sleeps, or the leader sees `asleep` after it wrote the
+ * epoch (both sequentially consistent). Who takes `asleep` back decides whether there is a post to wait for. */
+static void fall_asleep(Helper *h, unsigned seen) {
+    atomic_store(&h->asleep, 1);
+    if (atomic_load(&h->crew->epoch) != seen && atomic_exchange(&h->asleep, 0)) return;
+    while (sem_wait(&h->wake)) continue; /* interrupted */
+}
+
+static unsigned await_work(Helper *h, unsigned seen) {
+    unsigned epoch;
+    for (int spins = 0; (epoch = atomic_load(&h->crew->epoch)) == seen; spins++)
+        if (spins < SPINS_FOR_WORK)
+            cpu_relax();
+        else
+            fall_asleep(h, seen), spins = 0;
+    return epoch;
+}
+
+/* ---- helpers ---- */
+
+static void *helper_main(void *arg) {
+    Helper *h = arg;
+    if (h->crew->late) host_yield_to_others();
+    for (unsigned epoch = 0;;) {
+        epoch = await_work(h, epoch);
+        if (atomic_load(h->stop)) return NULL;
+        atomic_store(&h->busy, 1); /* before the look at the epoch: see pool_settle */
+        if (atomic_load(&h->crew->epoch) == epoch) crew_help(h->crew, h->index, epoch);
+        atomic_store_explicit(&h->busy, 0, memory_order_release);
     }
 }
 
-/* Waits for a run other than `seen`. Who is counted in `asleep` is woken: either it sees the new number after counting
- * itself, or the caller sees the count after writing the number (both sequentially consistent). */
-static unsigned await_run(Pool *p, unsigned seen) {
-    unsigned run;
-    for (int spins = 0; spins < SPINS_BETWEEN_RUNS; spins++, cpu_relax())
-        if ((run = atomic_load_explicit(&p->run, memory_order_acquire)) != seen) return run;
-    pthread_mutex_lock(&p->lock);
-    atomic_fetch_add(&p->asleep, 1);
-    while ((run = atomic_load(&p->run)) == seen) pthread_cond_wait(&p->wake, &p->lock);
-    atomic_fetch_sub(&p->asleep, 1);
-    pthread_mutex_unlock(&p->lock);
-    return run;
+static bool start_crew(Pool *p, int which, Err *e) {
+    Crew *c = &p->crew[which];
+    c->late = which == LIGHT;
+    c->threads = p->threads;
+    c->mem = &p->mem;
+    c->op = &no_op;
+    c->shares = aligned_alloc(64, (size_t)p->threads * sizeof(Share));
+    c->mine = calloc((size_t)p->threads, 1);
+    p->helpers[which] = aligned_alloc(64, (size_t)p->threads * sizeof(Helper));
+    if (!c->shares || !c->mine || !p->helpers[which]) return err_set(e, ERR_FAIL, "starting threads failed: no memory");
+    memset(c->shares, 0, (size_t)p->threads * sizeof(Share));
+    memset(p->helpers[which], 0, (size_t)p->threads * sizeof(Helper));
+    for (int *i = &p->started[which]; *i + 1 < p->threads; ++*i) {
+        Helper *h = &p->helpers[which][*i + 1];
+        h->crew = c, h->stop = &p->stop, h->index = *i + 1;
+        if (sem_init(&h->wake, 0, 0)) return err_set(e, ERR_FAIL, "starting threads failed: %s", strerror(errno));
+        int code = pthread_create(&h->thread, NULL, helper_main, h);
+        if (!code) continue;
+        sem_destroy(&h->wake);
+        return err_set(e, ERR_FAIL, "starting threads failed: '%d': the system allows %d (%s); ask for fewer",
+                       p->threads, *i + 1, strerror(code));
+    }
+    return true;
 }
 
-static void start_run(Pool *p) {
-    atomic_fetch_add(&p->run, 1);
-    if (atomic_load(&p->asleep)) {
-        pthread_mutex_lock(&p->lock);
-        pthread_cond_broadcast(&p->wake);
-        pthread_mutex_unlock(&p->lock);
+static void end_crew(Pool *p, int which) {
+    atomic_fetch_add(&p->crew[which].epoch, 1);
+    for (int i = 1; i <= p->started[which]; i++) wake(&p->helpers[which][i]);
+    for (int i = 1; i <= p->started[which]; i++) {
+        pthread_join(p->helpers[which][i].thread, NULL);
+        sem_destroy(&p->helpers[which][i].wake);
     }
-}
-
-static void *worker_main(void *arg) {
-    Worker *w = arg;
-    for (unsigned run = 0;;) {
-        run = await_run(w->pool, run);
-        if (w->pool->stop) return NULL;
-        work(w->pool, w->index);
-    }
+    free(p->helpers[which]);
+    free(p->crew[which].shares);
+    free(p->crew[which].mine);
 }
 
 Pool *pool_open(int threads, Err *e) {
-    size_t bytes = sizeof(Pool) + (size_t)threads * sizeof(Worker); /* both are multiples of 64 */
-    Pool *p = aligned_alloc(64, bytes);
+    Pool *p = aligned_alloc(64, sizeof(Pool));
     if (!p) return err_set(e, ERR_FAIL, "starting threads failed: '%d': no memory", threads), NULL;
-    memset(p, 0, bytes);
+    memset(p, 0, sizeof *p);
     p->threads = threads;
-    p->workers = (Worker *)(p + 1);
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    for (p->started = 1; p->started < threads; p->started++) {
-        Worker *w = &p->workers[p->started];
-        w->pool = p, w->index = p->started;
-        int code = pthread_create(&w->thread, NULL, worker_main, w);
-        if (!code) continue;
-        err_set(e, ERR_FAIL, "starting threads failed: '%d': the system allows %d (%s); ask for fewer", threads,
-                p->started, strerror(code));
-        pool_close(p);
-        return NULL;
-    }
-    return p;
+    if (threads == 1 || (start_crew(p, LIGHT, e) && start_crew(p, HEAVY, e))) return p;
+    pool_close(p);
+    return NULL;
 }
 
 void pool_close(Pool *p) {
     if (!p) return;
-    p->stop = true;
-    start_run(p);
-    for (int i = 1; i < p->started; i++) pthread_join(p->workers[i].thread, NULL);
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->lock);
+    atomic_store(&p->stop, true);
+    for (int which = 0; which < CREWS; which++) end_crew(p, which);
     free(p);
 }
 
-void pool_run(Pool *p, const ExecOp *ops, size_t n, char *scratch, size_t scratch_bytes) {
-    if (p->threads == 1) {
-        for (size_t k = 0; k < n; k++)
-            if (ops[k].n_units > 0) ops[k].run(&ops[k].args, 0, ops[k].n_units, scratch);
-        return;
+/* ---- the caller ---- */
+
+static bool may_share(const Crew *c, const ExecOp *op) {
+    if (op->n_units < 2 || !c->late) return op->n_units >= 2;
+    const Tensor *out = &op->args.out;
+    size_t bytes = (size_t)out->ne[0] * (size_t)out->stride[0];
+    return op->copy && bytes <= c->mem->stage_bytes;
+}
+
+static void run_alone(const ExecOp *op, char *scratch) {
+    if (op->n_units > 0) op->run(&op->args, 0, op->n_units, scratch);
+}
+
+void pool_run(Pool *p, const ExecOp *ops, size_t n, const RunMemory *m) {
+    const Step *step = n ? ops[0].args.step : NULL;
+    int which = step && step->n <= LIGHT_TOKENS ? LIGHT : HEAVY;
+    Crew *c = &p->crew[which];
+    p->mem = *m;
+    for (size_t k = 0; k < n; k++) {
+        if (p->threads == 1 || !may_share(c, &ops[k])) {
+            run_alone(&ops[k], m->scratch);
+            continue;
+        }
+        crew_publish(c, &ops[k]);
+        for (int i = 1; i < p->threads; i++) wake(&p->helpers[which][i]);
+        crew_lead(c, &ops[k]);
     }
-    if (!n) return; /* no barrier would hold the workers back */
-    p->ops = ops, p->n = n;
-    p->scratch = scratch, p->scratch_bytes = scratch_bytes;
-    start_run(p);
-    work(p, 0);
+}
+
+/* A helper says that it is busy before it looks at the epoch, this raises the epoch before it looks who is busy: one of
+ * the two sees the other. */
+void pool_settle(Pool *p) {
+    if (p->threads == 1) return;
+    for (int which = 0; which < CREWS; which++) {
+        p->crew[which].op = &no_op;
+        atomic_fetch_add(&p->crew[which].epoch, 1);
+        for (int i = 1; i < p->threads; i++)
+            while (atomic_load(&p->helpers[which][i].busy)) sched_yield();
+    }
 }

@@ -1,11 +1,15 @@
-/* The threads that run a plan's ops. They are made once, spin inside a run, and sleep between runs.
+/* The threads that run a plan's ops. The caller leads: it runs every op itself and shares the larger ones with helpers,
+ * which are made once, spin while there is work, and sleep otherwise.
  *
- * 1. Units of an op are split into one contiguous range per thread by number alone, so the split never depends on
- * timing.
- * 2. All threads pass a barrier after each op: an op sees whatever earlier ops wrote. A row of ops of one unit runs on
- *    the caller with one barrier after the last.
- * 3. With one thread there are no atomics and no waiting.
- * 4. One run at a time; the caller is thread 0. */
+ * 1. Units of an op are cut into one share per thread, a share into a few chunks. A chunk is claimed by one thread: its
+ * owner, or whoever has finished its own. Who computes a unit never changes a bit, so neither does timing.
+ * 2. An op begins when all chunks of the one before are in its output: an op sees whatever earlier ops wrote.
+ * 3. In a light step (decoding) nobody waits for a thread that the system has taken off its core. Helpers are of idle
+ * priority, make room for everything else, and put what they compute beside the output; the leader moves it there. A
+ * chunk that is late is done again by the leader, and what the late helper wrote is never looked at.
+ * 4. In other steps chunks are large: helpers of normal priority write to the output, and the leader waits for them.
+ * 5. With one thread there are no atomics and no waiting.
+ * 6. One run at a time. */
 #ifndef CPU_POOL_H
 #define CPU_POOL_H
 
@@ -17,9 +21,14 @@ enum { POOL_MAX_THREADS = 1024 };
 
 /* threads in 1..POOL_MAX_THREADS, the caller included. ERR_FAIL when the system refuses one. Free with pool_close. */
 Pool *pool_open(int threads, Err *e);
-/* Waits for the threads to end. NULL is allowed. */
+/* Waits for the helpers to end. NULL is allowed. */
 void pool_close(Pool *p);
-/* Runs ops in order and returns when all are done. scratch: `threads` areas of scratch_bytes each. */
-void pool_run(Pool *p, const ExecOp *ops, size_t n, char *scratch, size_t scratch_bytes);
+/* Areas of RunMemory that pool_run wants. */
+int pool_scratch_areas(int threads);
+int pool_stage_areas(int threads);
+/* Runs ops in order and returns when all are done. Late helpers may still read what the ops read. */
+void pool_run(Pool *p, const ExecOp *ops, size_t n, const RunMemory *m);
+/* Returns when no helper reads or writes anything of earlier runs: call it before their memory goes away. */
+void pool_settle(Pool *p);
 
 #endif

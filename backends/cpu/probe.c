@@ -38,12 +38,12 @@ bool cpu_read_rate(int threads, double *bytes_per_s, Err *e) {
     if (block) {
         OpArgs args = {.in[0] = {.ne = {BLOCKS}, .data = block}, .out = {.data = sums}};
         ExecOp op = {.run = touch, .units = probe_units, .n_units = BLOCKS, .args = args};
-        b->run(b, &op, 1, NULL, 0);
+        b->run(b, &op, 1, &(RunMemory){0});
         op.run = read_blocks;
         int64_t best = INT64_MAX;
         for (int pass = 0; pass < PASSES; pass++) {
             int64_t start = now_ns();
-            b->run(b, &op, 1, NULL, 0);
+            b->run(b, &op, 1, &(RunMemory){0});
             best = MIN(best, now_ns() - start);
         }
         *bytes_per_s = PROBE_BYTES * 1e9 / (double)MAX(best, 1);

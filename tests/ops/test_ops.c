@@ -119,13 +119,43 @@ static bool check_threads(const Case *c, const Kernel *k, Pool *pool, int thread
     instance_make(&many, c, SEED, false);
     instance_run(&one, k, 0);
     size_t bytes = align_up(k->scratch ? k->scratch(&many.a) : 0, 64);
-    char *scratch = aligned_alloc(64, bytes * (size_t)threads + 64);
-    ExecOp op = {.run = k->run, .units = k->units, .n_units = k->units(&many.a), .args = many.a};
-    pool_run(pool, &op, 1, scratch, bytes);
-    free(scratch);
+    size_t staged = align_up((size_t)(many.a.out.ne[0] * many.a.out.stride[0]), 64);
+    RunMemory m = {.scratch_bytes = bytes, .stage_bytes = staged};
+    m.scratch = aligned_alloc(64, bytes * (size_t)pool_scratch_areas(threads) + 64);
+    m.stage = aligned_alloc(64, staged * (size_t)pool_stage_areas(threads) + 64);
+    ExecOp op = {.run = k->run, .units = k->units, .copy = k->copy, .n_units = k->units(&many.a), .args = many.a};
+    pool_run(pool, &op, 1, &m);
+    pool_settle(pool);
+    free(m.scratch);
+    free(m.stage);
     bool ok = instance_same(&one, &many, NULL, why) && instance_intact(&many, why);
     instance_release(&one);
     instance_release(&many);
+    return ok;
+}
+
+/* What a kernel puts into memory beside the output, unit by unit and amid rubbish, its copy brings home. */
+static bool check_copy(const Case *c, const Kernel *k, char *why) {
+    if (!k->copy) return true;
+    Instance direct, staged;
+    instance_make(&direct, c, SEED, false);
+    instance_make(&staged, c, SEED, false);
+    instance_run(&direct, k, 0);
+    size_t bytes = align_up((size_t)(staged.a.out.ne[0] * staged.a.out.stride[0]), 64);
+    size_t scratch_bytes = align_up(k->scratch ? k->scratch(&staged.a) : 0, 64);
+    char *stage = aligned_alloc(64, bytes + scratch_bytes);
+    OpArgs aside = staged.a;
+    aside.out.data = stage;
+    for (int64_t u = 0, n = k->units(&staged.a), u1; u < n; u = u1) {
+        u1 = MIN(n, u + 1 + u % 4);
+        memset(stage, 0x5a, bytes + scratch_bytes);
+        k->run(&aside, u, u1, stage + bytes);
+        k->copy(&staged.a, stage, u, u1);
+    }
+    free(stage);
+    bool ok = instance_same(&direct, &staged, NULL, why) && instance_intact(&staged, why);
+    instance_release(&direct);
+    instance_release(&staged);
     return ok;
 }
 
@@ -181,6 +211,11 @@ static void test_tokens(void **state) {
 static void test_in_place(void **state) {
     (void)state;
     check_all(check_in_place, true);
+}
+
+static void test_copy(void **state) {
+    (void)state;
+    check_all(check_copy, true);
 }
 
 static void test_threads(void **state) {
@@ -378,9 +413,11 @@ static int bench(const char *only) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table_is_whole),  cmocka_unit_test(test_same),     cmocka_unit_test(test_units),
-        cmocka_unit_test(test_tokens),          cmocka_unit_test(test_in_place), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_refuses_one_bit), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_same),
+        cmocka_unit_test(test_units),          cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_in_place),       cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_refuses_one_bit),
+        cmocka_unit_test(test_refuses),
     };
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argv[2]);
 #if defined __SANITIZE_THREAD__
