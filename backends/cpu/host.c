@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- small files of /proc and /sys ---- */
 
@@ -118,10 +120,10 @@ size_t host_free_bytes(void) {
 
 /* ---- cores ---- */
 
-void host_yield_to_others(void) {
-#if defined SCHED_IDLE
-    sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
-#endif
+int host_thread(void) { return (int)syscall(SYS_gettid); }
+
+void host_thread_idle(int thread, bool idle) {
+    sched_setscheduler(thread, idle ? SCHED_IDLE : SCHED_OTHER, &(struct sched_param){0});
 }
 
 /* True when cpu is the first one of its core that may be used: siblings share a core. */

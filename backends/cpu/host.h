@@ -10,7 +10,10 @@ int host_cores(void);
 /* Bytes that can be allocated without swapping: MemAvailable, at most what the control groups leave (their page cache
  * counts as free). SIZE_MAX when the system does not say. */
 size_t host_free_bytes(void);
-/* From now on the calling thread runs only where no other wants to. Does nothing where the system cannot. */
-void host_yield_to_others(void);
+/* The calling thread, as the system numbers it. */
+int host_thread(void);
+/* A thread of idle priority runs only where no other wants to. Nothing happens where the system cannot or may not: to
+ * come back from there takes a privilege. */
+void host_thread_idle(int thread, bool idle);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* Turns that a helper spins for the next op before it sleeps: about the time in which a caller draws a token and comes
  * back. */
@@ -19,6 +19,7 @@ typedef struct Helper {
     sem_t wake;
     Crew *crew;
     atomic_bool *stop;
+    atomic_int id; /* host_thread */
     int index;
     pthread_t thread;
 } Helper;
@@ -69,7 +70,8 @@ static unsigned await_work(Helper *h, unsigned seen) {
 
 static void *helper_main(void *arg) {
     Helper *h = arg;
-    if (h->crew->late) host_yield_to_others();
+    atomic_store(&h->id, host_thread());
+    if (h->crew->late) host_thread_idle(h->id, true);
     for (unsigned epoch = 0;;) {
         epoch = await_work(h, epoch);
         if (atomic_load(h->stop)) return NULL;
@@ -104,9 +106,25 @@ static bool start_crew(Pool *p, int which, Err *e) {
     return true;
 }
 
+/* A helper of idle priority may wait for long where all cores are taken; while the leader waits for it, it need not. */
+static void hurry(Helper *h, bool yes) {
+    int id = atomic_load(&h->id); /* 0: it has not begun */
+    if (h->crew->late && id) host_thread_idle(id, !yes);
+}
+
+static void await_helper(Helper *h) {
+    if (!atomic_load(&h->busy)) return;
+    hurry(h, true);
+    while (atomic_load(&h->busy)) nanosleep(&(struct timespec){0, 50000}, NULL); /* its core may be ours */
+    hurry(h, false);
+}
+
 static void end_crew(Pool *p, int which) {
     atomic_fetch_add(&p->crew[which].epoch, 1);
-    for (int i = 1; i <= p->started[which]; i++) wake(&p->helpers[which][i]);
+    for (int i = 1; i <= p->started[which]; i++) {
+        hurry(&p->helpers[which][i], true);
+        wake(&p->helpers[which][i]);
+    }
     for (int i = 1; i <= p->started[which]; i++) {
         pthread_join(p->helpers[which][i].thread, NULL);
         sem_destroy(&p->helpers[which][i].wake);
@@ -169,7 +187,6 @@ void pool_settle(Pool *p) {
     for (int which = 0; which < CREWS; which++) {
         p->crew[which].op = &no_op;
         atomic_fetch_add(&p->crew[which].epoch, 1);
-        for (int i = 1; i < p->threads; i++)
-            while (atomic_load(&p->helpers[which][i].busy)) sched_yield();
+        for (int i = 1; i < p->threads; i++) await_helper(&p->helpers[which][i]);
     }
 }
