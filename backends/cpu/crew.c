@@ -124,8 +124,8 @@ void crew_lead(Crew *c, const ExecOp *op) {
 
 /* ---- a helper ---- */
 
-/* What the leader published, copied before anything of it is used: it is what was published for this epoch if the epoch
- * is still the same afterwards. */
+/* What the leader published, copied before anything of it is used. Who holds a chunk that the leader waits for may read
+ * it freely; a late helper knows that it read what belongs to its epoch if the epoch is still the same afterwards. */
 static bool read_op(const Crew *c, unsigned epoch, ExecOp *op, RunMemory *m) {
     *m = *c->mem;
     *op = *c->op;
@@ -138,14 +138,16 @@ static bool read_op(const Crew *c, unsigned epoch, ExecOp *op, RunMemory *m) {
 void crew_help(Crew *c, int i, unsigned epoch) {
     ExecOp op;
     RunMemory m;
-    if (!read_op(c, epoch, &op, &m)) return;
-    char *scratch = m.scratch + (size_t)(c->late ? c->threads + i - 1 : i) * m.scratch_bytes;
-    if (c->late) op.args.out.data = m.stage + (size_t)(i - 1) * m.stage_bytes;
+    char *scratch = NULL;
     for (int at = 0; at < c->threads; at++) {
         int j = (i + at) % c->threads;
-        Cut cut = cut_share(c, &op, j);
         for (uint64_t k; claim(c, j, epoch, &k);) {
-            run_chunk(&op, cut, k, scratch);
+            if (!scratch) {
+                if (!read_op(c, epoch, &op, &m)) return;
+                scratch = m.scratch + (size_t)(c->late ? c->threads + i - 1 : i) * m.scratch_bytes;
+                if (c->late) op.args.out.data = m.stage + (size_t)(i - 1) * m.stage_bytes;
+            }
+            run_chunk(&op, cut_share(c, &op, j), k, scratch);
             atomic_store_explicit(&c->shares[j].done[k], (uint64_t)epoch << 32 | (unsigned)i, memory_order_release);
         }
     }

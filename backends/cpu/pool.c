@@ -36,9 +36,6 @@ struct Pool {
     atomic_bool stop;
 };
 
-/* What helpers find who come when there is nothing to do. */
-static const ExecOp no_op;
-
 int pool_scratch_areas(int threads) { return threads == 1 ? 1 : 2 * threads - 1; }
 int pool_stage_areas(int threads) { return threads - 1; }
 
@@ -75,8 +72,8 @@ static void *helper_main(void *arg) {
     for (unsigned epoch = 0;;) {
         epoch = await_work(h, epoch);
         if (atomic_load(h->stop)) return NULL;
-        atomic_store(&h->busy, 1); /* before the look at the epoch: see pool_settle */
-        if (atomic_load(&h->crew->epoch) == epoch) crew_help(h->crew, h->index, epoch);
+        atomic_store(&h->busy, 1);
+        crew_help(h->crew, h->index, epoch);
         atomic_store_explicit(&h->busy, 0, memory_order_release);
     }
 }
@@ -86,7 +83,6 @@ static bool start_crew(Pool *p, int which, Err *e) {
     c->late = which == LIGHT;
     c->threads = p->threads;
     c->mem = &p->mem;
-    c->op = &no_op;
     c->shares = aligned_alloc(64, (size_t)p->threads * sizeof(Share));
     c->mine = calloc((size_t)p->threads, 1);
     p->helpers[which] = aligned_alloc(64, (size_t)p->threads * sizeof(Helper));
@@ -180,13 +176,8 @@ void pool_run(Pool *p, const ExecOp *ops, size_t n, const RunMemory *m) {
     }
 }
 
-/* A helper says that it is busy before it looks at the epoch, this raises the epoch before it looks who is busy: one of
- * the two sees the other. */
+/* All chunks of past ops are claimed, and who claimed one had said before that it is busy. */
 void pool_settle(Pool *p) {
-    if (p->threads == 1) return;
-    for (int which = 0; which < CREWS; which++) {
-        p->crew[which].op = &no_op;
-        atomic_fetch_add(&p->crew[which].epoch, 1);
+    for (int which = 0; p->threads > 1 && which < CREWS; which++)
         for (int i = 1; i < p->threads; i++) await_helper(&p->helpers[which][i]);
-    }
 }
