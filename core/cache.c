@@ -33,14 +33,16 @@ struct Cache {
 /* ---- sizes ---- */
 
 static int64_t layer_page_bytes(const CacheSpec *s) {
-    return 2 * s->kv_heads * KV_PAGE * s->head_dim * dtype_info[s->dtype].block_bytes;
+    return 2 * s->kv_heads * KV_PAGE * kv_row_bytes(s->dtype, s->head_dim);
 }
+
+bool cache_takes(Dtype t) { return t == DT_f32 || t == DT_f16 || t == DT_bf16 || t == DT_q8_0; }
 
 /* Sizes that hold for both the estimate and the cache itself. */
 static bool dimension(Cache *c, const CacheSpec *s, Err *e) {
     *c = (Cache){.spec = *s, .max_pages = div_up(s->ctx, KV_PAGE), .page_bytes = layer_page_bytes(s)};
-    if (s->dtype != DT_f32 && s->dtype != DT_f16)
-        return err_set(e, ERR_USAGE, "cache: keys and values in %s are not supported; f32, f16",
+    if (!cache_takes(s->dtype))
+        return err_set(e, ERR_USAGE, "cache: keys and values in %s are not supported; supported: " CACHE_DTYPES,
                        dtype_info[s->dtype].name);
     if (!mul_i64(c->max_pages, s->max_seq, &c->n_pages) || c->n_pages > INT32_MAX ||
         !mul_i64(c->n_pages, s->layers * c->page_bytes, &c->pool_bytes))

@@ -17,7 +17,7 @@
 
 typedef struct CacheSpec {
     int64_t layers, kv_heads, head_dim;
-    Dtype dtype;      /* of keys and values: f32 or f16 */
+    Dtype dtype;      /* of keys and values: CACHE_DTYPES */
     int64_t ctx;      /* tokens of one sequence */
     int64_t max_seq;  /* sequences that can be full at once */
     int64_t max_step; /* tokens of one step */
@@ -25,6 +25,9 @@ typedef struct CacheSpec {
 } CacheSpec;
 
 typedef struct Cache Cache;
+
+#define CACHE_DTYPES "f32, f16, bf16, q8_0"
+bool cache_takes(Dtype t);
 
 /* Bytes that cache_new reserves: pool and tables. */
 bool cache_bytes(const CacheSpec *spec, int64_t *pool, int64_t *tables, Err *e);
@@ -53,8 +56,8 @@ const Step *cache_step(const Cache *c);
 void cache_rope(const Cache *c, float *out);
 
 /* A sequence to and from storage. The fingerprint stands for all that decides what is stored: weights, changes to the
- * graph, instruction set. Loading replaces seq's tokens; a stream of another fingerprint, dtype or shape is ERR_INPUT.
- */
+ * graph, instruction set. The same tokens give the same bytes, whatever was forgotten before them. Loading replaces
+ * seq's tokens; a stream of another fingerprint, dtype or shape is ERR_INPUT. */
 bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e);
 bool cache_seq_load(Cache *c, int seq, uint64_t fingerprint, Source from, Err *e);
 

@@ -89,6 +89,9 @@ typedef struct BlockA8 {
  * small (127/amax would overflow), or an infinity or NaN, which the scale then carries on as NaN. */
 static inline float a8_inverse(float amax) { return amax >= 0x1p-119f && amax <= FLT_MAX ? 127 / amax : 0; }
 static inline float a8_scale(float amax) { return amax <= FLT_MAX ? amax / 127 : NAN; }
+/* The same for integers in -32767..32767, which attention makes of queries and weights over q8_0 (core/ops.def). */
+static inline float i16_inverse(float amax) { return amax >= 0x1p-110f && amax <= FLT_MAX ? 32767 / amax : 0; }
+static inline float i16_scale(float amax) { return amax <= FLT_MAX ? amax / 32767 : NAN; }
 
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f); /* round to nearest even, overflow to infinity, subnormals kept */

@@ -368,8 +368,8 @@ static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
         return err_set(e, ERR_USAGE, "chunk %lld is out of range", (long long)s->chunk);
     if (s->parallel < 1 || s->parallel > 4096)
         return err_set(e, ERR_USAGE, "%lld parallel sequences are out of range", (long long)s->parallel);
-    if (o->kv_type && (!dtype_from_name(o->kv_type, &s->kv_type) || (s->kv_type != DT_f32 && s->kv_type != DT_f16)))
-        return err_set(e, ERR_USAGE, "KV type '%s' is not supported; supported: f32, f16", o->kv_type);
+    if (o->kv_type && (!dtype_from_name(o->kv_type, &s->kv_type) || !cache_takes(s->kv_type)))
+        return err_set(e, ERR_USAGE, "KV type '%s' is not supported; supported: " CACHE_DTYPES, o->kv_type);
     if (o->compute && !compute_from_name(o->compute, &s->compute))
         return err_set(e, ERR_USAGE, "compute '%s' is unknown; known: auto, f32, bf16, int8", o->compute);
     return true;

@@ -209,7 +209,7 @@ typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *backend;             /* "auto" or "cpu" */
     const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512" */
     const char *compute;             /* "auto", "f32", "bf16", "int8" */
-    const char *kv_type;             /* "f16" (default) or "f32" */
+    const char *kv_type;             /* "f16" (default), "f32", "bf16", "q8_0" */
     int threads;                     /* 0: one per physical core that this process may use */
     int64_t ctx;                     /* tokens of one sequence; 0: the trained length, capped by free memory */
     int64_t chunk;                   /* tokens of one prompt step; 0: 512 */

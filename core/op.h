@@ -61,9 +61,18 @@ typedef struct Step {
     Dtype kv_dtype;
 } Step;
 
-/* A page of one layer holds KV_PAGE keys: K [kv heads][KV_PAGE/16][E][16] (16 keys in the lanes), then V [kv
- * heads][KV_PAGE][E], without padding: kv heads = kv_page_bytes / (2 * KV_PAGE * E * bytes of kv_dtype). */
+/* A page of one layer holds KV_PAGE keys: K of each kv head, then V of each kv head, KV_PAGE * kv_row_bytes each time,
+ * without padding. Floats: K [KV_PAGE/16][E][16] (16 keys in the lanes), V [KV_PAGE][E]. q8_0, with P = E rounded up to
+ * blocks of 32, zeros behind E: K int8 [KV_PAGE/16][P/4][16][4], then f16 scales [KV_PAGE/16][P/32][16]; V int8
+ * [KV_PAGE/4][P][4] (4 keys side by side), then scales [P/32][KV_PAGE]: what an integer product adds up is 4 bytes. */
 enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256 };
+
+/* Elements and bytes that a row of E keys or values takes in a page. */
+static inline int64_t kv_row_len(Dtype t, int64_t E) {
+    int64_t block = dtype_info[t].block;
+    return (E + block - 1) / block * block;
+}
+static inline int64_t kv_row_bytes(Dtype t, int64_t E) { return dtype_row_bytes(t, kv_row_len(t, E)); }
 
 typedef struct OpArgs {
     OpParams params;

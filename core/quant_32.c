@@ -26,10 +26,10 @@ void q8_0_encode(const float *src, void *dst, int64_t n) {
     BlockQ8_0 *b = dst;
     for (int64_t i = 0; i < n / 32; i++, src += 32) {
         float amax = 0;
-        for (int j = 0; j < 32; j++) amax = fmaxf(amax, fabsf(src[j]));
-        float d = amax / 127, inv = d != 0 ? 1 / d : 0;
+        for (int j = 0; j < 32; j++) amax = fmaxf(amax, isnan(src[j]) ? INFINITY : fabsf(src[j]));
+        float d = amax / 127, inv = quant_inverse(d);
         b[i].d = f32_to_f16(d);
-        for (int j = 0; j < 32; j++) b[i].q[j] = (int8_t)roundf(src[j] * inv);
+        for (int j = 0; j < 32; j++) b[i].q[j] = inv > 0 ? (int8_t)roundf(src[j] * inv) : 0;
     }
 }
 

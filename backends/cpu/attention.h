@@ -1,4 +1,4 @@
-/* attention_kv over pages of f32, f16 or bf16 keys and values, E a multiple of 16: body of attention_<isa>.c.
+/* attention_kv over pages of f32, f16, bf16 or q8_0 keys and values, E a multiple of 16: body of attention_<isa>.c.
  *
  * A unit is one head of a block of tokens. Units that follow each other and share a kv head are done together: keys and
  * values are read once for a tile of up to ATTN_M queries, whichever tokens and heads they are. A partition of 256 keys
@@ -12,14 +12,16 @@
 
 /* Queries of a tile; groups of 16 keys, and of 16 columns of values, that it holds in registers. */
 #if defined __AVX512F__
-enum { ATTN_M = 6, ATTN_G = 4 };
+enum { ATTN_M = 6, ATTN_G = 4, ATTN_G8 = 2 };
 #else
-enum { ATTN_M = 6, ATTN_G = 1 };
+enum { ATTN_M = 6, ATTN_G = 1, ATTN_G8 = 1 };
 #endif
 enum { ATTN_TOKENS = 16, PAGE_GROUPS = KV_PAGE / KV_LANES };
 
 typedef struct Query {
     const float *q;
+    const int16_t *n; /* over q8_0: q as integers, swapped as i_even_i8 and i_odd_i8 want it, and their scales */
+    const float *d;
     float *out;     /* the sum so far, O in core/ops.def */
     int64_t lo, hi; /* keys */
     float max, sum;
@@ -28,11 +30,14 @@ typedef struct Query {
 typedef struct Attn { /* what the queries at hand share */
     const OpArgs *a;
     const int32_t *pages;
-    int64_t E, kv_heads, kv_head;
+    int64_t E, P; /* P as core/op.h has it */
+    int64_t head_bytes, kv_heads, kv_head;
     Query *query; /* [n] */
     int64_t n;
     float *p; /* [ATTN_M][ATTN_PARTITION] scores, then weights */
     float *o; /* [ATTN_M][E] sums of one partition */
+    float *d; /* behind Query */
+    int16_t *ints;
 } Attn;
 
 typedef struct AttnTile {
@@ -45,13 +50,14 @@ INLINE const char *page_at(const Attn *c, int64_t j) {
     const Step *s = c->a->step;
     return s->kv[c->a->params.attn.layer] + c->pages[j / KV_PAGE] * s->kv_page_bytes;
 }
-INLINE int64_t kv_bytes(Dtype t) { return t == DT_f32 ? 4 : 2; }
+INLINE const char *k_at(const Attn *c, int64_t j) { return page_at(c, j) + c->kv_head * c->head_bytes; }
+INLINE const char *v_at(const Attn *c, int64_t j) { return page_at(c, j) + (c->kv_heads + c->kv_head) * c->head_bytes; }
 
 /* ---- scores ---- */
 
 /* Scores of M queries with the keys of one page, 16*G at a time. t, M constants. */
 INLINE void scores_page(Dtype t, int M, const Attn *c, const AttnTile *w, int64_t j) {
-    const char *k = page_at(c, j) + c->kv_head * KV_PAGE * c->E * kv_bytes(t);
+    const char *k = k_at(c, j);
     const int64_t group = c->E * KV_LANES; /* elements */
     const V16 scale = v_set1(c->a->params.attn.scale);
     for (int64_t g0 = 0; g0 < PAGE_GROUPS; g0 += ATTN_G) {
@@ -88,7 +94,7 @@ INLINE void soften(const Attn *c, const AttnTile *w, int m, float *max, float *s
 
 /* o of queries [m0, m0 + M) += weights times values for keys [j0, j1) of one page, all columns. t, M constants. */
 INLINE void values_page(Dtype t, int M, const Attn *c, const AttnTile *w, int m0, int64_t j0, int64_t j1) {
-    const char *v = page_at(c, j0) + (c->kv_heads + c->kv_head) * KV_PAGE * c->E * kv_bytes(t);
+    const char *v = v_at(c, j0);
     const float *p = c->p + m0 * ATTN_PARTITION - w->base;
     for (int64_t e = 0; e < c->E; e += ATTN_G * LANES) {
         float *at = c->o + m0 * c->E + e;
@@ -108,6 +114,93 @@ INLINE void values_page(Dtype t, int M, const Attn *c, const AttnTile *w, int m0
     }
 }
 
+/* ---- both, over q8_0 ---- */
+
+/* x[0..n) as i16 of core/ops.def has it, in the order that a query or weight wants; n a multiple of 16. */
+INLINE float to_i16(const V16 *x, int n, int16_t *out) {
+    V16 top = v_zero();
+    UNROLL for (int i = 0; i < n; i++) top = v_max(top, v_magnitude(x[i]));
+    float amax = v_hmax(top), inv = i16_inverse(amax);
+    UNROLL for (int i = 0; i < n; i++)
+        i_store16(out + i * LANES, inv > 0 ? i_swap_mid(i_round(v_mul(x[i], v_set1(inv)))) : i_zero());
+    return i16_scale(amax);
+}
+
+/* sum[m][g] += 4 integers of pairs[m] times the 4 bytes of each lane at q + g * step. M, G constants. */
+INLINE void dot_bytes(int M, int G, const char *q, int64_t step, const int16_t *const n[ATTN_M], int64_t i,
+                      I16 sum[ATTN_M][ATTN_G8]) {
+    I16 even[ATTN_G8], odd[ATTN_G8];
+    UNROLL for (int g = 0; g < G; g++) {
+        I16 bytes = i_load(q + g * step);
+        even[g] = i_even_i8(bytes), odd[g] = i_odd_i8(bytes);
+    }
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) {
+        const char *four = (const char *)(n[m] + 4 * i);
+        sum[m][g] = i_dot2_i16(sum[m][g], even[g], i_set1(i32_at(four)));
+        sum[m][g] = i_dot2_i16(sum[m][g], odd[g], i_set1(i32_at(four + 4)));
+    }
+}
+
+INLINE void scores8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
+    const char *k = k_at(c, j), *d = k + KV_PAGE * c->P;
+    const int64_t blocks = c->P / 32;
+    const V16 scale = v_set1(c->a->params.attn.scale);
+    const int16_t *n[ATTN_M];
+    UNROLL for (int m = 0; m < M; m++) n[m] = w->query[m]->n;
+    for (int64_t g0 = 0; g0 < PAGE_GROUPS; g0 += ATTN_G8) {
+        V16 s[ATTN_M][ATTN_G8];
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) s[m][g] = v_zero();
+        for (int64_t b = 0; b < blocks; b++) {
+            I16 sum[ATTN_M][ATTN_G8];
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) sum[m][g] = i_zero();
+            for (int64_t i = 8 * b; i < 8 * b + 8; i++)
+                dot_bytes(M, ATTN_G8, k + (g0 * c->P + 4 * i) * KV_LANES, c->P * KV_LANES, n, i, sum);
+            UNROLL for (int g = 0; g < ATTN_G8; g++) {
+                V16 dk = v_from_f16(ymm_at(d + ((g0 + g) * blocks + b) * KV_LANES * 2));
+                UNROLL for (int m = 0; m < M; m++) s[m][g] =
+                    v_fma(v_mul(v_set1(w->query[m]->d[b]), dk), v_from_int(sum[m][g]), s[m][g]);
+            }
+        }
+        float *p = c->p + (j - w->base) + g0 * KV_LANES;
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++)
+            v_store(p + m * ATTN_PARTITION + g * KV_LANES, v_mul(scale, s[m][g]));
+    }
+}
+
+/* The weights of keys [lo, hi) of a page, p[0] being that of its first, with the scales d of a block of columns. */
+INLINE float weights8(const float *p, const char *d, int64_t lo, int64_t hi, int16_t out[KV_PAGE]) {
+    V16 x[PAGE_GROUPS];
+    UNROLL for (int i = 0; i < PAGE_GROUPS; i++) {
+        const int64_t at = i * LANES;
+        x[i] = v_keep(v_mul(v_load(p + at), v_from_f16(ymm_at(d + 2 * at))), lo - at, hi - at, v_zero());
+    }
+    return to_i16(x, PAGE_GROUPS, out);
+}
+
+/* o of all queries += weights times values of the page of key j. A query that sees none of them has weights of 0. */
+INLINE void values8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
+    const char *v = v_at(c, j), *d = v + KV_PAGE * c->P;
+    int16_t weight[ATTN_M][KV_PAGE];
+    const int16_t *n[ATTN_M];
+    float scale[ATTN_M];
+    UNROLL for (int m = 0; m < M; m++) n[m] = weight[m];
+    for (int64_t b = 0; b < c->P / 32; b++, d += 2 * KV_PAGE) {
+        for (int m = 0; m < M; m++)
+            scale[m] = weights8(c->p + m * ATTN_PARTITION + (j - w->base), d, w->lo[m] - j, w->hi[m] - j, weight[m]);
+        for (int64_t e = 32 * b; e < MIN(32 * b + 32, c->E); e += ATTN_G8 * LANES) {
+            const int64_t left = (c->E - e) / LANES;
+            I16 sum[ATTN_M][ATTN_G8];
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) sum[m][g] = i_zero();
+            for (int64_t i = 0; i < KV_PAGE / 4; i++)
+                dot_bytes(M, ATTN_G8, v + (i * c->P + e) * 4, 4 * LANES, n, i, sum);
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) {
+                float *o = c->o + m * c->E + e + g * LANES;
+                if (g < left) v_store(o, v_fma(v_set1(scale[m]), v_from_int(sum[m][g]), v_load(o)));
+            }
+        }
+    }
+}
+
 #define ATTN_CASES(call)                                                                                               \
     case 1: call(1); break;                                                                                            \
     case 2: call(2); break;                                                                                            \
@@ -119,7 +212,7 @@ INLINE void values_page(Dtype t, int M, const Attn *c, const AttnTile *w, int m0
 INLINE void scores(Dtype t, const Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
     for (int64_t j = lo / KV_PAGE * KV_PAGE; j < hi; j += KV_PAGE) {
         _Static_assert(ATTN_M == 6, "the cases below");
-#define CALL(M) scores_page(t, M, c, w, j)
+#define CALL(M) t == DT_q8_0 ? scores8_page(M, c, w, j) : scores_page(t, M, c, w, j)
         switch (w->n) { ATTN_CASES(CALL) }
 #undef CALL
     }
@@ -130,6 +223,14 @@ INLINE void values(Dtype t, const Attn *c, const AttnTile *w, int m0, int64_t n,
         end = MIN(hi, (j / KV_PAGE + 1) * KV_PAGE);
 #define CALL(M) values_page(t, M, c, w, m0, j, end)
         switch (n) { ATTN_CASES(CALL) }
+#undef CALL
+    }
+}
+
+INLINE void values8(const Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
+    for (int64_t j = lo / KV_PAGE * KV_PAGE; j < hi; j += KV_PAGE) {
+#define CALL(M) values8_page(M, c, w, j)
+        switch (w->n) { ATTN_CASES(CALL) }
 #undef CALL
     }
 }
@@ -161,7 +262,10 @@ INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
     scores(t, c, w, lo, hi);
     for (int m = 0; m < w->n; m++) soften(c, w, m, &max[m], &sum[m]);
     memset(c->o, 0, (size_t)(w->n * c->E) * 4);
-    values_tile(t, c, w);
+    if (t == DT_q8_0)
+        values8(c, w, lo, hi);
+    else
+        values_tile(t, c, w);
     for (int m = 0; m < w->n; m++) join(c, w->query[m], c->o + m * c->E, max[m], sum[m]);
 }
 
@@ -186,6 +290,16 @@ INLINE void attend_any(Dtype t, const Attn *c) {
 static void attend_f32(const Attn *c) { attend_any(DT_f32, c); }
 static void attend_f16(const Attn *c) { attend_any(DT_f16, c); }
 static void attend_bf16(const Attn *c) { attend_any(DT_bf16, c); }
+static void attend_q8_0(const Attn *c) { attend_any(DT_q8_0, c); }
+
+static void attend(Dtype t, const Attn *c) {
+    switch (t) {
+    case DT_f32: attend_f32(c); break;
+    case DT_f16: attend_f16(c); break;
+    case DT_bf16: attend_bf16(c); break;
+    default: attend_q8_0(c); break;
+    }
+}
 
 /* ---- units ---- */
 
@@ -193,14 +307,35 @@ static int64_t attn_block(const OpArgs *a) { return MIN(MAX(a->out.ne[0] / 8, 1)
 
 static int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out.ne[0], attn_block(a)) * a->out.ne[1]; }
 
-static size_t attention_kv_scratch(const OpArgs *a) {
-    size_t floats = ATTN_M * (ATTN_PARTITION + (size_t)a->out.ne[2]);
-    return align_up(floats * 4, 64) + ATTN_TOKENS * (size_t)a->out.ne[1] * sizeof(Query);
+/* p and o; queries, their scales and their integers. */
+static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
+    Carve at = {.base = base};
+    const int64_t queries = ATTN_TOKENS * a->out.ne[1], P = kv_row_len(DT_q8_0, a->out.ne[2]);
+    CARVE(&at, c->p, ATTN_M * ATTN_PARTITION);
+    CARVE(&at, c->o, ATTN_M * a->out.ne[2]);
+    CARVE(&at, c->query, queries);
+    CARVE(&at, c->d, queries * P / 32);
+    CARVE(&at, c->ints, queries * P);
+    return at.at;
 }
+
+static size_t attention_kv_scratch(const OpArgs *a) { return attention_layout(a, NULL, &(Attn){0}); }
 
 /* Later tokens see more keys. Units come as first block, last, second, last but one, ..., so that an even split of them
  * is an even split of the work. */
 static int64_t block_of(int64_t i, int64_t n) { return i % 2 ? n - 1 - i / 2 : i / 2; }
+
+/* Fills n and d of query i. */
+static void query_to_i16(const Attn *c, int64_t i) {
+    int16_t *n = c->ints + i * c->P;
+    float *d = c->d + i * c->P / 32;
+    for (int64_t b = 0; b < c->P / 32; b++) {
+        const float *x = c->query[i].q + 32 * b;
+        V16 block[2] = {v_load(x), 32 * b + LANES < c->E ? v_load(x + LANES) : v_zero()};
+        d[b] = to_i16(block, 2, n + 32 * b);
+    }
+    c->query[i].n = n, c->query[i].d = d;
+}
 
 /* Heads [h0, h1), all of one kv head, of tokens [t0, t1): sequence by sequence. */
 static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1) {
@@ -215,8 +350,9 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
                 *q = (Query){.q = tensor_row(&a->in[0], row), .out = tensor_row(&a->out, row), .max = -INFINITY};
                 mask_range(a->params.attn.mask, s->index[t], s->reach[t], &q->lo, &q->hi);
                 memset(q->out, 0, (size_t)c->E * 4);
+                if (s->kv_dtype == DT_q8_0) query_to_i16(c, c->n - 1);
             }
-        (s->kv_dtype == DT_f32 ? attend_f32 : s->kv_dtype == DT_f16 ? attend_f16 : attend_bf16)(c);
+        attend(s->kv_dtype, c);
         for (int64_t i = 0; i < c->n; i++)
             for (int64_t e = 0; e < c->E; e += LANES) {
                 float *o = c->query[i].out + e;
@@ -239,11 +375,10 @@ static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, i
 static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Step *s = a->step;
     int64_t T = a->out.ne[0], H = a->out.ne[1], E = a->out.ne[2], block = attn_block(a), blocks = div_up(T, block);
-    int64_t kv_heads = s->kv_page_bytes / (2 * KV_PAGE * E * kv_bytes(s->kv_dtype)), per = H / kv_heads;
-    size_t floats = ATTN_M * (ATTN_PARTITION + (size_t)E);
-    Attn c = {.a = a, .E = E, .kv_heads = kv_heads, .p = scratch};
-    c.o = c.p + ATTN_M * ATTN_PARTITION;
-    c.query = (Query *)(void *)((char *)scratch + align_up(floats * 4, 64));
+    int64_t head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E), kv_heads = s->kv_page_bytes / (2 * head_bytes);
+    int64_t per = H / kv_heads;
+    Attn c = {.a = a, .E = E, .P = kv_row_len(s->kv_dtype, E), .head_bytes = head_bytes, .kv_heads = kv_heads};
+    attention_layout(a, scratch, &c);
     for (int64_t u = u0, n; u < u1; u += n) {
         int64_t t0 = block_of(u / H, blocks) * block, h = u % H;
         n = MIN(u1 - u, per - h % per);

@@ -59,30 +59,37 @@ typedef struct Keys {
 static char *key_page(const Step *s, int layer, int64_t t, int64_t j) {
     return s->kv[layer] + s->pages[t][j / KV_PAGE] * s->kv_page_bytes;
 }
-/* Element e of slot j of a head inside a page, for K and for V. */
-static int64_t k_at(int64_t head, int64_t j, int64_t e, int64_t E) {
-    return ((head * (KV_PAGE / KV_LANES) + j / KV_LANES) * E + e) * KV_LANES + j % KV_LANES;
+/* K of a head inside its page; V stands in place n_heads + head. */
+static char *head_at(const Step *s, char *page, int64_t place, int64_t E) {
+    return page + place * KV_PAGE * kv_row_bytes(s->kv_dtype, E);
 }
-static int64_t v_at(int64_t n_heads, int64_t head, int64_t j, int64_t E) {
-    return (n_heads * KV_PAGE + head * KV_PAGE + j) * E;
+
+/* Inside of K or V of a head: where element e of slot j is. Of q8_0 its integer, and the scale of block b. */
+static int64_t k_at(int64_t j, int64_t e, int64_t E) { return (j / KV_LANES * E + e) * KV_LANES + j % KV_LANES; }
+static int64_t k8_at(int64_t j, int64_t e, int64_t P) {
+    return (j / KV_LANES * P / 4 + e / 4) * KV_LANES * 4 + j % KV_LANES * 4 + e % 4;
 }
+static int64_t k8_scale_at(int64_t j, int64_t b, int64_t P) {
+    return KV_PAGE * P + ((j / KV_LANES * P / 32 + b) * KV_LANES + j % KV_LANES) * 2;
+}
+static int64_t v8_at(int64_t j, int64_t e, int64_t P) { return (j / 4 * P + e) * 4 + j % 4; }
+static int64_t v8_scale_at(int64_t j, int64_t b, int64_t P) { return KV_PAGE * P + (b * KV_PAGE + j) * 2; }
 
 static const float *key_row(const Keys *k, int64_t j, float *buf) {
     if (k->layer < 0) return tensor_row(&k->a->in[1], (k->row0 + j) * k->n_heads + k->head);
     const Step *s = k->a->step;
-    const char *page = key_page(s, k->layer, k->t, j);
+    const char *at = head_at(s, key_page(s, k->layer, k->t, j), k->head, k->E);
     const DtypeInfo *d = &dtype_info[s->kv_dtype];
-    for (int64_t e = 0; e < k->E; e++)
-        d->decode(page + k_at(k->head, j % KV_PAGE, e, k->E) * d->block_bytes, &buf[e], 1);
+    for (int64_t e = 0; e < k->E; e++) d->decode(at + k_at(j % KV_PAGE, e, k->E) * d->block_bytes, &buf[e], 1);
     return buf;
 }
 
 static const float *value_row(const Keys *k, int64_t j, float *buf) {
     if (k->layer < 0) return tensor_row(&k->a->in[2], (k->row0 + j) * k->n_heads + k->head);
     const Step *s = k->a->step;
+    const char *at = head_at(s, key_page(s, k->layer, k->t, j), k->n_heads + k->head, k->E);
     const DtypeInfo *d = &dtype_info[s->kv_dtype];
-    d->decode(key_page(s, k->layer, k->t, j) + v_at(k->n_heads, k->head, j % KV_PAGE, k->E) * d->block_bytes, buf,
-              k->E);
+    d->decode(at + j % KV_PAGE * k->E * d->block_bytes, buf, k->E);
     return buf;
 }
 
@@ -95,29 +102,107 @@ static float dot(const float *a, const float *b, int64_t n) {
 /* ---- forward ---- */
 
 typedef struct Scratch {
-    float p[ATTN_PARTITION];
-    float row[]; /* [2E]: a decoded key or value; the sum of one partition */
+    float *p;       /* [ATTN_PARTITION] scores, then weights */
+    float *row, *o; /* [E] a decoded key or value, the sum of one partition */
+    int16_t *n;     /* [P] the query over q8_0 */
+    float *d;       /* [P/32] its scales */
 } Scratch;
 
-static size_t attention_scratch(const OpArgs *a) { return sizeof(Scratch) + 2 * (size_t)a->out.ne[2] * 4; }
+static size_t scratch_layout(const OpArgs *a, char *base, Scratch *w) {
+    Carve at = {.base = base};
+    const int64_t E = a->out.ne[2], P = kv_row_len(DT_q8_0, E);
+    CARVE(&at, w->p, ATTN_PARTITION);
+    CARVE(&at, w->row, E);
+    CARVE(&at, w->o, E);
+    CARVE(&at, w->n, P);
+    CARVE(&at, w->d, P / 32);
+    return at.at;
+}
+
+static size_t attention_scratch(const OpArgs *a) { return scratch_layout(a, NULL, &(Scratch){0}); }
+
+static bool over_q8_0(const Keys *k) { return k->layer >= 0 && k->a->step->kv_dtype == DT_q8_0; }
+
+/* i16 in core/ops.def; returns the scale. */
+static float to_i16(const float *x, int64_t n, int16_t *out) {
+    float amax = 0;
+    for (int64_t i = 0; i < n; i++) amax = fmaxf(amax, isnan(x[i]) ? INFINITY : fabsf(x[i]));
+    float inv = i16_inverse(amax);
+    for (int64_t i = 0; i < n; i++) out[i] = inv > 0 ? (int16_t)nearbyintf(x[i] * inv) : 0;
+    return i16_scale(amax);
+}
+
+static void query_to_i16(const float *q, int64_t E, Scratch *w) {
+    for (int64_t b = 0; b < kv_row_len(DT_q8_0, E) / 32; b++) {
+        float x[32] = {0};
+        memcpy(x, q + 32 * b, (size_t)MIN(32, E - 32 * b) * 4);
+        w->d[b] = to_i16(x, 32, w->n + 32 * b);
+    }
+}
+
+/* The query times key j of q8_0. */
+static float dot_q8_0(const Keys *k, int64_t j, const Scratch *w) {
+    const Step *step = k->a->step;
+    const char *at = head_at(step, key_page(step, k->layer, k->t, j), k->head, k->E);
+    int64_t P = kv_row_len(DT_q8_0, k->E);
+    float s = 0;
+    for (int64_t b = 0; b < P / 32; b++) {
+        int32_t sum = 0;
+        uint16_t d;
+        for (int64_t e = 32 * b; e < 32 * b + 32; e++) sum += w->n[e] * (int8_t)at[k8_at(j % KV_PAGE, e, P)];
+        memcpy(&d, at + k8_scale_at(j % KV_PAGE, b, P), 2);
+        s = fmaf(w->d[b] * f16_to_f32(d), (float)sum, s);
+    }
+    return s;
+}
+
+/* w->o += weights times values of q8_0, for keys [j0, j1) of one page and a block of columns. */
+static void add_values_q8_0(const Keys *k, int64_t base, int64_t j0, int64_t j1, int64_t b, const Scratch *w) {
+    const Step *s = k->a->step;
+    const char *at = head_at(s, key_page(s, k->layer, k->t, j0), k->n_heads + k->head, k->E);
+    int64_t P = kv_row_len(DT_q8_0, k->E);
+    float x[KV_PAGE];
+    int16_t n[KV_PAGE];
+    for (int64_t j = j0; j < j1; j++) {
+        uint16_t d;
+        memcpy(&d, at + v8_scale_at(j % KV_PAGE, b, P), 2);
+        x[j - j0] = w->p[j - base] * f16_to_f32(d);
+    }
+    float scale = to_i16(x, j1 - j0, n);
+    for (int64_t e = 32 * b; e < MIN(32 * b + 32, k->E); e++) {
+        int32_t sum = 0;
+        for (int64_t j = j0; j < j1; j++) sum += n[j - j0] * (int8_t)at[v8_at(j % KV_PAGE, e, P)];
+        w->o[e] = fmaf(scale, (float)sum, w->o[e]);
+    }
+}
+
+static void add_values(const Keys *k, int64_t base, int64_t lo, int64_t hi, const Scratch *w) {
+    if (!over_q8_0(k)) {
+        for (int64_t j = lo; j < hi; j++) {
+            const float *v = value_row(k, j, w->row);
+            for (int64_t e = 0; e < k->E; e++) w->o[e] = fmaf(w->p[j - base], v[e], w->o[e]);
+        }
+        return;
+    }
+    for (int64_t j = lo, end; j < hi; j = end) {
+        end = MIN(hi, (j / KV_PAGE + 1) * KV_PAGE);
+        for (int64_t b = 0; 32 * b < k->E; b++) add_values_q8_0(k, base, j, end, b, w);
+    }
+}
 
 /* Keys [lo, hi) of the partition that begins at base: fills w->p and o, returns max and sum. */
 static void attend_partition(const Keys *k, const float *q, int64_t base, int64_t lo, int64_t hi, Scratch *w, float *m,
                              float *l) {
-    float scale = k->a->params.attn.scale, *o = w->row + k->E;
+    float scale = k->a->params.attn.scale;
     *m = -INFINITY;
-    for (int64_t j = base; j < hi; j++) {
-        w->p[j - base] = j < lo ? 0 : scale * dot(q, key_row(k, j, w->row), k->E);
-        if (j >= lo && w->p[j - base] > *m) *m = w->p[j - base];
+    for (int64_t j = lo; j < hi; j++) {
+        w->p[j - base] = scale * (over_q8_0(k) ? dot_q8_0(k, j, w) : dot(q, key_row(k, j, w->row), k->E));
+        if (w->p[j - base] > *m) *m = w->p[j - base];
     }
     float lane[16] = {0};
-    memset(o, 0, (size_t)k->E * 4);
-    for (int64_t j = lo; j < hi; j++) {
-        float p = exp_f32(w->p[j - base] - *m);
-        lane[j % 16] += p;
-        const float *v = value_row(k, j, w->row);
-        for (int64_t e = 0; e < k->E; e++) o[e] = fmaf(p, v[e], o[e]);
-    }
+    for (int64_t j = lo; j < hi; j++) lane[j % 16] += w->p[j - base] = exp_f32(w->p[j - base] - *m);
+    memset(w->o, 0, (size_t)k->E * 4);
+    add_values(k, base, lo, hi, w);
     *l = lanes16_fold(lane);
 }
 
@@ -125,14 +210,15 @@ static void attend(const Keys *k, const float *q, float *out, Scratch *w) {
     const Step *s = k->a->step;
     int64_t lo, hi;
     mask_range(k->a->params.attn.mask, s->index[k->t], s->reach[k->t], &lo, &hi);
-    float M = -INFINITY, L = 0, *o = w->row + k->E;
+    float M = -INFINITY, L = 0;
     memset(out, 0, (size_t)k->E * 4);
+    if (over_q8_0(k)) query_to_i16(q, k->E, w);
     for (int64_t base = lo / ATTN_PARTITION * ATTN_PARTITION; base < hi; base += ATTN_PARTITION) {
         float m, l;
         attend_partition(k, q, base, MAX(lo, base), MIN(hi, base + ATTN_PARTITION), w, &m, &l);
         float n = m > M ? m : M, a = exp_f32(M - n), b = exp_f32(m - n);
         L = fmaf(L, a, l * b);
-        for (int64_t e = 0; e < k->E; e++) out[e] = fmaf(out[e], a, o[e] * b);
+        for (int64_t e = 0; e < k->E; e++) out[e] = fmaf(out[e], a, w->o[e] * b);
         M = n;
     }
     for (int64_t e = 0; e < k->E; e++) out[e] /= L;
@@ -148,9 +234,11 @@ static Keys keys_in_rows(const OpArgs *a, int64_t t, int64_t kv_head) {
 
 static void attention_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t H = a->out.ne[1], group = H / a->in[1].ne[1];
+    Scratch w;
+    scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
         Keys k = keys_in_rows(a, u / H, u % H / group);
-        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), scratch);
+        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), &w);
     }
 }
 
@@ -160,10 +248,12 @@ const Kernel ref_attention = {"ref", attention_units, attention_run, attention_s
 static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Step *s = a->step;
     int64_t H = a->out.ne[1], E = a->out.ne[2];
-    int64_t K = s->kv_page_bytes / (2 * KV_PAGE * E * dtype_info[s->kv_dtype].block_bytes);
+    int64_t K = s->kv_page_bytes / (2 * KV_PAGE * kv_row_bytes(s->kv_dtype, E));
+    Scratch w;
+    scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
         Keys k = {a, u / H, u % H / (H / K), K, E, 0, a->params.attn.layer};
-        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), scratch);
+        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), &w);
     }
 }
 
@@ -173,26 +263,52 @@ const Kernel ref_attention_kv = {"ref", attention_units, attention_kv_run, atten
 /* ---- the cache ---- */
 
 static int64_t kv_store_units(const OpArgs *a) { return a->in[0].ne[0]; }
+static size_t kv_store_scratch(const OpArgs *a) {
+    int64_t P = kv_row_len(DT_q8_0, a->in[0].ne[2]);
+    return (size_t)(P * 4 + dtype_row_bytes(DT_q8_0, P));
+}
+
+static void store_float(const Step *s, const float *row, char *head, int64_t slot, int64_t E, bool value) {
+    const DtypeInfo *d = &dtype_info[s->kv_dtype];
+    if (value)
+        d->encode(row, head + slot * E * d->block_bytes, E);
+    else
+        for (int64_t e = 0; e < E; e++) d->encode(&row[e], head + k_at(slot, e, E) * d->block_bytes, 1);
+}
+
+static void store_q8_0(const float *row, char *head, int64_t slot, int64_t E, bool value, void *scratch) {
+    int64_t P = kv_row_len(DT_q8_0, E);
+    float *whole = scratch;
+    BlockQ8_0 *b = (BlockQ8_0 *)(whole + P);
+    memset(whole, 0, (size_t)P * 4);
+    memcpy(whole, row, (size_t)E * 4);
+    dtype_info[DT_q8_0].encode(whole, b, P);
+    for (int64_t i = 0; i < P / 32; i++)
+        memcpy(head + (value ? v8_scale_at(slot, i, P) : k8_scale_at(slot, i, P)), &b[i].d, 2);
+    for (int64_t e = 0; e < P; e++) head[value ? v8_at(slot, e, P) : k8_at(slot, e, P)] = (char)b[e / 32].q[e % 32];
+}
 
 static void kv_store_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    (void)scratch;
     const Step *s = a->step;
     int64_t K = a->in[0].ne[1], E = a->in[0].ne[2];
-    const DtypeInfo *d = &dtype_info[s->kv_dtype];
     if (u0 == 0) *(int32_t *)a->out.data = 0;
     for (int64_t t = u0; t < u1; t++) {
         char *page = key_page(s, a->params.kv.layer, t, s->index[t]);
         int64_t slot = s->index[t] % KV_PAGE;
-        for (int64_t h = 0; h < K; h++) {
-            const float *k = tensor_row(&a->in[0], t * K + h), *v = tensor_row(&a->in[1], t * K + h);
-            for (int64_t e = 0; e < E; e++) d->encode(&k[e], page + k_at(h, slot, e, E) * d->block_bytes, 1);
-            d->encode(v, page + v_at(K, h, slot, E) * d->block_bytes, E);
+        for (int64_t place = 0; place < 2 * K; place++) {
+            bool value = place >= K;
+            const float *row = tensor_row(&a->in[value], t * K + place % K);
+            char *head = head_at(s, page, place, E);
+            if (s->kv_dtype == DT_q8_0)
+                store_q8_0(row, head, slot, E, value, scratch);
+            else
+                store_float(s, row, head, slot, E, value);
         }
     }
 }
 
 const char takes_kv_store[] = "ff>i";
-const Kernel ref_kv_store = {"ref", kv_store_units, kv_store_run, NULL};
+const Kernel ref_kv_store = {"ref", kv_store_units, kv_store_run, kv_store_scratch};
 
 /* ---- backward ---- */
 

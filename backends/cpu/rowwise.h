@@ -12,12 +12,9 @@ INLINE int64_t inner(const OpArgs *a) { return a->out.ne[a->out.ndim - 1]; }
 
 /* ---- cast, the bits of dtype_info[].encode ---- */
 
-/* |x|, infinity for NaN: v_max alone would drop a NaN. */
-INLINE V16 magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
-
 INLINE void encode_a8(const float *x, BlockA8 *b) {
     V16 lo = v_load(x), hi = v_load(x + LANES);
-    float amax = v_hmax(v_max(magnitude(lo), magnitude(hi))), inv = a8_inverse(amax);
+    float amax = v_hmax(v_max(v_magnitude(lo), v_magnitude(hi))), inv = a8_inverse(amax);
     b->d = a8_scale(amax);
     if (!(inv > 0)) {
         memset(b->q, 0, sizeof b->q);

@@ -99,6 +99,19 @@ INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
     return _mm512_mask_mov_epi32(no, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), yes);
 }
 INLINE int32_t i_hsum(I16 a) { return _mm512_reduce_add_epi32(a); }
+INLINE I16 i_trunc(V16 a) { return _mm512_cvttps_epi32(a); }           /* towards zero */
+INLINE I16 i_swap_mid(I16 a) { return _mm512_shuffle_epi32(a, 0xd8); } /* of every 4 lanes, 1 and 2 change places */
+/* Bytes 0 and 2 of each lane, bytes 1 and 3, signed, in the lane's two 16-bit halves. */
+INLINE I16 i_even_i8(I16 a) { return _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8); }
+INLINE I16 i_odd_i8(I16 a) { return _mm512_srai_epi16(a, 8); }
+/* acc + the product of the low 16-bit halves + that of the high ones, signed. */
+INLINE I16 i_dot2_i16(I16 acc, I16 a, I16 b) {
+#if defined __AVX512VNNI__
+    return _mm512_dpwssd_epi32(acc, a, b);
+#else
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+#endif
+}
 
 /* Products of 8-bit weights w with 8-bit activations x in -127..127, summed by fours and added to acc, exactly.
  * dot4_u7: w in 0..127. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
@@ -298,6 +311,13 @@ INLINE int32_t i_hsum(I16 x) {
     z = _mm_add_epi32(z, _mm_shuffle_epi32(z, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(z, _mm_shuffle_epi32(z, 0xb1)));
 }
+INLINE I16 i_trunc(V16 x) { return I16_OF(_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)); }
+INLINE I16 i_swap_mid(I16 x) { return I16_OF(_mm256_shuffle_epi32(x.a, 0xd8), _mm256_shuffle_epi32(x.b, 0xd8)); }
+INLINE I16 i_odd_i8(I16 x) { return I16_OF(_mm256_srai_epi16(x.a, 8), _mm256_srai_epi16(x.b, 8)); }
+INLINE I16 i_even_i8(I16 x) { return i_odd_i8(I16_OF(_mm256_slli_epi16(x.a, 8), _mm256_slli_epi16(x.b, 8))); }
+INLINE I16 i_dot2_i16(I16 acc, I16 x, I16 y) {
+    return i_add(acc, I16_OF(_mm256_madd_epi16(x.a, y.a), _mm256_madd_epi16(x.b, y.b)));
+}
 
 INLINE __m256i ymm_dot4_u8(__m256i acc, __m256i w, __m256i x) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
@@ -361,6 +381,11 @@ INLINE void rows_transpose16(I16 z[16]) {
 }
 
 #endif
+
+/* The low halves of all lanes, 32 bytes. */
+INLINE void i_store16(void *p, I16 v) { _mm256_storeu_si256((__m256i *)p, i_low16(v)); }
+/* |x|, infinity for NaN: v_max alone would drop a NaN. */
+INLINE V16 v_magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
 
 #if !defined __AVX512BF16__
 INLINE V16 v_dpbf16(V16 acc, I16 x, I16 w) {

@@ -54,11 +54,16 @@
 #define CACHE(K, as)  .kv_heads = (K), .kv_dtype = DT_##as
 #define KV(as, window, T, H, K, E, ...)                                                                                \
     {OP_attention_kv, ATTN(window), IN(F32(T, H, E), TOKEN), .out = F32(T, H, E), CACHE(K, as), SEQS(__VA_ARGS__)}
-#define KV_BOTH(window, T, H, K, E, ...)                                                                               \
-    KV(f32, window, T, H, K, E, __VA_ARGS__), KV(f16, window, T, H, K, E, __VA_ARGS__)
+#define KV_ALL(window, T, H, K, E, ...)                                                                                \
+    KV(f32, window, T, H, K, E, __VA_ARGS__), KV(f16, window, T, H, K, E, __VA_ARGS__),                                \
+        KV(bf16, window, T, H, K, E, __VA_ARGS__), KV(q8_0, window, T, H, K, E, __VA_ARGS__)
 #define STORE(as, T, K, E, ...)                                                                                        \
     {OP_kv_store, .params.kv = {1}, IN(F32(T, K, E), F32(T, K, E)), .out = OF(i32, 1), CACHE(K, as),                   \
      SEQS(__VA_ARGS__)}
+
+#define STORE_FILL(how, as)                                                                                            \
+    {OP_kv_store, .params.kv = {1}, IN(FILL(how, f32, 7, 2, 48), FILL(how, f32, 7, 2, 48)), .out = OF(i32, 1),         \
+     CACHE(2, as), SEQS({100, 7})}
 
 #define BINARY(op, how, ...)                                                                                           \
     {OP_##op, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
@@ -245,26 +250,46 @@ const Case cases[] = {
     {OP_attention, ATTN(0), IN(SLICE(9, 4, 16), SLICE(9, 2, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
     {OP_attention, ATTN(0), IN(FILL(big, f32, 9, 4, 16), FILL(big, f32, 9, 2, 16), F32(9, 2, 16)),
      .out = F32(9, 4, 16)},
-    KV_BOTH(0, 1, 1, 1, 16, {0, 1}),
-    KV_BOTH(0, 1, 9, 3, 64, {130, 1}),
-    KV_BOTH(0, 2, 4, 2, 64, {255, 2}),
-    KV_BOTH(0, 7, 4, 4, 80, {60, 7}),
-    KV_BOTH(0, 3, 2, 1, 64, {600, 1}, {3, 1}, {255, 1}),
-    KV_BOTH(0, 64, 2, 1, 16, {300, 64}),
-    KV_BOTH(100, 9, 2, 1, 64, {700, 4}, {50, 5}),
-    KV_BOTH(3, 5, 3, 1, 7, {254, 5}),
-    KV_BOTH(0, 20, 4, 2, 128, {250, 20, 252, 266}),
+    KV_ALL(0, 1, 1, 1, 16, {0, 1}),
+    KV_ALL(0, 1, 9, 3, 64, {130, 1}),
+    KV_ALL(0, 2, 4, 2, 64, {255, 2}),
+    KV_ALL(0, 7, 4, 4, 80, {60, 7}),
+    KV_ALL(0, 3, 2, 1, 64, {600, 1}, {3, 1}, {255, 1}),
+    KV_ALL(0, 64, 2, 1, 16, {300, 64}),
+    KV_ALL(100, 9, 2, 1, 64, {700, 4}, {50, 5}),
+    KV_ALL(3, 5, 3, 1, 7, {254, 5}),
+    KV_ALL(0, 20, 4, 2, 128, {250, 20, 252, 266}),
     {OP_attention_kv, ATTN(0), IN(SLICE(5, 4, 16), TOKEN), .out = F32(5, 4, 16), CACHE(2, f32), SEQS({260, 5})},
     {OP_attention_kv, ATTN(0), IN(FILL(big, f32, 5, 4, 16), TOKEN), .out = F32(5, 4, 16), CACHE(2, f32),
      SEQS({520, 5})},
+    {OP_attention_kv, ATTN(0), IN(FILL(big, f32, 5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0),
+     SEQS({520, 5})},
+    {OP_attention_kv, ATTN(0), IN(FILL(tiny, f32, 5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0),
+     SEQS({520, 5})},
+    {OP_attention_kv, ATTN(0), IN(FILL(odd, f32, 5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0),
+     SEQS({70, 5})},
+    {OP_attention_kv, ATTN(0), IN(SLICE(5, 4, 32), TOKEN), .out = F32(5, 4, 32), CACHE(2, q8_0), SEQS({260, 5})},
     STORE(f32, 1, 1, 16, {0, 1}),
     STORE(f32, 7, 2, 64, {61, 7}),
     STORE(f16, 7, 3, 80, {61, 5}, {0, 2}),
     STORE(f16, 64, 1, 7, {30, 64}),
+    STORE(bf16, 7, 3, 80, {61, 5}, {0, 2}),
+    STORE(bf16, 64, 1, 7, {30, 64}),
+    STORE(q8_0, 1, 1, 16, {0, 1}),
+    STORE(q8_0, 7, 3, 64, {61, 5}, {0, 2}),
+    STORE(q8_0, 7, 2, 80, {61, 7}),
+    STORE(q8_0, 64, 1, 7, {30, 64}),
     {OP_kv_store, .params.kv = {1}, IN(SLICE(7, 2, 16), SLICE(7, 2, 16)), .out = OF(i32, 1), CACHE(2, f16),
      SEQS({100, 7})},
-    {OP_kv_store, .params.kv = {1}, IN(FILL(edge, f32, 7, 2, 16), FILL(edge, f32, 7, 2, 16)), .out = OF(i32, 1),
-     CACHE(2, f16), SEQS({100, 7})},
+    STORE_FILL(edge, f32),
+    STORE_FILL(edge, f16),
+    STORE_FILL(edge, bf16),
+    STORE_FILL(edge, q8_0),
+    STORE_FILL(odd, f16),
+    STORE_FILL(odd, bf16),
+    STORE_FILL(odd, q8_0),
+    STORE_FILL(tiny, q8_0),
+    STORE_FILL(big, q8_0),
 
     /* -- elementwise -- */
     BINARY(add, normal, 5, 33),

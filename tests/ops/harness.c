@@ -165,6 +165,22 @@ static void put_key(const Step *s, char *page, int64_t K, int64_t E, int64_t slo
         }
 }
 
+static void put_key_q8_0(char *page, int64_t K, int64_t E, int64_t slot, Rng *r) {
+    int64_t blocks = div_up(E, 32), row = blocks * 34;
+    for (int64_t h = 0; h < 2 * K; h++) /* keys, then values */
+        for (int64_t b = 0; b < blocks; b++) {
+            char *q = page + h * 64 * row, *d = q + 64 * 32 * blocks;
+            float x[32] = {0};
+            BlockQ8_0 block;
+            for (int64_t e = 0; e < MIN(32, E - 32 * b); e++) x[e] = rng_normal(r);
+            dtype_info[DT_q8_0].encode(x, &block, 32);
+            memcpy(d + 2 * (h < K ? (slot / 16 * blocks + b) * 16 + slot % 16 : b * 64 + slot), &block.d, 2);
+            for (int64_t i = 0, e = 32 * b; i < 32; i++, e++)
+                q[h < K ? ((slot / 16 * blocks * 8 + e / 4) * 16 + slot % 16) * 4 + e % 4
+                        : (slot / 4 * blocks * 32 + e) * 4 + slot % 4] = (char)block.q[i];
+        }
+}
+
 /* Pages in shuffled order. Keys that no token of the step may see stay NaN. */
 static void make_cache(Instance *x, int64_t most, Rng *r) {
     Step *s = &x->step;
@@ -176,7 +192,7 @@ static void make_cache(Instance *x, int64_t most, Rng *r) {
         ids[i] = ids[j], ids[j] = i;
     }
     s->kv_dtype = x->c->kv_dtype;
-    s->kv_page_bytes = 2 * KV_PAGE * K * E * dtype_info[s->kv_dtype].block_bytes;
+    s->kv_page_bytes = 2 * KV_PAGE * K * kv_row_bytes(s->kv_dtype, E);
     for (int l = 0; l < CASE_LAYERS; l++) {
         region_make(&x->kv[l], (size_t)(n_pages * s->kv_page_bytes));
         x->kv_base[l] = x->kv[l].data;
@@ -189,8 +205,13 @@ static void make_cache(Instance *x, int64_t most, Rng *r) {
         pages[t] = ids + seq * per_seq;
         if (x->c->op == OP_kv_store) continue;
         mask_range(x->c->params.attn.mask, s->index[t], s->reach[t], &lo, &hi);
-        for (filled = first ? lo : MAX(filled, lo); filled < hi; filled++)
-            put_key(s, x->kv[1].data + pages[t][filled / KV_PAGE] * s->kv_page_bytes, K, E, filled % KV_PAGE, r);
+        for (filled = first ? lo : MAX(filled, lo); filled < hi; filled++) {
+            char *page = x->kv[1].data + pages[t][filled / KV_PAGE] * s->kv_page_bytes;
+            if (s->kv_dtype == DT_q8_0)
+                put_key_q8_0(page, K, E, filled % KV_PAGE, r);
+            else
+                put_key(s, page, K, E, filled % KV_PAGE, r);
+        }
     }
     s->pages = pages;
 }
