@@ -50,7 +50,7 @@ _llmws() {
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
-        --kv-type) words='f32 f16' ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;
@@ -72,7 +72,7 @@ _llmws() {
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
-        --kv-type) words='f32 f16' ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;
@@ -91,7 +91,7 @@ _llmws() {
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
-        --kv-type) words='f32 f16' ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;

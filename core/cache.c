@@ -224,8 +224,8 @@ void cache_rope(const Cache *c, float *out) { rope_table(c->freq, c->spec.rope.d
 
 /* ---- save and load ---- */
 
-/* Stream: header, then for each page each layer's bytes. The last page is whole: what lies behind the last token is
- * zeroed. */
+/* Stream: header, then for each page each layer's bytes. The last page is whole; places behind the last token, where
+ * forgotten ones may stand, are zero. */
 typedef struct SeqHeader {
     char magic[8];
     uint64_t fingerprint;
@@ -245,18 +245,56 @@ static SeqHeader seq_header(const Cache *c, uint64_t fingerprint, int64_t len) {
     return h;
 }
 
-bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e) {
-    const Seq *s = &c->seqs[seq];
-    SeqHeader h = seq_header(c, fingerprint, s->len);
-    TRY(to.write(to.ctx, &h, sizeof h, e));
+/* One array of a kv head in a page (core/op.h), [groups][rows][lanes] places of so many bytes; the key in group g and
+ * lane i is g * lanes + i. */
+typedef struct Area {
+    int64_t groups, rows, lanes, bytes;
+} Area;
+
+static char *area_clear(const Area *a, char *at, int64_t n) {
+    for (int64_t r = 0; r < a->groups * a->rows; r++, at += a->lanes * a->bytes) {
+        int64_t keep = MIN(MAX(n - r / a->rows * a->lanes, 0), a->lanes);
+        memset(at + keep * a->bytes, 0, (size_t)((a->lanes - keep) * a->bytes));
+    }
+    return at;
+}
+
+/* Zeros in all places of a page's keys from n on. */
+static void page_clear(const CacheSpec *s, char *page, int64_t n) {
+    const int64_t P = kv_row_len(s->dtype, s->head_dim), row = kv_row_bytes(s->dtype, s->head_dim);
+    const Area floats[2][2] = {{{KV_PAGE / KV_LANES, P, KV_LANES, row / P}}, {{KV_PAGE, 1, 1, row}}};
+    const Area q8_0[2][2] = {
+        {{KV_PAGE / KV_LANES, P / 4, KV_LANES, 4}, {KV_PAGE / KV_LANES, P / 32, KV_LANES, 2}},
+        {{KV_PAGE / 4, P, 4, 1}, {1, P / 32, KV_PAGE, 2}},
+    };
+    for (int64_t place = 0; place < 2 * s->kv_heads; place++)
+        for (int i = 0; i < 2; i++)
+            page = area_clear(&(s->dtype == DT_q8_0 ? q8_0 : floats)[place >= s->kv_heads][i], page, n);
+}
+
+static bool write_pages(const Cache *c, const Seq *s, char *last, Sink to, Err *e) {
     uint64_t sum = 0;
     for (int64_t j = 0; j < div_up(s->len, KV_PAGE); j++)
         for (int64_t l = 0; l < c->spec.layers; l++) {
             const char *bytes = c->layers[l] + s->pages[j] * c->page_bytes;
+            if (s->len - j * KV_PAGE < KV_PAGE) {
+                bytes = memcpy(last, bytes, (size_t)c->page_bytes);
+                page_clear(&c->spec, last, s->len - j * KV_PAGE);
+            }
             sum = hash_bytes(bytes, (size_t)c->page_bytes, sum);
             TRY(to.write(to.ctx, bytes, (size_t)c->page_bytes, e));
         }
     return to.write(to.ctx, &sum, sizeof sum, e);
+}
+
+bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e) {
+    const Seq *s = &c->seqs[seq];
+    SeqHeader h = seq_header(c, fingerprint, s->len);
+    TRY(to.write(to.ctx, &h, sizeof h, e));
+    char *last = mem_alloc((size_t)c->page_bytes, 1);
+    bool ok = write_pages(c, s, last, to, e);
+    free(last);
+    return ok;
 }
 
 static bool read_pages(Cache *c, Seq *s, int64_t len, Source from, Err *e) {

@@ -82,7 +82,13 @@ static bool refuse(Session *s, int64_t free_bytes, Err *e) {
     char text[4][24], narrow[64] = "";
     int64_t now = needed(s), half = MAX(s->spec.ctx / 2, 1), pool = 0, tables = 0;
     cache_bytes(&s->cache_spec, &pool, &tables, NULL);
-    if (s->spec.kv_type == DT_f32) snprintf(narrow, sizeof narrow, ", --kv-type f16 %s", human(pool / 2, text[0]));
+    if (s->spec.kv_type != DT_q8_0) {
+        CacheSpec small = s->cache_spec;
+        int64_t less = pool;
+        small.dtype = DT_q8_0;
+        cache_bytes(&small, &less, &tables, NULL);
+        if (less < pool) snprintf(narrow, sizeof narrow, ", --kv-type q8_0 %s", human(pool - less, text[0]));
+    }
     return err_set(
         e, ERR_FIT, "memory: the session needs %s beside the weights, %s are free; -c %lld would free %s%s%s",
         human(now, text[1]), human(free_bytes, text[2]), (long long)half, human(now - needed_with(s, half), text[3]),

@@ -86,6 +86,13 @@ static uint64_t hash_rows(const Fix *f, int64_t rows, uint64_t h) {
     return h;
 }
 
+static const Dtype kv_types[] = {DT_f16, DT_f32, DT_bf16, DT_q8_0};
+static SessionSpec plain_with(Dtype kv_type) {
+    SessionSpec spec = plain;
+    spec.kv_type = kv_type;
+    return spec;
+}
+
 /* Hash of every logit of a prompt evaluated in pieces, and of MORE further tokens one by one. */
 static uint64_t bits(int threads, const char *isa, int piece, SessionSpec spec) {
     Fix f;
@@ -108,43 +115,40 @@ static uint64_t bits(int threads, const char *isa, int piece, SessionSpec spec) 
 static void threads_and_pieces(void **state) {
     (void)state;
     const int threads[] = {1, 2, 7}, pieces[] = {PROMPT, 1, 7, 64};
-    for (int kind = 0; kind < 4; kind++) {
-        SessionSpec spec = plain;
-        spec.kv_type = kind & 1 ? DT_f32 : DT_f16;
-        spec.compute = kind & 2 ? COMPUTE_F32 : COMPUTE_AUTO;
-        uint64_t want = bits(1, NULL, PROMPT, spec);
+    uint64_t seen[COUNT_OF(kv_types) * 2];
+    for (size_t kind = 0; kind < COUNT_OF(seen); kind++) {
+        SessionSpec spec = plain_with(kv_types[kind / 2]);
+        spec.compute = kind % 2 ? COMPUTE_F32 : COMPUTE_AUTO;
+        uint64_t want = seen[kind] = bits(1, NULL, PROMPT, spec);
         for (size_t t = 0; t < COUNT_OF(threads); t++) assert_true(bits(threads[t], NULL, PROMPT, spec) == want);
         for (size_t p = 0; p < COUNT_OF(pieces); p++) assert_true(bits(2, NULL, pieces[p], spec) == want);
     }
-    SessionSpec other = plain; /* the hash does see a difference */
-    other.kv_type = DT_f32;
-    assert_true(bits(1, NULL, PROMPT, other) != bits(1, NULL, PROMPT, plain));
+    for (size_t i = 0; i < COUNT_OF(kv_types); i++) /* the hash does see a difference */
+        for (size_t j = 0; j < i; j++) assert_true(seen[2 * i] != seen[2 * j]);
 }
 
 /* Instruction sets differ in how tiles are cut and loaded, not in the order of sums. */
 static void instruction_sets(void **state) {
     (void)state;
-    const char *isas[] = {"avx512", "avx2"};
-    SessionSpec spec = plain;
-    uint64_t want = bits(2, NULL, PROMPT, spec);
+    const char *isas[] = {"avx512", "avx2", "ref"};
     for (size_t i = 0; i < COUNT_OF(isas); i++) {
         Backend *b;
         Err e = {0};
         if (!cpu_backend_open(&(BackendOptions){.threads = 1, .isa = isas[i]}, &b, &e)) continue; /* not on this CPU */
         b->close(b);
-        assert_true(bits(2, isas[i], 64, spec) == want);
+        for (size_t k = 0; k < COUNT_OF(kv_types); k++)
+            assert_true(bits(2, isas[i], 64, plain_with(kv_types[k])) ==
+                        bits(2, NULL, PROMPT, plain_with(kv_types[k])));
     }
 }
 
-static void alone_or_in_a_batch(void **state) {
-    (void)state;
+static void check_batch(SessionSpec spec) {
     enum { SEQS = 8, LEN = 40 };
     Fix f;
     Err e = {0};
     int32_t ids[SEQS][LEN], flat[SEQS * LEN];
     int seqs[SEQS * LEN];
     uint64_t alone[SEQS];
-    SessionSpec spec = plain;
     for (int s = 0; s < SEQS; s++) {
         make_prompt(ids[s], LEN, 100 + (uint32_t)s);
         fix_open(&f, 2, NULL, spec);
@@ -173,6 +177,11 @@ static void alone_or_in_a_batch(void **state) {
     fix_close(&f);
 }
 
+static void alone_or_in_a_batch(void **state) {
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(kv_types); k++) check_batch(plain_with(kv_types[k]));
+}
+
 /* ---- the cache ---- */
 
 static uint64_t eval_hash(Fix *f, int seq, const int32_t *ids, int n) {
@@ -181,8 +190,7 @@ static uint64_t eval_hash(Fix *f, int seq, const int32_t *ids, int n) {
     return hash_rows(f, n, 0);
 }
 
-static void saved_and_loaded(void **state) {
-    (void)state;
+static void check_saved(SessionSpec spec, SessionSpec other) {
     const char *path = TEST_TMP "/session.kv";
     Fix f;
     Err e = {0};
@@ -190,14 +198,14 @@ static void saved_and_loaded(void **state) {
     FileSource *in;
     int32_t ids[PROMPT];
     make_prompt(ids, PROMPT, 3);
-    fix_open(&f, 2, NULL, plain);
+    fix_open(&f, 2, NULL, spec);
     int seq = cache_seq_open(f.s.cache, &e);
     eval_hash(&f, seq, ids, 100);
     OK(atomic_open(path, &out, &e) && session_save(&f.s, seq, atomic_sink(out), &e) && atomic_commit(out, &e), e);
     uint64_t want = eval_hash(&f, seq, ids + 100, 50);
     fix_close(&f);
 
-    fix_open(&f, 1, NULL, plain);
+    fix_open(&f, 1, NULL, spec);
     seq = cache_seq_open(f.s.cache, &e);
     OK(file_source_open(path, &in, &e) && session_load(&f.s, seq, file_source(in), &e), e);
     file_source_close(in);
@@ -205,9 +213,7 @@ static void saved_and_loaded(void **state) {
     assert_true(eval_hash(&f, seq, ids + 100, 50) == want);
     fix_close(&f);
 
-    SessionSpec other = plain; /* another KV type is refused, and leaves the sequence empty */
-    other.kv_type = DT_f32;
-    fix_open(&f, 1, NULL, other);
+    fix_open(&f, 1, NULL, other); /* another KV type is refused, and leaves the sequence empty */
     seq = cache_seq_open(f.s.cache, &e);
     OK(file_source_open(path, &in, &e), e);
     assert_false(session_load(&f.s, seq, file_source(in), &e));
@@ -216,6 +222,61 @@ static void saved_and_loaded(void **state) {
     assert_int_equal(cache_seq_len(f.s.cache, seq), 0);
     fix_close(&f);
     remove(path);
+}
+
+static void saved_and_loaded(void **state) {
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(kv_types); k++)
+        check_saved(plain_with(kv_types[k]), plain_with(kv_types[(k + 1) % COUNT_OF(kv_types)]));
+}
+
+static bool put_bytes(void *ctx, const void *bytes, size_t n, Err *e) {
+    (void)e;
+    buf_put(ctx, bytes, n);
+    return true;
+}
+
+static void save_to(const Fix *f, int seq, Buf *out) {
+    Err e = {0};
+    out->n = 0;
+    OK(session_save(&f->s, seq, (Sink){put_bytes, out}, &e), e);
+}
+
+/* Whatever stood in its pages before: the same tokens, the same file. */
+static void saved_bytes(void **state) {
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(kv_types); k++) {
+        Fix f;
+        Err e = {0};
+        Buf want = {0}, got = {0};
+        int32_t ids[120];
+        SessionSpec spec = plain_with(kv_types[k]);
+        spec.parallel = 3;
+        make_prompt(ids, 120, 21);
+        fix_open(&f, 2, NULL, spec);
+        int fresh = cache_seq_open(f.s.cache, &e), cut = cache_seq_open(f.s.cache, &e), fork;
+        eval_hash(&f, fresh, ids, 70);
+        save_to(&f, fresh, &want);
+        eval_hash(&f, cut, ids, 120);
+        save_to(&f, cut, &got);
+        assert_true(got.n != want.n || memcmp(got.s, want.s, got.n) != 0);
+        OK((fork = session_fork(&f.s, cut, &e)) >= 0, e);
+        for (int s = 0; s < 2; s++) {
+            OK(cache_seq_truncate(f.s.cache, s ? fork : cut, 70, &e), e);
+            save_to(&f, s ? fork : cut, &got);
+            assert_int_equal(got.n, want.n);
+            assert_memory_equal(got.s, want.s, want.n);
+        }
+        eval_hash(&f, cut, ids + 70, 50); /* saving left the cache alone */
+        save_to(&f, cut, &got);
+        eval_hash(&f, fresh, ids + 70, 50);
+        save_to(&f, fresh, &want);
+        assert_int_equal(got.n, want.n);
+        assert_memory_equal(got.s, want.s, want.n);
+        buf_release(&want);
+        buf_release(&got);
+        fix_close(&f);
+    }
 }
 
 /* Each byte of the saved file flipped, each length cut: refused, never a crash, the sequence stays empty. */
@@ -255,12 +316,10 @@ static void damaged_cache_files(void **state) {
     remove(path);
 }
 
-static void forked_and_truncated(void **state) {
-    (void)state;
+static void check_fork(SessionSpec spec) {
     Fix f;
     Err e = {0};
     int32_t a[PROMPT], b[20], c[20];
-    SessionSpec spec = plain;
     spec.parallel = 3;
     make_prompt(a, PROMPT, 7), make_prompt(b, 20, 8), make_prompt(c, 20, 9);
     fix_open(&f, 2, NULL, spec);
@@ -280,6 +339,11 @@ static void forked_and_truncated(void **state) {
     assert_int_equal(cache_seq_open(f.s.cache, &e), fork);
     assert_int_equal(cache_seq_len(f.s.cache, fork), 0);
     fix_close(&f);
+}
+
+static void forked_and_truncated(void **state) {
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(kv_types); k++) check_fork(plain_with(kv_types[k]));
 }
 
 static void full_context(void **state) {
@@ -315,12 +379,14 @@ static void *counting_reserve(Backend *b, size_t bytes, Err *e) {
 
 static void planned_is_reserved(void **state) {
     (void)state;
+    size_t round = 0;
     for (int64_t ctx = 128; ctx <= 32768; ctx *= 2)
         for (int parallel = 1; parallel <= 8; parallel += 7) {
             Fix f;
             Err e = {0};
             LlmwsPlan plan;
-            SessionSpec spec = {.ctx = ctx, .chunk = 512, .parallel = parallel, .kv_type = ctx % 3 ? DT_f16 : DT_f32};
+            SessionSpec spec = {
+                .ctx = ctx, .chunk = 512, .parallel = parallel, .kv_type = kv_types[round++ / 2 % COUNT_OF(kv_types)]};
             OK(cpu_backend_open(&(BackendOptions){.threads = 2}, &f.b, &e), e);
             real_reserve = f.b->reserve;
             f.b->reserve = counting_reserve;
@@ -514,6 +580,7 @@ int main(void) {
         cmocka_unit_test(instruction_sets),
         cmocka_unit_test(alone_or_in_a_batch),
         cmocka_unit_test(saved_and_loaded),
+        cmocka_unit_test(saved_bytes),
         cmocka_unit_test(damaged_cache_files),
         cmocka_unit_test(forked_and_truncated),
         cmocka_unit_test(full_context),

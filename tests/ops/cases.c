@@ -57,6 +57,9 @@
 #define KV_ALL(window, T, H, K, E, ...)                                                                                \
     KV(f32, window, T, H, K, E, __VA_ARGS__), KV(f16, window, T, H, K, E, __VA_ARGS__),                                \
         KV(bf16, window, T, H, K, E, __VA_ARGS__), KV(q8_0, window, T, H, K, E, __VA_ARGS__)
+#define KV_BENCH(as, T, start)                                                                                         \
+    {OP_attention_kv, ATTN(0), IN(F32(T, 9, 64), TOKEN), .out = F32(T, 9, 64), CACHE(3, as), SEQS({start, T}),         \
+     .bench = true}
 #define STORE(as, T, K, E, ...)                                                                                        \
     {OP_kv_store, .params.kv = {1}, IN(F32(T, K, E), F32(T, K, E)), .out = OF(i32, 1), CACHE(K, as),                   \
      SEQS(__VA_ARGS__)}
@@ -269,6 +272,12 @@ const Case cases[] = {
     {OP_attention_kv, ATTN(0), IN(FILL(odd, f32, 5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0),
      SEQS({70, 5})},
     {OP_attention_kv, ATTN(0), IN(SLICE(5, 4, 32), TOKEN), .out = F32(5, 4, 32), CACHE(2, q8_0), SEQS({260, 5})},
+    KV_BENCH(f32, 1, 7999),
+    KV_BENCH(f16, 1, 7999),
+    KV_BENCH(bf16, 1, 7999),
+    KV_BENCH(q8_0, 1, 7999),
+    KV_BENCH(f16, 64, 448),
+    KV_BENCH(q8_0, 64, 448),
     STORE(f32, 1, 1, 16, {0, 1}),
     STORE(f32, 7, 2, 64, {61, 7}),
     STORE(f16, 7, 3, 80, {61, 5}, {0, 2}),
