@@ -4,6 +4,7 @@
 
 #include "backends/cpu/unpack.h"
 #include "core/op.h"
+#include "core/quant.h"
 
 #include <math.h>
 
@@ -136,6 +137,82 @@ static void rope_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
         else
             for (int64_t i = 0; i < half; i += LANES) rope16_halves(x + i, y + i, cs + 2 * i, half, sign);
         for (int64_t i = 2 * half; i < E; i++) y[i] = x[i];
+    }
+}
+
+/* ---- kv_store: E a multiple of 16; the bits of dtype_info[].encode, in the places that core/op.h says ---- */
+
+static int64_t kv_store_units(const OpArgs *a) { return a->in[0].ne[0] * 2 * a->in[0].ne[1]; }
+
+INLINE void encode16(Dtype t, V16 x, void *out) {
+    if (t == DT_f32)
+        v_store(out, x);
+    else
+        _mm256_storeu_si256(out, t == DT_f16 ? v_to_f16(x) : encode_bf16(x));
+}
+
+/* A row into slot of K, or of V, of its head. t, value constants. */
+INLINE void store_floats(Dtype t, bool value, const float *x, char *head, int64_t slot, int64_t E) {
+    const int64_t bytes = t == DT_f32 ? 4 : 2;
+    for (int64_t e = 0; e < E; e += LANES) {
+        char key[LANES * 4], *at = head + ((slot / KV_LANES * E + e) * KV_LANES + slot % KV_LANES) * bytes;
+        encode16(t, v_load(x + e), value ? head + (slot * E + e) * bytes : key);
+        for (int64_t i = 0; i < LANES && !value; i++) memcpy(at + i * KV_LANES * bytes, key + i * bytes, (size_t)bytes);
+    }
+}
+
+/* To nearest, ties away from 0, |x| < 2^22: half less the least step makes the sum round so. */
+INLINE I16 round_away(V16 x) {
+    I16 sign = i_and(i_bits(x), i_set1(INT32_MIN));
+    return i_trunc(v_add(x, v_bits(i_or(sign, i_bits(v_set1(0x1.fffffep-2f))))));
+}
+
+INLINE void encode_q8_0(V16 lo, V16 hi, BlockQ8_0 *b) {
+    float d = v_hmax(v_max(v_magnitude(lo), v_magnitude(hi))) / 127, inv = quant_inverse(d);
+    b->d = f32_to_f16(d);
+    memset(b->q, 0, sizeof b->q);
+    if (!(inv > 0)) return;
+    _mm_storeu_si128((__m128i *)(void *)b->q, i_to_i8(round_away(v_mul(lo, v_set1(inv)))));
+    _mm_storeu_si128((__m128i *)(void *)(b->q + LANES), i_to_i8(round_away(v_mul(hi, v_set1(inv)))));
+}
+
+INLINE void store_q8_0(bool value, const float *x, char *head, int64_t slot, int64_t E) {
+    const int64_t P = kv_row_len(DT_q8_0, E), blocks = P / 32, group = slot / KV_LANES, lane = slot % KV_LANES;
+    uint16_t *scales = (uint16_t *)(void *)(head + KV_PAGE * P);
+    for (int64_t i = 0; i < blocks; i++) {
+        BlockQ8_0 b;
+        encode_q8_0(v_load(x + 32 * i), 32 * i + LANES < E ? v_load(x + 32 * i + LANES) : v_zero(), &b);
+        scales[value ? i * KV_PAGE + slot : (group * blocks + i) * KV_LANES + lane] = b.d;
+        char *v = head + (slot / 4 * P + 32 * i) * 4 + slot % 4;
+        char *k = head + ((group * P / 4 + 8 * i) * KV_LANES + lane) * 4;
+        for (int64_t e = 0; e < 32 && value; e++) v[4 * e] = (char)b.q[e];
+        for (int64_t e = 0; e < 32 && !value; e += 4) memcpy(k + e * KV_LANES, b.q + e, 4);
+    }
+}
+
+INLINE void store_any(Dtype t, bool value, const float *x, char *head, int64_t slot, int64_t E) {
+    switch (t) {
+    case DT_f32: store_floats(DT_f32, value, x, head, slot, E); break;
+    case DT_f16: store_floats(DT_f16, value, x, head, slot, E); break;
+    case DT_bf16: store_floats(DT_bf16, value, x, head, slot, E); break;
+    default: store_q8_0(value, x, head, slot, E); break;
+    }
+}
+
+/* A unit is the keys or the values of one kv head of one token. */
+static void kv_store_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const Step *s = a->step;
+    const int64_t K = a->in[0].ne[1], E = a->in[0].ne[2], head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E);
+    if (u0 == 0) *(int32_t *)a->out.data = 0;
+    for (int64_t u = u0; u < u1; u++) {
+        const int64_t t = u / (2 * K), place = u % (2 * K), j = s->index[t];
+        char *page = s->kv[a->params.kv.layer] + s->pages[t][j / KV_PAGE] * s->kv_page_bytes;
+        const float *x = tensor_row(&a->in[place >= K], t * K + place % K);
+        if (place < K)
+            store_any(s->kv_dtype, false, x, page + place * head_bytes, j % KV_PAGE, E);
+        else
+            store_any(s->kv_dtype, true, x, page + place * head_bytes, j % KV_PAGE, E);
     }
 }
 

@@ -24,6 +24,7 @@ static inline bool whole_lanes(const OpArgs *a) { return a->out.ne[a->out.ndim -
 static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
+static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
 static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_add  fits_any
@@ -44,6 +45,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(embed, isa, embed)                                                                                             \
     ROW(rms_norm, isa, rms_norm)                                                                                       \
     ROW(rope, isa, rope)                                                                                               \
+    ROW(kv_store, isa, kv_store)                                                                                       \
     ROW(attention_kv, isa, attention_kv)                                                                               \
     ROW(add, isa, add)                                                                                                 \
     ROW(mul, isa, mul)                                                                                                 \

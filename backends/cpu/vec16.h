@@ -63,6 +63,7 @@ INLINE void v_split(V16 a, V16 b, V16 *even, V16 *odd) {
 INLINE V16 v_exp(V16 a) { return exp_f32_avx512(a); }
 INLINE V16 v_from_int(I16 a) { return _mm512_cvtepi32_ps(a); }
 INLINE V16 v_from_f16(__m256i h) { return _mm512_cvtph_ps(h); }
+INLINE __m256i v_to_f16(V16 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); } /* ties to even */
 INLINE V16 v_from_bf16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
 INLINE V16 v_from_i8(__m128i q) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)); }
 INLINE V16 v_bits(I16 a) { return _mm512_castsi512_ps(a); }
@@ -238,6 +239,10 @@ INLINE V16 v_exp(V16 x) { return V16_OF(exp_f32_avx2(x.a), exp_f32_avx2(x.b)); }
 INLINE V16 v_from_int(I16 x) { return V16_OF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 INLINE V16 v_from_f16(__m256i h) {
     return V16_OF(_mm256_cvtph_ps(_mm256_castsi256_si128(h)), _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)));
+}
+INLINE __m256i v_to_f16(V16 x) {
+    return _mm256_setr_m128i(_mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT),
+                             _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
 }
 INLINE V16 v_from_bf16(__m256i h) {
     __m256i a = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(h));

@@ -18,9 +18,9 @@ offers 'inspect' llmws help ins
 offers '*--prompt*--temp*--kv-type*--help' llmws generate --
 offers '--repeat' llmws bench --rep
 offers '' llmws bench --tokeni
-offers 'f32 f16' llmws generate --kv-type ''
+offers 'f32 f16 bf16 q8_0' llmws generate --kv-type ''
 offers 'f32' llmws generate --kv-type = f3
-offers 'f32 f16' llmws generate --kv-type =
+offers 'f32 f16 bf16 q8_0' llmws generate --kv-type =
 offers 'auto cpu' llmws inspect some.gguf --backend ''
 offers 'some.gguf' llmws generate -m so
 offers 'some.gguf' llmws inspect so

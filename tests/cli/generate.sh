@@ -50,6 +50,13 @@ usage 'token id 384: the vocabulary ends at 383' "$LLMWS" generate -m "$M" --ids
 t 1 '' "llmws: cannot open 'missing'*" g -m "$M" -f missing
 t 1 '' "llmws: cannot read '.'*" g -m "$M" -f .
 
+# Every way to cache keys and values gives a text, the same on any threads and chunks.
+for k in f16 bf16 q8_0; do
+    t 0 '*"completion_tokens":16,*' '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos --temp 0 --kv-type $k --json
+    ids=$(grep -oP '"ids":\[\K[0-9,]+' out | tail -n 1)
+    t 0 "*\"ids\":\[$ids\],*" '' g -m "$M" --ids "$ids3" -n 16 --ignore-eos --temp 0 --kv-type $k -t 1 --chunk 2 --json
+done
+
 # Sampling options change what is drawn.
 t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --temp 0 --logit-bias 7=100 --json
 t 0 '*"ids":\[7,7,7\]*' '' g -m "$M" -p Hello -n 3 --logit-bias 7+100 --logit-bias 8-3 --json

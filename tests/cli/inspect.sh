@@ -21,6 +21,10 @@ t 0 '*weights*cache*total*' '' i "$M" --estimate
 t 0 '{"event":"estimate","rows":{*"cache":*},"total_bytes":*,"ctx":64,"chunk":16,"parallel":4,"threads":2,*"kv_type":"f32"}' '' \
     i "$M" --estimate -c 64 --chunk 16 --parallel 4 --kv-type f32 -t 2 --json
 json_lines out
+# A page of 64 tokens in 3 layers, keys and values of 2 heads of 16; q8_0 rounds a row up to a block of 32.
+for k in f32=49152 f16=24576 bf16=24576 q8_0=26112; do
+    t 0 "*\"cache\":${k#*=},*\"kv_type\":\"${k%=*}\"*" '' i "$M" --estimate -c 64 --chunk 16 --kv-type "${k%=*}" --json
+done
 
 # Ids and offsets of tokenizers 0.23 on tokenizer.json.
 t 0 '={"event":"tokens","ids":[336,39,68,75,75,78,11,274,127,114,81,310],"offsets":[[0,0],[0,1],[1,2],[2,3],[3,4],[4,5],[5,6],[6,8],[8,9],[8,9],[9,10],[10,12]]}' '' \

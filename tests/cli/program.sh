@@ -42,7 +42,7 @@ usage "did you mean '--tensors'" "$LLMWS" inspect "$M" --tensor
 usage "unexpected argument 'words'" "$LLMWS" generate -m "$M" words
 usage "unexpected argument 'two'" "$LLMWS" inspect one two
 usage "must be a whole number from 1 to" "$LLMWS" generate -m "$M" -p a -t 0
-usage "must be one of f32|f16" "$LLMWS" generate -m "$M" -p a --kv-type q9
+usage "must be one of f32|f16|bf16|q8_0" "$LLMWS" generate -m "$M" -p a --kv-type q9
 usage "must be one of auto|cpu" "$LLMWS" generate -m "$M" -p a --backend gpu
 usage "no model" "$LLMWS" generate -p a
 usage "no model" "$LLMWS" inspect

@@ -147,60 +147,114 @@ static void test_matmul_bound_refuses(void **state) {
 
 /* ---- attention ---- */
 
-/* Rows of the step in double; returns the worst error in units of the bound. window as in the case. */
-static double attention_error(const Case *c, int64_t drop) {
-    Instance x;
+/* The rows of an attention case stored as kv and read from the cache; frees nothing of *cached, which *x refers to. */
+static void run_cached(const Case *c, Dtype kv, Case *cached, Instance *x) {
+    static int32_t token;
+    *cached = *c;
+    cached->op = OP_kv_store, cached->kv_heads = c->in[1].ne[1], cached->kv_dtype = kv, cached->params.kv.layer = 1;
+    instance_make(x, cached, SEED, false);
+    OpArgs store = {.params.kv = {1}, .n_in = 2, .in = {x->a.in[1], x->a.in[2]}, .step = &x->step};
+    store.out = tensor_dense(DT_i32, 1, (int64_t[]){1}, &token);
+    token = 1;
+    args_run(&store, &ref_kv_store, 0);
+    assert_int_equal(token, 0);
+    OpArgs read = x->a;
+    read.params = c->params, read.in[1] = store.out, read.n_in = 2;
+    args_run(&read, &ref_attention_kv, 5);
+}
+
+/* The most that storing changes element e of a row of E by. q8_0: half a step of 127 to the largest, and the step's own
+ * rounding to f16. */
+static double stored_error(Dtype kv, const Tensor *t, int64_t row, int64_t e) {
+    double x = fabs((double)tensor_at(t, row, e)), most = 0;
+    if (kv == DT_f16) return x * 0x1p-11 + 0x1p-25;
+    if (kv == DT_bf16) return x * 0x1p-9;
+    if (kv != DT_q8_0) return 0;
+    for (int64_t i = e / 32 * 32; i < MIN(e / 32 * 32 + 32, t->ne[2]); i++)
+        most = fmax(most, fabs((double)tensor_at(t, row, i)));
+    return most / 254 + most * 0x1p-11;
+}
+
+static double squared(double x) { return x * x; }
+
+/* Rows of the step in double, against the op over rows (kv NULL) or over a cache; returns the worst error in units of
+ * the bound. Errors of storing are taken as even over their range: 5 standard deviations of their sum. Queries and
+ * weights over q8_0 are in steps of 1/32767 of the largest. */
+static double attention_error(const Case *c, const Dtype *kv, int64_t drop) {
+    const double sigmas = 5 / sqrt(3), step = kv && *kv == DT_q8_0 ? 0x1p-16 : 0;
+    Instance x, cache;
+    Case cached;
     double worst = 0;
     instance_make(&x, c, SEED, false);
-    instance_run(&x, &ref_attention, 0);
-    const Tensor *q = &x.a.in[0], *k = &x.a.in[1], *v = &x.a.in[2];
+    if (kv)
+        run_cached(c, *kv, &cached, &cache);
+    else
+        instance_run(&x, &ref_attention, 0);
+    const Tensor *q = &x.a.in[0], *k = &x.a.in[1], *v = &x.a.in[2], *out = kv ? &cache.a.out : &x.a.out;
     int64_t H = q->ne[1], K = k->ne[1], E = q->ne[2];
     double *p = mem_alloc((size_t)x.step.n, sizeof *p), scale = (double)c->params.attn.scale;
     for (int64_t u = 0; u < x.step.n * H; u++) {
         int64_t t = u / H, kh = u % H / (H / K), lo, hi, row0 = x.step.first_row[t];
-        double most = -1e300, sum = 0, spread = 0;
+        double most = -1e300, sum = 0, spread = 0, moved = 0;
         mask_range(c->params.attn.mask, x.step.index[t], x.step.reach[t], &lo, &hi);
         lo += drop;
         for (int64_t j = lo; j < hi; j++) {
             p[j] = 0;
-            double size = 0;
+            double size = 0, off = 0;
             for (int64_t e = 0; e < E; e++) {
-                double term = (double)tensor_at(q, u, e) * (double)tensor_at(k, (row0 + j) * K + kh, e);
-                p[j] += scale * term, size += scale * fabs(term);
+                double qe = (double)tensor_at(q, u, e), ke = (double)tensor_at(k, (row0 + j) * K + kh, e);
+                p[j] += scale * qe * ke, size += scale * fabs(qe * ke);
+                if (kv) off += squared(qe * stored_error(*kv, k, (row0 + j) * K + kh, e)) + squared(4 * step * ke);
             }
-            most = fmax(most, p[j]), spread = fmax(spread, size);
+            most = fmax(most, p[j]), spread = fmax(spread, size), moved = fmax(moved, sigmas * scale * sqrt(off));
         }
         for (int64_t j = lo; j < hi; j++) sum += p[j] = exp(p[j] - most);
         for (int64_t e = 0; e < E; e++) {
-            double o = 0, size = 0;
+            double o = 0, size = 0, off = 0;
             for (int64_t j = lo; j < hi; j++) {
-                double term = p[j] / sum * (double)tensor_at(v, (row0 + j) * K + kh, e);
+                double ve = (double)tensor_at(v, (row0 + j) * K + kh, e), term = p[j] / sum * ve;
                 o += term, size += fabs(term);
+                if (kv)
+                    off += squared(p[j] / sum * stored_error(*kv, v, (row0 + j) * K + kh, e)) + squared(step / sum * 4);
             }
-            /* the scores' own rounding moves every weight by a factor */
-            double bound = rounding((double)(hi - lo), size) + size * rounding((double)E, spread);
-            worst = worse(worst, fabs((double)tensor_at(&x.a.out, u, e) - o) / bound);
+            /* what moves the scores moves every weight by a factor */
+            double bound = rounding((double)(hi - lo), size) +
+                           size * (rounding((double)E, spread) + exp(2 * moved) - 1) + sigmas * sqrt(off);
+            worst = worse(worst, fabs((double)tensor_at(out, u, e) - o) / bound);
         }
     }
     free(p);
     instance_release(&x);
+    if (kv) instance_release(&cache);
     return worst;
 }
+
+static const Dtype kv_types[] = {DT_f32, DT_f16, DT_bf16, DT_q8_0};
 
 static void test_attention(void **state) {
     (void)state;
     for (const Case *c = cases; c < cases + n_cases; c++) {
         char name[160];
         if (c->op != OP_attention || c->in[0].fill == FILL_big) continue;
-        double off = attention_error(c, 0);
+        double off = attention_error(c, NULL, 0);
         if (off > 1) fail_msg("%s: %g times its bound off", case_name(c, name), off);
+        for (size_t i = 0; i < COUNT_OF(kv_types); i++) {
+            off = attention_error(c, &kv_types[i], 0);
+            if (off > 1)
+                fail_msg("%s, kv %s: %g times its bound off", case_name(c, name), dtype_info[kv_types[i]].name, off);
+        }
     }
     const Case one = {.op = OP_attention,
-                      .params.attn = {.scale = 0.2f},
+                      .params.attn = {.scale = 0.2f, .layer = 1},
                       .in = {{.ne = {9, 2, 16}}, {.ne = {9, 1, 16}}, {.ne = {9, 1, 16}}},
                       .out = {.ne = {9, 2, 16}}};
-    assert_true(attention_error(&one, 0) <= 1);
-    assert_true(attention_error(&one, 1) > 1); /* one key less */
+    assert_true(attention_error(&one, NULL, 0) <= 1);
+    assert_true(attention_error(&one, NULL, 1) > 1); /* one key less */
+    for (size_t i = 0; i < COUNT_OF(kv_types); i++) {
+        assert_true(attention_error(&one, &kv_types[i], 0) <= 1);
+        assert_true(attention_error(&one, &kv_types[i], 1) > 1);
+        if (i) assert_true(attention_error(&one, &kv_types[i], 0) > 0.02); /* and the bound is not far off */
+    }
 }
 
 /* Keys and values stored as f32 and read from pages give the bits of attention over the same rows. */
@@ -210,23 +264,12 @@ static void check_cache(int64_t T, int64_t window) {
               .params.attn = {.scale = 0.2f, .mask = {window}, .layer = 1},
               .in = {{.ne = {T, H, E}}, {.ne = {T, K, E}}, {.ne = {T, K, E}}},
               .out = {.ne = {T, H, E}}};
-    Case cached = c;
-    cached.op = OP_kv_store, cached.kv_heads = K, cached.params.kv.layer = 1;
+    Case cached;
     Instance rows, pages;
-    int32_t token;
     char why[160];
     instance_make(&rows, &c, SEED, false);
-    instance_make(&pages, &cached, SEED, false);
     instance_run(&rows, &ref_attention, 0);
-    OpArgs store = {.params.kv = {1}, .n_in = 2, .in = {pages.a.in[1], pages.a.in[2]}, .step = &pages.step};
-    store.out = tensor_dense(DT_i32, 1, (int64_t[]){1}, &token);
-    args_run(&store, &ref_kv_store, 0);
-    OpArgs read = pages.a;
-    read.params = c.params, read.in[1] = store.out, read.n_in = 2;
-    args_run(&read, &ref_attention_kv, 5);
-    assert_int_equal(token, 0);
-    pages.a.out = read.out;
-    for (int l = 0; l < CASE_LAYERS; l++) rows.kv[l] = (Region){0};
+    run_cached(&c, DT_f32, &cached, &pages);
     if (!instance_same(&rows, &pages, NULL, why)) fail_msg("T %lld: %s", (long long)T, why);
     instance_release(&rows);
     instance_release(&pages);
