@@ -20,7 +20,7 @@ enum { ATTN_TOKENS = 16, PAGE_GROUPS = KV_PAGE / KV_LANES };
 
 typedef struct Query {
     const float *q;
-    const int16_t *n; /* over q8_0: q as integers, swapped as i_even_i8 and i_odd_i8 want it, and their scales */
+    const int16_t *n; /* over q8_0: q as integers, as to_i16 leaves it, and its scales */
     const float *d;
     float *out;     /* the sum so far, O in core/ops.def */
     int64_t lo, hi; /* keys */
@@ -116,7 +116,7 @@ INLINE void values_page(Dtype t, int M, const Attn *c, const AttnTile *w, int m0
 
 /* ---- both, over q8_0 ---- */
 
-/* x[0..n) as i16 of core/ops.def has it, in the order that a query or weight wants; n a multiple of 16. */
+/* The floats of n vectors as i16 of core/ops.def has them, with 1 and 2 of every 4 swapped; returns their scale. */
 INLINE float to_i16(const V16 *x, int n, int16_t *out) {
     V16 top = v_zero();
     UNROLL for (int i = 0; i < n; i++) top = v_max(top, v_magnitude(x[i]));
@@ -126,7 +126,7 @@ INLINE float to_i16(const V16 *x, int n, int16_t *out) {
     return i16_scale(amax);
 }
 
-/* sum[m][g] += 4 integers of pairs[m] times the 4 bytes of each lane at q + g * step. M, G constants. */
+/* sum[m][g] += integers 4i..4i+3 of n[m] times the 4 bytes of each lane at q + g * step. M, G constants. */
 INLINE void dot_bytes(int M, int G, const char *q, int64_t step, const int16_t *const n[ATTN_M], int64_t i,
                       I16 sum[ATTN_M][ATTN_G8]) {
     I16 even[ATTN_G8], odd[ATTN_G8];
