@@ -20,12 +20,25 @@ typedef struct Ran {   /* what the end of the program needs to know of its begin
     const char *color; /* --color */
 } Ran;
 
+enum { TABLES_MAX = 16 };
+
+/* All that a command takes: its own tables, then those of another. */
+static void all_tables(const Cmd *cmd, const OptTable *all[TABLES_MAX]) {
+    size_t n = 0;
+    for (const OptTable *const *t = cmd->tables; *t; t++) all[n++] = *t;
+    for (const OptTable *const *t = cmd->more; t && *t; t++) all[n++] = *t;
+    if (n >= TABLES_MAX) BUG("%s has %zu tables of options", cmd->name, n);
+    all[n] = NULL;
+}
+
 static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
     ran->cmd = cmd;
+    const OptTable *tables[TABLES_MAX];
+    all_tables(cmd, tables);
     RunOpts *opts = mem_alloc(1, cmd->opts_size);
-    opt_init(cmd->tables, opts);
+    opt_init(tables, opts);
     OptList rest;
-    bool ok = opt_parse(cmd->tables, argv, opts, &rest, e);
+    bool ok = opt_parse(tables, argv, opts, &rest, e);
     opts->args = rest;
     ran->color = opts->color;
     if (ok && opts->help) {
@@ -40,7 +53,7 @@ static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
         ok = cmd->run(opts, e);
     }
     free(rest.items);
-    opt_release(cmd->tables, opts);
+    opt_release(tables, opts);
     free(opts);
     return ok;
 }
@@ -127,6 +140,7 @@ int main(int argc, char **argv) {
     const Cmd *cmd = strncmp(name, "llmws-", 6) == 0 ? cmd_find(name + 6) : NULL;
     bool ok = cmd ? run_cmd(cmd, argv + 1, &ran, &e) : run_plain(argv, &ran, &e);
     Err late;
+    progress_clear();
     if (!out_close(&late) && ok) {
         ok = false;
         e = late;

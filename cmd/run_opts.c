@@ -134,6 +134,19 @@ LlmwsSessionOptions session_options(const RunOpts *o) {
                                  .chunk = o->chunk};
 }
 
+bool parse_bytes(const char *text, const char *what, size_t *out, Err *e) {
+    static const char units[] = "KMGT";
+    char *end;
+    double v = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+    bool known =
+        end != text && (!*end || (unit && (!end[1] || strcmp(end + 1, "B") == 0 || strcmp(end + 1, "iB") == 0)));
+    for (const char *u = units; unit && u <= unit; u++) v *= 1024;
+    if (!known || !(v >= 1 && v < 0x1p62))
+        return err_set(e, ERR_USAGE, "%s: '%s' must be a number of bytes, such as 500000, 64K or 2G", what, text);
+    return *out = (size_t)v, true;
+}
+
 void plan_note(const Ui *ui, const LlmwsPlan *p) {
     if (!ui->verbose) return;
     ui_detail(ui, "[plan] context %lld, chunk %lld, %d threads, isa %s, compute %s, kv-type %s", (long long)p->ctx,
