@@ -228,10 +228,12 @@ static double per_second(int64_t n, int64_t ns) {
     return n > 0 && ns > 0 ? rounded((double)n * 1e9 / (double)ns) : (double)NAN;
 }
 
-/* Of the tokens that were computed. */
-static double prompt_rate(const Generation *g) {
-    return per_second((int64_t)(g->prompt.n - g->cache.reused), g->prompt_ns);
+/* Tokens of the prompt that were computed: not those of the prompt cache, nor those after a signal. */
+static int64_t prompt_done(const Generation *g) {
+    return MIN((int64_t)g->prompt.n, llmws_seq_len(g->session, g->seq)) - (int64_t)g->cache.reused;
 }
+
+static double prompt_rate(const Generation *g) { return per_second(prompt_done(g), g->prompt_ns); }
 
 /* What the decoder and the stop texts held back. */
 static Str last_text(Generation *g) {
@@ -277,7 +279,7 @@ static void put_rate(Buf *b, const char *what, size_t n, double rate) {
 static void show_times(const Generation *g) {
     Buf b = {0};
     if (g->cache.reused) buf_printf(&b, "prompt cache %zu tokens, ", g->cache.reused);
-    put_rate(&b, "prompt", g->prompt.n - g->cache.reused, prompt_rate(g));
+    put_rate(&b, "prompt", (size_t)prompt_done(g), prompt_rate(g));
     put_rate(&b, ", answer", g->answer.n, per_second(g->decode_steps, g->decode_ns));
     if (g->ttft_ns) buf_printf(&b, ", first token after %.1f ms", (double)g->ttft_ns * 1e-6);
     ui_note(&g->ui, "[time] %s, ended by %s", b.s, g->stop_reason);
