@@ -98,7 +98,7 @@ static bool install_links(const char *dir, Err *e) {
 /* What stands before a command, or in its place. */
 static bool run_plain(char **argv, Ran *ran, Err *e) {
     const char *a = argv[1];
-    if (!a || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) return overview(e);
+    if (!a) return overview(e);
     if (strcmp(a, "--version") == 0) {
         Buf b = {0};
         buf_printf(&b, "llmws %s\n", llmws_version());
@@ -109,9 +109,9 @@ static bool run_plain(char **argv, Ran *ran, Err *e) {
     if (strcmp(a, "__emit") == 0) return emitted(argv + 2, e);
     if (strcmp(a, "--install") == 0)
         return argv[2] ? install_links(argv[2], e) : err_set(e, ERR_USAGE, "--install needs a directory");
-    bool help = strcmp(a, "help") == 0;
-    if (help && !argv[2]) return overview(e);
-    if (a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
+    bool help = strcmp(a, "help") == 0 || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0;
+    if (help && (!argv[2] || strcmp(argv[2], "help") == 0)) return overview(e);
+    if (!help && a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
     const Cmd *cmd = cmd_find(help ? argv[2] : a);
     if (!cmd) return cmd_unknown(help ? argv[2] : a, e);
     return run_cmd(cmd, help ? (char *[]){(char[]){"--help"}, NULL} : argv + 2, ran, e);

@@ -69,9 +69,11 @@ Ui ui_make(bool json, bool quiet, bool verbose, const char *color) {
 }
 
 int term_width(void) {
-    struct winsize w;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || !w.ws_col) return 80;
-    return MAX(40, MIN(w.ws_col, 120));
+    struct winsize w = {0};
+    const char *told = getenv("COLUMNS");
+    long columns = told ? strtol(told, NULL, 10) : 0;
+    if (columns <= 0 && isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0) columns = w.ws_col;
+    return columns <= 0 ? 80 : (int)MAX(40, MIN(columns, 120));
 }
 
 /* One write, so that lines of several processes do not mix. Messages on stderr have nowhere else to complain to. */

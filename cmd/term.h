@@ -31,7 +31,7 @@ typedef struct Ui {
 
 /* color: "auto", "always" or "never". auto means: a terminal, no $NO_COLOR, $TERM not "dumb". */
 Ui ui_make(bool json, bool quiet, bool verbose, const char *color);
-/* Columns of the terminal at stdout, 80 where there is none; between 40 and 120. */
+/* $COLUMNS, else the columns of the terminal at stdout, 80 where there is none; between 40 and 120. */
 int term_width(void);
 
 /* A line on stderr. warn and note are shown on a terminal or with -v, never with -q; detail only with -v. */
