@@ -84,7 +84,7 @@ bool cpu_peak_rate(int threads, const char *isa, PeakKind kind, double *ops_per_
     ExecOp op = {.run = loop->run, .units = probe_units, .n_units = units, .args = args};
     for (int pass = 0; pass < PASSES; pass++) {
         int64_t start = now_ns();
-        b->run(b, &op, 1, NULL, 0);
+        b->run(b, &op, 1, &(RunMemory){0});
         best = MIN(best, now_ns() - start);
     }
     *ops_per_s = (double)units * PEAK_ROUNDS * loop->round_ops * 1e9 / (double)MAX(best, 1);
