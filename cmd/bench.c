@@ -187,7 +187,7 @@ static double peak_seconds(const Bench *b, double n) {
     for (PeakKind k = 0; k < PEAK_COUNT; k++) {
         double flop = b->layer_flop[k] + b->head_flop[k] / n, rate = 0;
         Err e;
-        if (!flop) continue;
+        if (flop <= 0) continue;
         if (!cpu_peak_rate(b->plan.threads, b->plan.isa, k, &rate, &e)) ui_warn(&b->ui, "%s", e.msg);
         seconds += rate > 0 ? flop / rate : (double)NAN;
     }
