@@ -85,7 +85,8 @@ static const OptTable *const tables[] = {&opts_model, &opts_test, &opts_result, 
 typedef struct Test { /* one line of the results; numbers that do not apply are NAN */
     const char *name; /* "prompt", "gen" */
     int64_t n;        /* tokens of each sequence */
-    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s;
+    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s, peak_gflop_s;
+    double roof_share; /* of the roof that holds: reading memory for gen, products for prompt */
 } Test;
 
 typedef struct Bench {
@@ -95,16 +96,32 @@ typedef struct Bench {
     LlmwsSession *session;
     LlmwsModelInfo info;
     LlmwsPlan plan;
-    int *seq;                     /* [batch] */
-    int *step_seq;                /* [chunk] whose the tokens of a step are */
-    int32_t *ids;                 /* random, as many as the longest test takes */
-    int64_t step_bytes;           /* weights that one step reads */
-    double layer_flop, head_flop; /* of the products with weights: a token; a token whose logits are asked for */
-    double *rates;                /* [repeat] tok/s */
+    int *seq;           /* [batch] */
+    int *step_seq;      /* [chunk] whose the tokens of a step are */
+    int32_t *ids;       /* random, as many as the longest test takes */
+    int64_t step_bytes; /* weights that one step reads */
+    /* of the products with weights, by how they are computed: a token; a token whose logits are asked for */
+    double layer_flop[PEAK_COUNT], head_flop[PEAK_COUNT];
+    double *rates; /* [repeat] tok/s */
     Buf line;
 } Bench;
 
 /* ---- the model's work ---- */
+
+/* As --compute says and `auto` means it. */
+static PeakKind product_kind(const Bench *b, const char *dtype) {
+    const char *how = b->plan.compute;
+    bool any = strcmp(how, "auto") == 0, bf16 = strcmp(dtype, "bf16") == 0;
+    bool quantised = !bf16 && strcmp(dtype, "f16") != 0 && strcmp(dtype, "f32") != 0;
+    if (quantised && (any || strcmp(how, "int8") == 0)) return PEAK_int8;
+    return bf16 && (any || strcmp(how, "bf16") == 0) ? PEAK_bf16 : PEAK_f32;
+}
+
+static double sum_kinds(const double flop[PEAK_COUNT]) {
+    double sum = 0;
+    for (int k = 0; k < PEAK_COUNT; k++) sum += flop[k];
+    return sum;
+}
 
 /* An embedding is a look-up of single rows, unless it serves as the head too. */
 static void count_work(Bench *b) {
@@ -116,7 +133,8 @@ static void count_work(Bench *b) {
         b->step_bytes += t.bytes;
         if (t.ndim != 2) continue;
         double flop = 2 * (double)t.shape[0] * (double)t.shape[1];
-        *(embedding || strcmp(t.name, "lm_head.weight") == 0 ? &b->head_flop : &b->layer_flop) += flop;
+        bool head = embedding || strcmp(t.name, "lm_head.weight") == 0;
+        (head ? b->head_flop : b->layer_flop)[product_kind(b, t.dtype)] += flop;
     }
 }
 
@@ -162,6 +180,20 @@ static void read_rate(const Bench *b, double *gb_s) {
     if (!(*gb_s >= rate * 1e-9)) *gb_s = rate * 1e-9;
 }
 
+/* Seconds that a core at its peak would take for the products of one token of a prompt of n; NAN where the peak is not
+ * known. */
+static double peak_seconds(const Bench *b, double n) {
+    double seconds = 0;
+    for (PeakKind k = 0; k < PEAK_COUNT; k++) {
+        double flop = b->layer_flop[k] + b->head_flop[k] / n, rate = 0;
+        Err e;
+        if (flop <= 0) continue;
+        if (!cpu_peak_rate(b->plan.threads, b->plan.isa, k, &rate, &e)) ui_warn(&b->ui, "%s", e.msg);
+        seconds += rate > 0 ? flop / rate : (double)NAN;
+    }
+    return seconds;
+}
+
 static void summarise(Bench *b, Test *t) {
     int64_t n = b->o->repeat;
     double sum = 0, squares = 0;
@@ -186,9 +218,15 @@ static bool time_runs(Bench *b, Test *t, bool (*run)(Bench *, int64_t, Err *), i
 }
 
 static bool test_prompt(Bench *b, Test *t, Err *e) {
+    double n = (double)t->n, flop = sum_kinds(b->layer_flop) + sum_kinds(b->head_flop) / n;
+    double before = peak_seconds(b, n);
     TRY(time_runs(b, t, take_prompt, t->n, e));
-    t->ttft_ms = (double)(t->n * b->o->batch) / t->tok_s * 1e3;
-    t->gflop_s = (b->layer_flop + b->head_flop / (double)t->n) * t->tok_s * 1e-9;
+    double roof = MIN(before, peak_seconds(b, n)); /* the better of two, as for reading */
+    t->ttft_ms = n * (double)b->o->batch / t->tok_s * 1e3;
+    t->gflop_s = flop * t->tok_s * 1e-9;
+    if (!(roof > 0)) return true;
+    t->peak_gflop_s = flop / roof * 1e-9;
+    t->roof_share = t->gflop_s / t->peak_gflop_s;
     return true;
 }
 
@@ -198,7 +236,8 @@ static bool test_gen(Bench *b, Test *t, Err *e) {
     TRY(time_runs(b, t, generate, MIN(t->n, (int64_t)WARM_STEPS), e));
     if (!isnan(t->read_gb_s)) read_rate(b, &t->read_gb_s);
     t->gb_s = (double)b->step_bytes * t->tok_s / (double)b->o->batch * 1e-9;
-    t->gflop_s = (b->layer_flop + b->head_flop) * t->tok_s * 1e-9;
+    t->gflop_s = (sum_kinds(b->layer_flop) + sum_kinds(b->head_flop)) * t->tok_s * 1e-9;
+    t->roof_share = t->gb_s / t->read_gb_s;
     return true;
 }
 
@@ -222,10 +261,9 @@ static void put_json(Bench *b, const Test *t) {
         json_int(l, "weight_bytes", b->step_bytes);
         json_num(l, "gb_s", rounded(t->gb_s));
     }
-    if (!isnan(t->read_gb_s)) {
-        json_num(l, "read_gb_s", rounded(t->read_gb_s));
-        json_num(l, "roof_share", rounded(t->gb_s / t->read_gb_s));
-    }
+    if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
+    if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
+    if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
     json_str(l, "model", str_of(b->info.name ? b->info.name : ""));
     json_str(l, "dtypes", str_of(b->info.dtypes));
     json_int(l, "params", b->info.params);
@@ -257,7 +295,8 @@ static void put_csv(Bench *b, const Test *t) {
     Buf *l = &b->line;
     buf_printf(l, "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, t->name, t->n, b->o->depth, b->o->batch,
                b->o->repeat);
-    const double numbers[] = {t->tok_s, t->sd, t->ttft_ms, t->gflop_s, t->gb_s, t->read_gb_s, t->gb_s / t->read_gb_s};
+    const double numbers[] = {t->tok_s, t->sd,        t->ttft_ms,      t->gflop_s,
+                              t->gb_s,  t->read_gb_s, t->peak_gflop_s, t->roof_share};
     for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
     buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute, b->plan.kv_type,
                b->plan.chunk);
@@ -269,9 +308,10 @@ static void put_text(Bench *b, const Test *t) {
     Buf *l = &b->line;
     buf_printf(l, "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %8.1f", t->name, t->n, b->o->depth,
                b->o->batch, t->tok_s, t->sd, t->gflop_s);
+    if (!isnan(t->peak_gflop_s)) buf_printf(l, ", %.0f %% of %.1f", 100 * t->roof_share, t->peak_gflop_s);
     if (!isnan(t->ttft_ms)) buf_printf(l, "   first token after %.1f ms", t->ttft_ms);
     if (!isnan(t->gb_s)) buf_printf(l, "   weights %.1f GB/s", t->gb_s);
-    if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->gb_s / t->read_gb_s, t->read_gb_s);
+    if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->roof_share, t->read_gb_s);
     buf_char(l, '\n');
 }
 
@@ -279,7 +319,8 @@ static void put_head(Bench *b) {
     Buf *l = &b->line, size = {0}, count = {0};
     if (b->ui.json) return;
     if (b->o->csv) {
-        buf_str(l, "test,n,depth,batch,repeat,tok_s,sd,ttft_ms,gflop_s,gb_s,read_gb_s,roof_share,threads,isa,compute,"
+        buf_str(l, "test,n,depth,batch,repeat,tok_s,sd,ttft_ms,gflop_s,gb_s,read_gb_s,peak_gflop_s,roof_share,threads,"
+                   "isa,compute,"
                    "kv_type,chunk,model\n");
         return;
     }
@@ -299,7 +340,8 @@ static void put_head(Bench *b) {
 /* ---- the command ---- */
 
 static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, Test *, Err *), Err *e) {
-    Test t = {name, n, .ttft_ms = (double)NAN, .gb_s = (double)NAN, .read_gb_s = (double)NAN};
+    const double none = (double)NAN;
+    Test t = {name, n, .ttft_ms = none, .gb_s = none, .read_gb_s = none, .peak_gflop_s = none, .roof_share = none};
     if (!n) return true;
     TRY(test(b, &t, e));
     if (b->ui.json)
@@ -385,8 +427,10 @@ const Cmd cmd_bench = {
     .name = "bench",
     .summary = "measure how fast a model runs",
     .usage = "[-m MODEL] [OPTION]... | --compare A.json B.json",
-    .about = "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
-             "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment.",
+    .about =
+        "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
+        "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment; a "
+        "prompt, how many operations its products take a second, beside what the instruction set does in registers.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(BenchOpts),

@@ -4,18 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cmd/generate.h"
 #include "cmd/json_out.h"
 #include "cmd/prompt_cache.h"
-#include "cmd/sample_opts.h"
 #include "tokenizer/stop.h"
-
-typedef struct GenerateOpts {
-    SampleOpts sample;
-    const char *prompt, *file, *ids, *cache;
-    int64_t max_tokens, logprobs;
-    bool raw, echo;
-    OptList stop;
-} GenerateOpts;
 
 #define AT(field) .at = offsetof(GenerateOpts, field)
 
@@ -66,8 +58,9 @@ static const OptRow prompt_rows[] = {
     {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
 };
 
-static const OptTable opts_prompt = {"Prompt and answer", prompt_rows, COUNT_OF(prompt_rows)};
-static const OptTable *const tables[] = {&opts_model, &opts_prompt, &opts_sampling, &opts_session, &opts_output, NULL};
+const OptTable opts_prompt = {"Prompt and answer", prompt_rows, COUNT_OF(prompt_rows)};
+static const OptTable *const tables[] = {&opts_model,  &opts_prompt, &opts_sampling, &opts_capture, &opts_session,
+                                         &opts_output, NULL};
 
 typedef struct Generation { /* one run */
     const GenerateOpts *o;
@@ -77,8 +70,11 @@ typedef struct Generation { /* one run */
     LlmwsSession *session;
     LlmwsDecoder *decoder;
     Sampling sampling;
+    Capture capture;
+    Rules rules;
+    Progress progress;
     int seq;
-    int64_t ctx, vocab;
+    int64_t ctx, chunk, vocab;
     Ids prompt, answer;
     Buf text, all, line; /* the prompt's text; the answer's; one piece of output */
     PromptCache cache;
@@ -232,10 +228,12 @@ static double per_second(int64_t n, int64_t ns) {
     return n > 0 && ns > 0 ? rounded((double)n * 1e9 / (double)ns) : (double)NAN;
 }
 
-/* Of the tokens that were computed. */
-static double prompt_rate(const Generation *g) {
-    return per_second((int64_t)(g->prompt.n - g->cache.reused), g->prompt_ns);
+/* Tokens of the prompt that were computed: not those of the prompt cache, nor those after a signal. */
+static int64_t prompt_done(const Generation *g) {
+    return MIN((int64_t)g->prompt.n, llmws_seq_len(g->session, g->seq)) - (int64_t)g->cache.reused;
 }
+
+static double prompt_rate(const Generation *g) { return per_second(prompt_done(g), g->prompt_ns); }
 
 /* What the decoder and the stop texts held back. */
 static Str last_text(Generation *g) {
@@ -281,7 +279,7 @@ static void put_rate(Buf *b, const char *what, size_t n, double rate) {
 static void show_times(const Generation *g) {
     Buf b = {0};
     if (g->cache.reused) buf_printf(&b, "prompt cache %zu tokens, ", g->cache.reused);
-    put_rate(&b, "prompt", g->prompt.n - g->cache.reused, prompt_rate(g));
+    put_rate(&b, "prompt", (size_t)prompt_done(g), prompt_rate(g));
     put_rate(&b, ", answer", g->answer.n, per_second(g->decode_steps, g->decode_ns));
     if (g->ttft_ns) buf_printf(&b, ", first token after %.1f ms", (double)g->ttft_ns * 1e-6);
     ui_note(&g->ui, "[time] %s, ended by %s", b.s, g->stop_reason);
@@ -290,9 +288,21 @@ static void show_times(const Generation *g) {
 
 /* ---- the loop ---- */
 
-/* Tokens through the model. A signal that cuts it short is no failure: ended() sees it. */
+/* Tokens through the model; where values are captured, in steps of which each is seen. */
+static bool eval(Generation *g, const int32_t *ids, size_t n, Err *e) {
+    size_t most = g->capture.patterns ? (size_t)g->chunk : n;
+    g->progress.total = (int64_t)n;
+    for (size_t at = 0; at < n; at += most) {
+        size_t now = MIN(most, n - at);
+        g->progress.before = (int64_t)at;
+        TRY(llmws_eval(g->session, g->seq, ids + at, now, e) && capture_step(&g->capture, now, e));
+    }
+    return true;
+}
+
+/* A signal that cuts it short is no failure: ended() sees it. */
 static bool step(Generation *g, const int32_t *ids, size_t n, Err *e) {
-    return llmws_eval(g->session, g->seq, ids, n, e) || (e->code == ERR_INTERRUPT && stop_signal());
+    return eval(g, ids, n, e) || (e->code == ERR_INTERRUPT && stop_signal());
 }
 
 /* Why there is no further token to draw; NULL: there is one. */
@@ -344,17 +354,43 @@ static bool output_check(Generation *g, Err *e) {
                            o->stop.items[i]);
     if (o->logprobs && !g->ui.json)
         return err_set(e, ERR_USAGE, "--logprobs belongs to the token events; give --json too");
+    const CaptureOpts *c = &o->capture;
+    if (!c->patterns.n != !c->out)
+        return err_set(e, ERR_USAGE,
+                       c->out ? "-o is where --capture writes; give --capture PATTERN too"
+                              : "--capture needs a file to write; give -o OUT.safetensors too");
+    if (c->patterns.n && o->cache)
+        return err_set(e, ERR_USAGE, "--capture sees only what is computed; leave --prompt-cache out");
     g->stop = (StopHold){.texts = o->stop.items, .n = o->stop.n};
     g->cache.path = o->cache;
     g->likely = mem_alloc((size_t)o->logprobs + 1, sizeof *g->likely);
     return true;
 }
 
+static bool session_open(Generation *g, LlmwsSessionOptions *so, Err *e) {
+    LlmwsPlan plan;
+    TRY(rules_parse(&g->o->capture.rules, (int64_t)g->prompt.n, INT32_MAX, &g->rules, e));
+    so->patches = g->rules.patches;
+    so->n_patches = g->rules.n;
+    if (!(g->o->echo && g->ui.out_tty)) so->progress = progress_show; /* the prompt's line stays as it is */
+    so->progress_ctx = &g->progress;
+    g->session = llmws_session_open(g->model, so, e);
+    if (!g->session) return false;
+    TRY(capture_open(&g->capture, g->session, e));
+    llmws_session_plan(g->session, &plan);
+    capture_plan_row(&g->capture, &plan);
+    g->ctx = plan.ctx;
+    g->chunk = plan.chunk;
+    plan_note(&g->ui, &plan);
+    return true;
+}
+
 static bool generation_open(Generation *g, Err *e) {
     const char *path;
     LlmwsModelInfo info;
-    LlmwsPlan plan;
+    LlmwsSessionOptions so = session_options(&g->o->sample.run);
     TRY(output_check(g, e) && backend_check(&g->o->sample.run, e));
+    TRY(capture_plan(&g->capture, &g->o->capture, &so, e));
     TRY(model_path(&g->o->sample.run, &path, e));
     TRY(prompt_text(g, e));
     int64_t memory = memory_now();
@@ -370,12 +406,7 @@ static bool generation_open(Generation *g, Err *e) {
     TRY(prompt_ids(g, e));
     memory_phase_end(&g->ui, "load", memory);
     memory = memory_now();
-    LlmwsSessionOptions so = session_options(&g->o->sample.run);
-    g->session = llmws_session_open(g->model, &so, e);
-    if (!g->session) return false;
-    llmws_session_plan(g->session, &plan);
-    g->ctx = plan.ctx;
-    plan_note(&g->ui, &plan);
+    TRY(session_open(g, &so, e));
     sampling_show(&g->sampling, &g->o->sample, g->model, &g->ui);
     memory_phase_end(&g->ui, "session", memory);
     if ((int64_t)g->prompt.n > g->ctx)
@@ -393,7 +424,9 @@ static bool generation_run(Generation *g, Err *e) {
     stop_watch(g->session);
     bool ok = decode(g, e) && show_end(g, e);
     stop_watch(NULL);
+    progress_clear();
     memory_phase_end(&g->ui, "generate", memory);
+    ok = ok && capture_save(&g->capture, e);
     if (ok) show_times(g);
     if (!ok && g->all.n && g->ui.out_tty) out_write(STR("\n"), NULL); /* the error gets a line of its own */
     return ok;
@@ -401,11 +434,14 @@ static bool generation_run(Generation *g, Err *e) {
 
 static bool generate_run(const void *opts, Err *e) {
     Generation g = {.o = opts, .ui = ui_of(opts)};
+    g.progress.ui = &g.ui;
     bool ok = generation_run(&g, e);
     llmws_decoder_close(g.decoder);
     llmws_session_close(g.session);
     llmws_model_close(g.model);
     sampling_release(&g.sampling);
+    capture_release(&g.capture);
+    rules_release(&g.rules);
     ids_release(&g.prompt);
     ids_release(&g.answer);
     buf_release(&g.text);
@@ -422,6 +458,9 @@ static const Example examples[] = {
      "llmws generate -m model.gguf -p 'The capital of France is' -n 32 --temp 0"},
     {"A prompt from a pipe, the answer to a file:",
      "printf 'Once upon a time' | llmws generate -m model.gguf > story.txt"},
+    {"Without the feed-forward part of one layer, and with what another one gives kept:",
+     "llmws generate -m model.gguf -p Hello -n 16 --intervene 'model.layers.2.mlp = 0' --capture model.layers.1 "
+     "-o layer.safetensors"},
     {"Events for a program, reproducible:", "llmws generate -m model.gguf -f prompt.txt --seed 7 --json"},
     {NULL, NULL},
 };

@@ -43,33 +43,25 @@ static const OptRow token_rows[] = {
 };
 
 static const OptRow pass_rows[] = {
-    {.name = "ids", .kind = OPT_TEXT, .arg = "1,2,3|@FILE", AT(ids), .help = "token ids to run once through the model"},
-    {.name = "prompt", .letter = 'p', .kind = OPT_TEXT, .arg = "TEXT", AT(prompt), .help = "text instead of ids"},
-    {.name = "capture",
-     .kind = OPT_LIST,
-     .arg = "PATTERN",
-     AT(capture),
-     .help = "keep these values: a name of --modules, with * ** {8,12} 8..16; lm_head is the logits"},
-    {.name = "intervene",
-     .kind = OPT_LIST,
-     .arg = "RULE",
-     AT(intervene),
-     .help = "change a value: 'NAME += A*FILE.safetensors:KEY @ WHERE', 'NAME = 0', 'NAME *= 0.5'; WHERE is all, last, "
-             "prompt, 5 or 3..7"},
-    {.name = "out",
-     .letter = 'o',
-     .also = "output",
+    {.name = "ids",
      .kind = OPT_TEXT,
-     .arg = "OUT.safetensors",
-     AT(out),
-     .help = "save what was captured, as f32"},
+     .arg = "1,2,3|@FILE",
+     AT(generate.ids),
+     .help = "token ids to run once through the model"},
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = OPT_TEXT,
+     .arg = "TEXT",
+     AT(generate.prompt),
+     .help = "text instead of ids"},
 };
 
 static const OptTable opts_list = {"Lists", list_rows, COUNT_OF(list_rows)};
 static const OptTable opts_token = {"Text and tokens", token_rows, COUNT_OF(token_rows)};
 static const OptTable opts_pass = {"One forward pass", pass_rows, COUNT_OF(pass_rows)};
-static const OptTable *const tables[] = {&opts_model,   &opts_list,   &opts_token, &opts_pass,
-                                         &opts_session, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass,
+                                         &opts_capture, &opts_session, &opts_output, NULL};
+static const OptTable *const of_generate[] = {&opts_prompt, &opts_sampling, NULL};
 
 bool inspect_path(const InspectOpts *o, const char **path, Err *e) {
     if (!o->run.args.n) return model_path(&o->run, path, e);
@@ -236,9 +228,21 @@ static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, 
     LlmwsSessionOptions so = session_options(&o->run);
     LlmwsPlan p;
     Err none;
+    Capture c = {0};
+    Rules rules = {0};
     so.parallel = o->parallel;
     llmws_model_tokenizer(m, &none); /* its tables are part of what a run reserves */
-    TRY(backend_check(&o->run, e) && llmws_estimate(m, &so, &p, e));
+    bool ok = backend_check(&o->run, e) && capture_plan(&c, &o->generate.capture, &so, e);
+    if (ok) {
+        ok = rules_parse(&o->generate.capture.rules, 1, INT32_MAX, &rules, e);
+        so.patches = rules.patches;
+        so.n_patches = rules.n;
+        ok = ok && llmws_estimate(m, &so, &p, e);
+        if (ok) capture_plan_row(&c, &p);
+    }
+    rules_release(&rules);
+    capture_release(&c);
+    TRY(ok);
     if (ui->json) {
         event_begin(b, "estimate");
         json_key(b, "rows");
@@ -271,8 +275,10 @@ static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, 
 
 /* ---- the command ---- */
 
+static bool is_pass(const InspectOpts *o) { return !o->estimate && (o->generate.ids || o->generate.prompt); }
+
 static bool inspect_model(const InspectOpts *o, const Ui *ui, const char *path, LlmwsModel *m, Err *e) {
-    bool pass = o->ids || o->prompt;
+    bool pass = is_pass(o);
     Buf b = {0};
     if (o->tensors) tensors(&b, ui, m);
     if (o->modules) modules(&b, ui, m);
@@ -282,17 +288,27 @@ static bool inspect_model(const InspectOpts *o, const Ui *ui, const char *path, 
     return ok && (!pass || inspect_capture(o, ui, m, e));
 }
 
+static bool inspect_check(const InspectOpts *o, Err *e) {
+    const CaptureOpts *c = &o->generate.capture;
+    const char *guest = opt_given(of_generate, tables, o);
+    bool pass = is_pass(o);
+    if (guest && !o->estimate)
+        return err_set(e, ERR_USAGE, "--%s is an option of generate; here it goes with --estimate", guest);
+    if (!pass && !o->estimate && (c->patterns.n || c->rules.n || c->out))
+        return err_set(e, ERR_USAGE, "--capture, --intervene and -o belong to a forward pass: give --ids or -p too");
+    if (pass && !c->patterns.n)
+        return err_set(e, ERR_USAGE, "nothing to keep: give --capture PATTERN beside --ids or -p");
+    if (o->generate.ids && o->generate.prompt)
+        return err_set(e, ERR_USAGE, "--ids and -p are both given; a prompt is one or the other");
+    return true;
+}
+
 static bool inspect_run(const void *opts, Err *e) {
     const InspectOpts *o = opts;
     Ui ui = ui_of(&o->run);
     LlmwsModel *m;
     const char *path;
-    bool pass = o->ids || o->prompt;
-    if (!pass && (o->capture.n || o->intervene.n || o->out))
-        return err_set(e, ERR_USAGE, "--capture, --intervene and -o belong to a forward pass: give --ids or -p too");
-    if (pass && !o->capture.n)
-        return err_set(e, ERR_USAGE, "nothing to keep: give --capture PATTERN beside --ids or -p");
-    if (o->ids && o->prompt) return err_set(e, ERR_USAGE, "--ids and -p are both given; a prompt is one or the other");
+    TRY(inspect_check(o, e));
     TRY(inspect_path(o, &path, e));
     if (o->tokenize) return inspect_tokenize(o, path, e);
     if (o->detokenize) return inspect_detokenize(o, path, e);
@@ -315,8 +331,11 @@ const Cmd cmd_inspect = {
     .name = "inspect",
     .summary = "show what a model is, needs and computes",
     .usage = "MODEL [OPTION]...",
-    .about = "Without options: family, sizes, dtypes, context and tokenizer of a model.",
+    .about =
+        "Without options: family, sizes, dtypes, context and tokenizer of a model. --estimate takes every option of "
+        "generate and speaks of that run.",
     .tables = tables,
+    .more = of_generate,
     .examples = examples,
     .opts_size = sizeof(InspectOpts),
     .max_args = 1,

@@ -9,159 +9,135 @@ typedef struct Pass {
     const Ui *ui;
     LlmwsModel *model;
     Ids ids;
-    const char **taps; /* NULL-terminated */
-    Rule *rules;
-    LlmwsPatch *patches;
-    size_t n_rules;
+    Rules rules;
+    Capture capture;
+    Progress progress;
     LlmwsSession *session;
-    LlmwsArray *arrays;
-    size_t n_arrays;
-    float *logits; /* [T,V], where lm_head is asked for and is no tap of its own */
 } Pass;
 
 static bool pass_ids(Pass *p, Err *e) {
-    const InspectOpts *o = p->o;
+    const GenerateOpts *o = &p->o->generate;
     LlmwsModelInfo info;
     llmws_model_info(p->model, &info);
     if (o->ids) return ids_parse(o->ids, &p->ids, e) && ids_check(&p->ids, info.vocab, e);
     LlmwsTokenizer *t = llmws_model_tokenizer(p->model, e);
-    return t && ids_of_text(t, str_of(o->prompt), tokenize_flags(o), &p->ids, e);
+    return t && ids_of_text(t, str_of(o->prompt), tokenize_flags(p->o), &p->ids, e);
 }
 
-/* One step holds all rows: chunk and context are the number of tokens (context more, if asked for). */
-static bool pass_run(Pass *p, Err *e) {
+/* The context is the number of tokens, or more if asked for. */
+static bool pass_open(Pass *p, Err *e) {
     int64_t T = (int64_t)p->ids.n;
     LlmwsSessionOptions so = session_options(&p->o->run);
-    so.chunk = T;
+    TRY(capture_plan(&p->capture, &p->o->generate.capture, &so, e) &&
+        rules_parse(&p->o->generate.capture.rules, T, T, &p->rules, e));
     so.ctx = MAX(so.ctx, T);
-    so.all_logits = true;
-    so.taps = p->taps;
-    so.patches = p->patches;
-    so.n_patches = p->n_rules;
+    so.patches = p->rules.patches;
+    so.n_patches = p->rules.n;
+    so.progress = progress_show;
+    so.progress_ctx = &p->progress;
     p->session = llmws_session_open(p->model, &so, e);
-    if (!p->session) return false;
+    return p->session && capture_open(&p->capture, p->session, e);
+}
+
+static bool pass_steps(Pass *p, Err *e) {
+    LlmwsPlan plan;
     int seq = llmws_seq_open(p->session, e);
     if (seq < 0) return false;
-    stop_watch(p->session);
-    bool ok = llmws_eval(p->session, seq, p->ids.v, p->ids.n, e);
-    stop_watch(NULL);
-    return ok;
-}
-
-static bool wants(const Pass *p, const char *name) {
-    for (const char **t = p->taps; *t; t++)
-        if (name_match(*t, name)) return true;
-    return false;
-}
-
-static bool pass_arrays(Pass *p, Err *e) {
-    LlmwsModelInfo info;
-    bool logits = wants(p, "lm_head");
-    size_t n = llmws_tap_count(p->session), T = p->ids.n;
-    llmws_model_info(p->model, &info);
-    p->arrays = mem_alloc(n + 1, sizeof *p->arrays);
-    for (size_t i = 0; i < n; i++) {
-        LlmwsTap t;
-        TRY(llmws_tap(p->session, i, &t) || err_set(e, ERR_FAIL, "captured value %zu is missing", i));
-        LlmwsArray *a = &p->arrays[p->n_arrays++];
-        *a = (LlmwsArray){.name = t.name, .data = t.data, .ndim = t.ndim};
-        memcpy(a->dims, t.dims, sizeof a->dims);
-        if (strcmp(t.name, "lm_head") == 0) logits = false;
+    llmws_session_plan(p->session, &plan);
+    p->progress.total = (int64_t)p->ids.n;
+    for (size_t at = 0; at < p->ids.n;) {
+        size_t n = MIN((size_t)plan.chunk, p->ids.n - at);
+        p->progress.before = (int64_t)at;
+        TRY(llmws_eval(p->session, seq, p->ids.v + at, n, e) && capture_step(&p->capture, n, e));
+        at += n;
     }
-    if (logits) {
-        size_t V = (size_t)info.vocab;
-        p->logits = mem_alloc(T * V, sizeof *p->logits);
-        for (size_t i = 0; i < T; i++)
-            memcpy(p->logits + i * V, llmws_logits_row(p->session, i), V * sizeof *p->logits);
-        p->arrays[p->n_arrays++] =
-            (LlmwsArray){.name = "lm_head", .data = p->logits, .ndim = 2, .dims = {(int64_t)T, info.vocab}};
-    }
-    if (p->n_arrays) return true;
-    return err_set(e, ERR_USAGE, "nothing matches --capture '%s'; 'llmws inspect MODEL --modules' lists the names",
-                   p->taps[0]);
+    return true;
 }
 
 typedef struct Stats {
-    double min, max, mean, rms;
+    double min, max, sum, squares;
     int64_t n, not_finite;
+    Dtype dtype;
 } Stats;
 
-static Stats stats_of(const LlmwsArray *a) {
-    Stats s = {.min = (double)INFINITY, .max = -(double)INFINITY, .n = 1};
-    double sum = 0, squares = 0;
-    for (int d = 0; d < a->ndim; d++) s.n *= a->dims[d];
-    for (int64_t i = 0; i < s.n; i++) {
-        double x = (double)a->data[i] + 0.0; /* no minus zero */
-        s.not_finite += !isfinite(x);
-        s.min = MIN(s.min, x);
-        s.max = MAX(s.max, x);
-        sum += x;
-        squares += x * x;
+static bool add_stats(void *ctx, const void *bytes, size_t n, Err *e) {
+    enum { BLOCK = 1024 };
+    Stats *s = ctx;
+    float block[BLOCK];
+    int64_t size = dtype_row_bytes(s->dtype, 1), left = (int64_t)n / size;
+    (void)e;
+    for (const char *at = bytes; left;) {
+        int64_t some = MIN(left, (int64_t)BLOCK);
+        dtype_info[s->dtype].decode(at, block, some);
+        for (int64_t i = 0; i < some; i++) {
+            double x = (double)block[i] + 0.0; /* no minus zero */
+            s->not_finite += !isfinite(x);
+            s->min = MIN(s->min, x);
+            s->max = MAX(s->max, x);
+            s->sum += x;
+            s->squares += x * x;
+        }
+        s->n += some, left -= some, at += some * size;
     }
-    s.mean = sum / (double)MAX(s.n, 1);
-    s.rms = sqrt(squares / (double)MAX(s.n, 1));
-    return s;
+    return true;
 }
 
-static void array_line(Buf *b, const LlmwsArray *a, int width, bool json) {
-    Stats s = stats_of(a);
-    if (json) {
+static bool value_line(const Pass *p, size_t i, int width, Buf *b, Err *e) {
+    Stats s = {.min = (double)INFINITY, .max = -(double)INFINITY, .dtype = p->capture.dtype};
+    TRY(capture_read(&p->capture, i, (Sink){add_stats, &s}, e));
+    const Captured *v = &p->capture.values[i];
+    double n = (double)MAX(s.n, 1), mean = s.sum / n, rms = sqrt(s.squares / n);
+    int64_t dims[4] = {capture_rows(&p->capture), v->dims[1], v->dims[2], v->dims[3]};
+    if (p->ui->json) {
         event_begin(b, "capture");
-        json_str(b, "name", str_of(a->name));
-        json_dims(b, "shape", a->dims, a->ndim);
+        json_str(b, "name", str_of(v->name));
+        json_dims(b, "shape", dims, v->ndim);
         json_num(b, "min", s.min);
         json_num(b, "max", s.max);
-        json_num(b, "mean", s.mean);
-        json_num(b, "rms", s.rms);
+        json_num(b, "mean", mean);
+        json_num(b, "rms", rms);
         json_int(b, "not_finite", s.not_finite);
         event_end(b);
-        return;
+        return true;
     }
     char shape[96];
-    shape_text(shape, a->dims, a->ndim);
-    buf_printf(b, "%-*s  %-12s %11.5g %11.5g %11.5g %11.5g", width, a->name, shape, s.min, s.max, s.mean, s.rms);
+    shape_text(shape, dims, v->ndim);
+    buf_printf(b, "%-*s  %-12s %11.5g %11.5g %11.5g %11.5g", width, v->name, shape, s.min, s.max, mean, rms);
     if (s.not_finite) buf_printf(b, "  %lld not finite", (long long)s.not_finite);
     buf_char(b, '\n');
+    return true;
 }
 
 static bool pass_show(Pass *p, Err *e) {
     Buf b = {0};
     int width = 4;
-    for (size_t i = 0; i < p->n_arrays; i++) width = MAX(width, (int)strlen(p->arrays[i].name));
+    bool ok = true;
+    for (size_t i = 0; i < p->capture.n; i++) width = MAX(width, (int)strlen(p->capture.values[i].name));
     if (!p->ui->json)
         buf_printf(&b, "%-*s  %-12s %11s %11s %11s %11s\n", width, "name", "shape", "min", "max", "mean", "rms");
-    for (size_t i = 0; i < p->n_arrays; i++) array_line(&b, &p->arrays[i], width, p->ui->json);
-    bool ok = out_flush(&b, e);
+    for (size_t i = 0; i < p->capture.n && ok; i++) ok = value_line(p, i, width, &b, e);
+    ok = ok && out_flush(&b, e);
     buf_release(&b);
     return ok;
 }
 
 static bool pass_all(Pass *p, Err *e) {
-    const InspectOpts *o = p->o;
-    TRY(backend_check(&o->run, e) && pass_ids(p, e));
-    p->taps = mem_alloc(o->capture.n + 1, sizeof *p->taps);
-    for (size_t i = 0; i < o->capture.n; i++) p->taps[i] = o->capture.items[i];
-    p->rules = mem_alloc(o->intervene.n, sizeof *p->rules);
-    p->patches = mem_alloc(o->intervene.n, sizeof *p->patches);
-    for (; p->n_rules < o->intervene.n; p->n_rules++) {
-        TRY(rule_parse(o->intervene.items[p->n_rules], (int64_t)p->ids.n, &p->rules[p->n_rules], e));
-        p->patches[p->n_rules] = p->rules[p->n_rules].patch;
-    }
-    TRY(pass_run(p, e) && pass_arrays(p, e));
-    if (o->out) TRY(llmws_save_arrays(o->out, p->arrays, p->n_arrays, e));
-    return pass_show(p, e);
+    TRY(backend_check(&p->o->run, e) && pass_ids(p, e));
+    TRY(pass_open(p, e));
+    stop_watch(p->session);
+    bool ok = pass_steps(p, e);
+    stop_watch(NULL);
+    return ok && capture_save(&p->capture, e) && pass_show(p, e);
 }
 
 bool inspect_capture(const InspectOpts *o, const Ui *ui, LlmwsModel *m, Err *e) {
-    Pass p = {.o = o, .ui = ui, .model = m};
+    Pass p = {.o = o, .ui = ui, .model = m, .progress = {.ui = ui}};
+    int64_t memory = memory_now();
     bool ok = pass_all(&p, e);
+    memory_phase_end(ui, "inspect", memory);
+    capture_release(&p.capture);
+    rules_release(&p.rules);
     llmws_session_close(p.session);
-    for (size_t i = 0; i < p.n_rules; i++) rule_release(&p.rules[i]);
-    free(p.rules);
-    free(p.patches);
-    free(p.taps);
-    free(p.arrays);
-    free(p.logits);
     ids_release(&p.ids);
     return ok;
 }

@@ -20,12 +20,25 @@ typedef struct Ran {   /* what the end of the program needs to know of its begin
     const char *color; /* --color */
 } Ran;
 
+enum { TABLES_MAX = 16 };
+
+/* All that a command takes: its own tables, then those of another. */
+static void all_tables(const Cmd *cmd, const OptTable *all[TABLES_MAX]) {
+    size_t n = 0;
+    for (const OptTable *const *t = cmd->tables; *t; t++) all[n++] = *t;
+    for (const OptTable *const *t = cmd->more; t && *t; t++) all[n++] = *t;
+    if (n >= TABLES_MAX) BUG("%s has %zu tables of options", cmd->name, n);
+    all[n] = NULL;
+}
+
 static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
     ran->cmd = cmd;
+    const OptTable *tables[TABLES_MAX];
+    all_tables(cmd, tables);
     RunOpts *opts = mem_alloc(1, cmd->opts_size);
-    opt_init(cmd->tables, opts);
+    opt_init(tables, opts);
     OptList rest;
-    bool ok = opt_parse(cmd->tables, argv, opts, &rest, e);
+    bool ok = opt_parse(tables, argv, opts, &rest, e);
     opts->args = rest;
     ran->color = opts->color;
     if (ok && opts->help) {
@@ -40,7 +53,7 @@ static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
         ok = cmd->run(opts, e);
     }
     free(rest.items);
-    opt_release(cmd->tables, opts);
+    opt_release(tables, opts);
     free(opts);
     return ok;
 }
@@ -85,7 +98,7 @@ static bool install_links(const char *dir, Err *e) {
 /* What stands before a command, or in its place. */
 static bool run_plain(char **argv, Ran *ran, Err *e) {
     const char *a = argv[1];
-    if (!a || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) return overview(e);
+    if (!a) return overview(e);
     if (strcmp(a, "--version") == 0) {
         Buf b = {0};
         buf_printf(&b, "llmws %s\n", llmws_version());
@@ -96,9 +109,9 @@ static bool run_plain(char **argv, Ran *ran, Err *e) {
     if (strcmp(a, "__emit") == 0) return emitted(argv + 2, e);
     if (strcmp(a, "--install") == 0)
         return argv[2] ? install_links(argv[2], e) : err_set(e, ERR_USAGE, "--install needs a directory");
-    bool help = strcmp(a, "help") == 0;
-    if (help && !argv[2]) return overview(e);
-    if (a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
+    bool help = strcmp(a, "help") == 0 || strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0;
+    if (help && (!argv[2] || strcmp(argv[2], "help") == 0)) return overview(e);
+    if (!help && a[0] == '-') return err_set(e, ERR_USAGE, "unknown option '%s'; options follow the command", a);
     const Cmd *cmd = cmd_find(help ? argv[2] : a);
     if (!cmd) return cmd_unknown(help ? argv[2] : a, e);
     return run_cmd(cmd, help ? (char *[]){(char[]){"--help"}, NULL} : argv + 2, ran, e);
@@ -127,6 +140,7 @@ int main(int argc, char **argv) {
     const Cmd *cmd = strncmp(name, "llmws-", 6) == 0 ? cmd_find(name + 6) : NULL;
     bool ok = cmd ? run_cmd(cmd, argv + 1, &ran, &e) : run_plain(argv, &ran, &e);
     Err late;
+    progress_clear();
     if (!out_close(&late) && ok) {
         ok = false;
         e = late;

@@ -101,21 +101,60 @@ static bool store(const OptRow *r, const char *text, void *into, Err *e) {
     return true;
 }
 
+static void row_init(const OptRow *r, void *into) {
+    void *field = (char *)into + r->at;
+    Err e;
+    switch (r->kind) {
+    case OPT_FLAG: *(bool *)field = false; break;
+    case OPT_INT: *(int64_t *)field = OPT_UNSET; break;
+    case OPT_FLOAT: *(double *)field = (double)NAN; break;
+    case OPT_TEXT:
+    case OPT_ENUM: *(const char **)field = NULL; break;
+    case OPT_LIST: *(OptList *)field = (OptList){0}; break;
+    }
+    if (r->init && !store(r, r->init, into, &e)) BUG("default of --%s: %s", r->name, e.msg);
+}
+
 void opt_init(const OptTable *const *tables, void *into) {
     for (; *tables; tables++)
-        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++) {
-            void *field = (char *)into + r->at;
-            Err e;
-            switch (r->kind) {
-            case OPT_FLAG: *(bool *)field = false; break;
-            case OPT_INT: *(int64_t *)field = OPT_UNSET; break;
-            case OPT_FLOAT: *(double *)field = (double)NAN; break;
-            case OPT_TEXT:
-            case OPT_ENUM: *(const char **)field = NULL; break;
-            case OPT_LIST: *(OptList *)field = (OptList){0}; break;
-            }
-            if (r->init && !store(r, r->init, into, &e)) BUG("default of --%s: %s", r->name, e.msg);
-        }
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++) row_init(r, into);
+}
+
+static bool is_given(OptRow row, const void *from) {
+    union { /* one field of any kind */
+        bool flag;
+        int64_t i;
+        double x;
+        const char *text;
+        OptList list;
+    } init, now;
+    const void *field = (const char *)from + row.at;
+    row.at = 0;
+    row_init(&row, &init);
+    switch (row.kind) {
+    case OPT_FLAG: return *(const bool *)field;
+    case OPT_INT: return memcpy(&now, field, sizeof now.i), now.i != init.i;
+    case OPT_FLOAT: return memcpy(&now, field, sizeof now.x), !(now.x == init.x || (isnan(now.x) && isnan(init.x)));
+    case OPT_TEXT:
+    case OPT_ENUM: return memcpy(&now, field, sizeof now.text), now.text != init.text;
+    case OPT_LIST: memcpy(&now, field, sizeof now.list);
+    }
+    free(init.list.items);
+    return now.list.n != (row.init != NULL);
+}
+
+static bool has_name(const OptTable *const *tables, const char *name) {
+    for (; *tables; tables++)
+        for (size_t i = 0; i < (*tables)->n; i++)
+            if (strcmp((*tables)->rows[i].name, name) == 0) return true;
+    return false;
+}
+
+const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
+            if (is_given(*r, from) && !has_name(except, r->name)) return r->name;
+    return NULL;
 }
 
 void opt_release(const OptTable *const *tables, void *into) {

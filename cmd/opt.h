@@ -50,6 +50,9 @@ void opt_init(const OptTable *const *tables, void *into);
 /* Parses a NULL-terminated argv (no program name) over opt_init's values. What is no option goes to *rest. Values
  * borrow argv; free the lists with opt_release and *rest with free(rest->items). Errors are ERR_USAGE. */
 bool opt_parse(const OptTable *const *tables, char *const *argv, void *into, OptList *rest, Err *e);
+/* The name of an option of `tables`, and of none of `except`, whose field no longer is what opt_init made it; NULL:
+ * none. */
+const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from);
 void opt_release(const OptTable *const *tables, void *into);
 
 /* The word of words[0..n) nearest to `word` by edit distance, NULL when none is near enough to be meant. */

@@ -1,8 +1,10 @@
 #include "cmd/run_opts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define AT(field) .at = offsetof(RunOpts, field)
@@ -109,9 +111,58 @@ static void on_log(void *ctx, int level, const char *line) {
         ui_detail(ctx, "%s", line);
 }
 
+/* The names in a folder that are accepted, up to a limit that no search needs; free with names_release. */
+static OptList names_in(const char *dir, bool (*accept)(const char *name)) {
+    enum { NAMES_MAX = 10000 };
+    OptList names = {0};
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && names.n < NAMES_MAX && (entry = readdir(d));) {
+        if (entry->d_name[0] == '.' || !accept(entry->d_name)) continue;
+        names.items = mem_grow(names.items, names.n + 1, sizeof *names.items);
+        size_t n = strlen(entry->d_name) + 1;
+        names.items[names.n++] = memcpy(mem_alloc(n, 1), entry->d_name, n);
+    }
+    if (d) closedir(d);
+    return names;
+}
+
+static void names_release(OptList *names) {
+    for (size_t i = 0; i < names->n; i++) free((char *)(uintptr_t)names->items[i]);
+    free(names->items);
+}
+
+static bool any_name(const char *name) { return (void)name, true; }
+static bool gguf_name(const char *name) { return str_ends(str_of(name), ".gguf"); }
+
+/* A path that is no model: was another one meant? A near name beside it, or a GGUF file in the folder. */
+static void suggest_model(const char *path, Err *e) {
+    struct stat st;
+    bool missing = stat(path, &st) != 0;
+    if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
+    const char *slash = missing ? strrchr(path, '/') : NULL;
+    Buf dir = {0};
+    if (missing)
+        buf_put(&dir, slash ? path : "./", slash ? (size_t)(slash - path) + 1 : 2);
+    else
+        buf_printf(&dir, "%s%s", path, str_ends(str_of(path), "/") ? "" : "/");
+    OptList names = names_in(dir.s, missing ? any_name : gguf_name);
+    const char *near = missing        ? nearest_word(slash ? slash + 1 : path, names.items, names.n)
+                       : names.n == 1 ? names.items[0]
+                                      : NULL;
+    Err was = *e;
+    if (near)
+        err_set(e, (ErrCode)was.code, "%s (did you mean '%s%s'?)", was.msg, missing && !slash ? "" : dir.s, near);
+    else if (!missing && names.n)
+        err_set(e, (ErrCode)was.code, "%s; name one of its %zu .gguf files, such as '%s%s'", was.msg, names.n, dir.s,
+                names.items[0]);
+    names_release(&names);
+    buf_release(&dir);
+}
+
 bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e) {
     Ui *shown = (Ui *)(uintptr_t)ui;
     *out = llmws_model_open(path, &(LlmwsModelOptions){.log = on_log, .log_ctx = shown}, e);
+    if (!*out && e->code == ERR_INPUT) suggest_model(path, e);
     return *out != NULL;
 }
 
@@ -132,6 +183,19 @@ LlmwsSessionOptions session_options(const RunOpts *o) {
                                  .threads = o->threads == OPT_UNSET ? 0 : (int)o->threads,
                                  .ctx = o->ctx == OPT_UNSET ? 0 : o->ctx,
                                  .chunk = o->chunk};
+}
+
+bool parse_bytes(const char *text, const char *what, size_t *out, Err *e) {
+    static const char units[] = "KMGT";
+    char *end;
+    double v = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+    bool known =
+        end != text && (!*end || (unit && (!end[1] || strcmp(end + 1, "B") == 0 || strcmp(end + 1, "iB") == 0)));
+    for (const char *u = units; unit && u <= unit; u++) v *= 1024;
+    if (!known || !(v >= 1 && v < 0x1p62))
+        return err_set(e, ERR_USAGE, "%s: '%s' must be a number of bytes, such as 500000, 64K or 2G", what, text);
+    return *out = (size_t)v, true;
 }
 
 void plan_note(const Ui *ui, const LlmwsPlan *p) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ static bool out_failed(int why, Err *e) {
 }
 
 bool out_write(Str text, Err *e) {
+    progress_clear();
     while (text.n) {
         ssize_t n = write(STDOUT_FILENO, text.s, text.n);
         if (n > 0) {
@@ -67,9 +69,11 @@ Ui ui_make(bool json, bool quiet, bool verbose, const char *color) {
 }
 
 int term_width(void) {
-    struct winsize w;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || !w.ws_col) return 80;
-    return MAX(40, MIN(w.ws_col, 120));
+    struct winsize w = {0};
+    const char *told = getenv("COLUMNS");
+    long columns = told ? strtol(told, NULL, 10) : 0;
+    if (columns <= 0 && isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0) columns = w.ws_col;
+    return columns <= 0 ? 80 : (int)MAX(40, MIN(columns, 120));
 }
 
 /* One write, so that lines of several processes do not mix. Messages on stderr have nowhere else to complain to. */
@@ -81,6 +85,7 @@ static void err_line(bool color, const char *head, const char *style, const char
         buf_printf(&b, "%s ", head);
     put_inert(&b, str_of(text), false);
     buf_char(&b, '\n');
+    progress_clear();
     if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
     buf_release(&b);
 }
@@ -142,6 +147,54 @@ void put_count(Buf *out, int64_t n) {
     buf_printf(out, u == 0 ? "%.0f%s" : "%.1f%s", v, units[u]);
 }
 
+/* ---- progress ---- */
+
+static atomic_bool line_stands; /* of progress: also a signal that ends the program at once takes it away */
+
+void progress_clear(void) {
+    static const char clear[] = "\r\033[K";
+    if (atomic_exchange(&line_stands, false) && write(STDERR_FILENO, clear, sizeof clear - 1) < 0) errno = 0;
+}
+
+static void put_progress(Buf *b, const Progress *p, int64_t done, int64_t total) {
+    double seconds = (double)(p->drawn_ns - p->start_ns) * 1e-9, rate = (double)done / seconds;
+    if (p->phase == LLMWS_PHASE_WEIGHTS) {
+        buf_str(b, "reading weights ");
+        put_bytes(b, done);
+        buf_str(b, " of ");
+        put_bytes(b, total);
+        buf_str(b, ", ");
+        put_bytes(b, (int64_t)rate);
+        buf_str(b, "/s");
+    } else {
+        buf_printf(b, "prompt %lld/%lld tokens, %.0f tok/s", (long long)done, (long long)total, rate);
+    }
+    if (done) buf_printf(b, ", %.0f s left", ceil((double)(total - done) / rate));
+}
+
+bool progress_show(void *progress, int phase, int64_t done, int64_t total) {
+    enum { PATIENCE_NS = 500000000, REDRAW_NS = 100000000 };
+    Progress *p = progress;
+    struct winsize w = {.ws_col = 80};
+    const char *term = getenv("TERM");
+    if (p->ui->quiet || !p->ui->err_tty || !term || strcmp(term, "dumb") == 0) return true;
+    if (p->total) done += p->before, total = p->total;
+    int64_t now = now_ns();
+    if (!done || phase != p->phase) p->phase = phase, p->start_ns = done ? p->start_ns : now, p->drawn_ns = now;
+    if (done >= total) return progress_clear(), true;
+    if (now - p->start_ns < PATIENCE_NS || now - p->drawn_ns < REDRAW_NS) return true;
+    p->drawn_ns = now;
+    Buf line = {0}, b = {0};
+    put_progress(&line, p, done, total);
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &w);
+    buf_printf(&b, "\r%.*s\033[K", MAX((w.ws_col ? w.ws_col : 80) - 1, 1), line.s);
+    atomic_store(&line_stands, true);
+    if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
+    buf_release(&line);
+    buf_release(&b);
+    return true;
+}
+
 /* ---- memory of this process ---- */
 
 static int64_t status_kib(const char *key) {
@@ -171,7 +224,10 @@ static atomic_int caught;
 
 static void on_stop(int sig) {
     LlmwsSession *s = watched;
-    if (!s || caught) _exit(128 + sig);
+    if (!s || caught) {
+        progress_clear();
+        _exit(128 + sig);
+    }
     caught = sig;
     llmws_interrupt(s);
 }

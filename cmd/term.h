@@ -31,7 +31,7 @@ typedef struct Ui {
 
 /* color: "auto", "always" or "never". auto means: a terminal, no $NO_COLOR, $TERM not "dumb". */
 Ui ui_make(bool json, bool quiet, bool verbose, const char *color);
-/* Columns of the terminal at stdout, 80 where there is none; between 40 and 120. */
+/* $COLUMNS, else the columns of the terminal at stdout, 80 where there is none; between 40 and 120. */
 int term_width(void);
 
 /* A line on stderr. warn and note are shown on a terminal or with -v, never with -q; detail only with -v. */
@@ -40,6 +40,21 @@ void ui_note(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);
 void ui_detail(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);
 /* "llmws: message", always. */
 void ui_error(bool color, const char *message);
+
+/* ---- progress ---- */
+
+typedef struct Progress { /* one line on stderr, redrawn while something takes longer than half a second */
+    const Ui *ui;
+    int64_t before,
+        total; /* of a prompt given in several evals: tokens before this one and in all; total 0: one eval */
+    int phase;
+    int64_t start_ns, drawn_ns;
+} Progress;
+
+/* An LlmwsProgressFn over a Progress. Draws on a terminal that can redraw, without -q; never stops anything. */
+bool progress_show(void *progress, int phase, int64_t done, int64_t total);
+/* Takes the line away, if it stands; whatever else is written does so by itself. */
+void progress_clear(void);
 
 /* Appends text with what could steer a terminal (C0 and C1 controls, DEL, broken UTF-8) spelled \xNN; `lines` lets
  * newline and tab through. */

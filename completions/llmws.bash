@@ -17,7 +17,7 @@ _llmws() {
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --ignore-eos --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -47,6 +47,14 @@ _llmws() {
         --samplers) kind=none ;;
         --logit-bias) kind=none ;;
         --seed) kind=none ;;
+        --capture) kind=none ;;
+        -o | --out) kind=file ;;
+        --capture-last) kind=none ;;
+        --capture-every) kind=none ;;
+        --reduce) words='mean norm max none' ;;
+        --capture-dtype) words='f32 f16 bf16' ;;
+        --capture-buffer) kind=none ;;
+        --intervene) kind=none ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
@@ -58,7 +66,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --ids --prompt --capture --intervene --out --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -67,8 +75,13 @@ _llmws() {
         --ids) kind=none ;;
         -p | --prompt) kind=none ;;
         --capture) kind=none ;;
-        --intervene) kind=none ;;
         -o | --out) kind=file ;;
+        --capture-last) kind=none ;;
+        --capture-every) kind=none ;;
+        --reduce) words='mean norm max none' ;;
+        --capture-dtype) words='f32 f16 bf16' ;;
+        --capture-buffer) kind=none ;;
+        --intervene) kind=none ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;

@@ -93,4 +93,9 @@ void exec_bind(Exec *x, int64_t tokens, int64_t outputs) {
     for (size_t i = 0; i < x->n_ops; i++) x->ops[i].n_units = x->ops[i].units(&x->ops[i].args);
 }
 
-void exec_run(Exec *x) { x->b->run(x->b, x->ops, x->n_ops, &x->memory); }
+void exec_run(Exec *x) { exec_run_part(x, 0, 1); }
+
+void exec_run_part(Exec *x, size_t i, size_t n) {
+    size_t from = x->n_ops * i / n, to = x->n_ops * (i + 1) / n;
+    if (from < to) x->b->run(x->b, x->ops + from, to - from, &x->memory);
+}

@@ -36,6 +36,8 @@ void exec_close(Exec *x);
 /* Sets the sizes of this step; 1 <= tokens <= bound. */
 void exec_bind(Exec *x, int64_t tokens, int64_t outputs);
 void exec_run(Exec *x);
+/* Part i of n of the ops: all parts in order are exec_run. */
+void exec_run_part(Exec *x, size_t i, size_t n);
 static inline void *exec_data(const Exec *x, int id) { return x->values[id].data; }
 
 #endif

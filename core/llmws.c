@@ -361,7 +361,9 @@ static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
                        .all_logits = o->all_logits,
                        .taps = o->taps,
                        .patches = o->patches,
-                       .n_patches = o->n_patches};
+                       .n_patches = o->n_patches,
+                       .progress = o->progress,
+                       .progress_ctx = o->progress_ctx};
     if (s->ctx < 0 || s->ctx > INT32_MAX)
         return err_set(e, ERR_USAGE, "context %lld is out of range", (long long)s->ctx);
     if (s->chunk < 1 || s->chunk > INT32_MAX)

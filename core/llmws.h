@@ -205,6 +205,14 @@ typedef struct LlmwsPatch { /* at positions [from, to) of every sequence the nam
     int64_t from, to; /* to < 0: no end */
 } LlmwsPatch;
 
+/* What takes long, told between its parts: first with done 0, last with done == total. Returning false stops it with an
+ * "interrupted" error. Must not use the session. */
+enum {
+    LLMWS_PHASE_WEIGHTS, /* bytes of weights read from disk while a session opens; not called when all are in memory */
+    LLMWS_PHASE_PROMPT,  /* tokens of one llmws_eval of more than one */
+};
+typedef bool LlmwsProgressFn(void *ctx, int phase, int64_t done, int64_t total);
+
 typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *backend;             /* "auto" or "cpu" */
     const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512" */
@@ -218,6 +226,8 @@ typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *const *taps;         /* NULL-terminated patterns of values to keep, see llmws_tap */
     const LlmwsPatch *patches;
     size_t n_patches;
+    LlmwsProgressFn *progress; /* NULL: nobody is told */
+    void *progress_ctx;
 } LlmwsSessionOptions;
 
 typedef struct LlmwsPlanRow {
@@ -281,7 +291,8 @@ typedef struct LlmwsTap {
 LLMWS_API size_t llmws_tap_count(const LlmwsSession *s);
 LLMWS_API bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap);
 
-/* Makes a running llmws_eval of this session stop at the next chunk with an "interrupted" error. Safe in signal
+/* Makes a running llmws_eval of this session stop with an "interrupted" error: at the next chunk, or inside it where
+ * progress is told; what the chunk computed is dropped. Safe in signal
  * handlers. */
 LLMWS_API void llmws_interrupt(LlmwsSession *s);
 

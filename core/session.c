@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/weights_read.h"
+
 /* ---- the plan ---- */
 
 static size_t layout(Session *s, char *base) {
@@ -202,7 +204,7 @@ bool session_reserve(Session *s, Err *e) {
             memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],
                    (size_t)s->g.nodes[s->patch_leaf[i]].ne[0] * sizeof(float));
     for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
-    return true;
+    return weights_read(s->m, s->b->free_bytes(s->b), s->spec.progress, s->spec.progress_ctx, e);
 }
 
 void session_release(Session *s) {
@@ -232,11 +234,29 @@ static bool check_seq(const Session *s, int seq, Err *e) {
 }
 
 /* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
-static void run_step(Session *s, int64_t rows) {
+static void begin_step(Session *s, int64_t rows) {
     cache_rope(s->cache, exec_data(&s->x, s->io.rope));
     exec_bind(&s->x, cache_step(s->cache)->n, rows);
-    exec_run(&s->x);
     s->last_rows = rows;
+}
+
+static bool tell(const Session *s, int64_t done, int64_t total, Err *e) {
+    if (!s->spec.progress || total == 1) return true;
+    return s->spec.progress(s->spec.progress_ctx, LLMWS_PHASE_PROMPT, done, total) ||
+           err_set(e, ERR_INTERRUPT, "interrupted");
+}
+
+/* A step of a prompt, of which `done` tokens of `total` are computed. A chunk of a large model takes long enough that
+ * its parts are told too, and that it may be stopped between them. */
+static bool run_prompt_step(Session *s, int64_t done, int64_t total, Err *e) {
+    enum { PARTS = 16 };
+    int64_t n = cache_step(s->cache)->n, parts = s->spec.progress && total > 1 ? PARTS : 1;
+    for (int64_t i = 0; i < parts; i++) {
+        TRY(tell(s, done + n * i / parts, total, e));
+        if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
+        exec_run_part(&s->x, (size_t)i, (size_t)parts);
+    }
+    return true;
 }
 
 static bool add_token(Session *s, int seq, int32_t id, Err *e) {
@@ -267,7 +287,8 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
         s->logit_row[seqs[i]] = rows;
         out_rows[rows++] = (int32_t)i;
     }
-    run_step(s, rows);
+    begin_step(s, rows);
+    exec_run(&s->x);
     return true;
 }
 
@@ -279,7 +300,6 @@ bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
                        (long long)len, (long long)s->spec.ctx);
     for (size_t at = 0; at < n;) {
         size_t end = MIN(n, at + (size_t)s->spec.chunk);
-        if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
         cache_begin(s->cache);
         for (size_t i = at; i < end; i++)
             if (!add_token(s, seq, ids[i], e)) return cache_abort(s->cache), false;
@@ -287,11 +307,12 @@ bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
         int64_t rows = s->spec.all_logits ? (int64_t)(end - at) : end == n;
         for (int64_t r = 0; r < rows; r++) out_rows[r] = (int32_t)(s->spec.all_logits ? r : (int64_t)(end - at) - 1);
         for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+        begin_step(s, rows);
+        if (!run_prompt_step(s, (int64_t)at, (int64_t)n, e)) return cache_abort(s->cache), s->last_rows = 0, false;
         s->logit_row[seq] = rows - 1;
-        run_step(s, rows);
         at = end;
     }
-    return true;
+    return !n || tell(s, (int64_t)n, (int64_t)n, e);
 }
 
 const float *session_logits(const Session *s, int seq) {

@@ -21,12 +21,14 @@ typedef struct SessionSpec {
     const char *const *taps; /* borrowed while preparing */
     const LlmwsPatch *patches;
     size_t n_patches;
+    LlmwsProgressFn *progress; /* NULL: nobody is told */
+    void *progress_ctx;
 } SessionSpec;
 
 typedef struct Session {
     const Model *m;
     Backend *b;       /* borrowed */
-    SessionSpec spec; /* resolved; pointers cleared */
+    SessionSpec spec; /* resolved; pointers to taps and patches cleared */
     CacheSpec cache_spec;
     Graph g;
     ModelGraph io;

@@ -13,4 +13,17 @@ bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e);
  * MiB; takes about a tenth of a second. ERR_FIT where that much is not free. */
 bool cpu_read_rate(int threads, double *bytes_per_s, Err *e);
 
+/* Kinds of products, by what is multiplied. */
+typedef enum PeakKind { PEAK_f32, PEAK_bf16, PEAK_int8, PEAK_COUNT } PeakKind;
+
+/* Operations per second (a multiplication and an addition are two) that `threads` threads do together in registers with
+ * this instruction set, the best of a few passes; takes some milliseconds. 0 where there is no loop for it. */
+bool cpu_peak_rate(int threads, const char *isa, PeakKind kind, double *ops_per_s, Err *e);
+
+enum { PEAK_ROUNDS = 20000, PEAK_BYTES = 64 };
+typedef struct PeakLoop {
+    void (*run)(const OpArgs *a, int64_t u0, int64_t u1, void *scratch); /* PEAK_ROUNDS rounds a unit */
+    int round_ops;
+} PeakLoop;
+
 #endif

@@ -1,5 +1,8 @@
-/* How fast memory can be read: the roof of decoding, which reads every weight once a token. */
+/* Two roofs: how fast memory can be read, for decoding, which reads every weight once a token; and how fast registers
+ * are multiplied, for prompts, which use a weight many times. */
 #include "backends/cpu/cpu.h"
+
+#include "backends/cpu/cpuid.h"
 
 enum { PROBE_BYTES = 256 << 20, BLOCK_BYTES = 1 << 20, PASSES = 6 };
 
@@ -51,4 +54,40 @@ bool cpu_read_rate(int threads, double *bytes_per_s, Err *e) {
     }
     b->close(b);
     return block != NULL;
+}
+
+/* ---- products ---- */
+
+#if defined __x86_64__
+extern const PeakLoop avx2_peak[PEAK_COUNT], avx512_peak[PEAK_COUNT], avx512bf16_peak;
+
+static const PeakLoop *peak_loop(Isa isa, PeakKind kind) {
+    if (isa == ISA_avx512bf16 && kind == PEAK_bf16) return &avx512bf16_peak;
+    return isa >= ISA_avx512 ? &avx512_peak[kind] : isa == ISA_avx2 ? &avx2_peak[kind] : NULL;
+}
+#else
+static const PeakLoop *peak_loop(Isa isa, PeakKind kind) { return (void)isa, (void)kind, NULL; }
+#endif
+
+bool cpu_peak_rate(int threads, const char *isa, PeakKind kind, double *ops_per_s, Err *e) {
+    enum { UNITS_MAX = 1024, FACTORS = 16 };
+    Isa which;
+    Backend *b;
+    char factors[FACTORS * PEAK_BYTES], sums[UNITS_MAX * PEAK_BYTES];
+    *ops_per_s = 0;
+    const PeakLoop *loop = isa_from_name(isa, &which) ? peak_loop(which, kind) : NULL;
+    if (!loop) return true;
+    TRY(cpu_backend_open(&(BackendOptions){.threads = threads, .isa = isa}, &b, e));
+    int64_t units = MIN((int64_t)b->threads * 4, (int64_t)UNITS_MAX), best = INT64_MAX;
+    memset(factors, 0x3f, sizeof factors); /* about 3/4 as f32 and as bf16; sums of 63 * 63 stay in 32 bits */
+    OpArgs args = {.in[0] = {.ne = {units}, .data = factors}, .out = {.data = sums}};
+    ExecOp op = {.run = loop->run, .units = probe_units, .n_units = units, .args = args};
+    for (int pass = 0; pass < PASSES; pass++) {
+        int64_t start = now_ns();
+        b->run(b, &op, 1, &(RunMemory){0});
+        best = MIN(best, now_ns() - start);
+    }
+    *ops_per_s = (double)units * PEAK_ROUNDS * loop->round_ops * 1e9 / (double)MAX(best, 1);
+    b->close(b);
+    return true;
 }

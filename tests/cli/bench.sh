@@ -25,6 +25,17 @@ weights "$M" '^$'
 [[ $(value before.json gen weight_bytes) == "$read_bytes" ]] || bad "weights of a token: not $read_bytes bytes"
 near 'GB/s' "$(value before.json gen gb_s)" "$(awk -v r="$(value before.json gen tok_s)" -v n="$read_bytes" 'BEGIN { print r * n * 1e-9 }')"
 near 'time to first token' "$(value before.json prompt ttft_ms)" "$(awk -v r="$(value before.json prompt tok_s)" 'BEGIN { print 24000 / r }')"
+share() { # SHARE RATE ROOF
+    count=$((count + 1))
+    awk -v s="$1" -v a="$2" -v b="$3" 'BEGIN { d = s - a / b; exit !(b > 0 && d < 0.0011 && d > -0.0011) }' || bad "$1 is not $2 of $3"
+}
+if grep -q '"isa":"avx' before.json; then # where the roof of products is known
+    holds before.json '"peak_gflop_s":'
+    share "$(value before.json prompt roof_share)" "$(value before.json prompt gflop_s)" "$(value before.json prompt peak_gflop_s)"
+fi
+share "$(value before.json gen roof_share)" "$(value before.json gen gb_s)" "$(value before.json gen read_gb_s)"
+t 0 '*"test":"prompt",*' '' b "${small[@]}" --isa ref --gen 0 --json
+grep -q roof_share out && bad "plain C has no roof of products: $(cat out)"
 
 t 0 '*tok/s*prompt *24 *0 *1 *±*first token after * ms*gen *8 *0 *1 *±*GB/s*' '' b "${small[@]}"
 t 0 'test,n,depth,batch,repeat,tok_s,*prompt,24,0,1,2,*gen,8,0,1,2,*' '' b "${small[@]}" --csv

@@ -5,7 +5,7 @@ LLMWS=$(realpath "$1") SRC=$(realpath "$2") BUILD=$(realpath "$3")
 M=$SRC/tests/data/llama3
 exec </dev/null
 export LC_ALL=C.UTF-8
-unset LLMWS_MODEL NO_COLOR
+unset LLMWS_MODEL NO_COLOR COLUMNS
 T=$(mktemp -d "$BUILD/cli.XXXXXX") && cd "$T" || exit 1
 trap 'cd /; rm -rf "$T"' EXIT
 failed=0 count=0

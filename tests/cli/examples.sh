@@ -21,5 +21,5 @@ for page in "$SRC"/man/llmws-*.1; do
     done < <(lines "$page")
     ((count > before)) || bad "${page##*/} has no examples"
 done
-for f in story.txt logits.safetensors after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
+for f in story.txt logits.safetensors layer.safetensors after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
 finish

@@ -163,4 +163,23 @@ t 0 "*\"ids\":\[$greedy3\],*\"cached_tokens\":0}" '*made with other weights*' c 
 t 0 '*"cached_tokens":0}' '*holds 48 tokens, the context is 16*' c --ids 1,2 -c 16 -v
 t 1 '' 'llmws: saving the prompt cache: *' g -m "$M" -p a -n 1 --prompt-cache no/such/folder/kv
 [[ $(wc -l <err) == 1 ]] || bad "not one line: $(cat err)"
+
+# Values kept while generating are those of one pass over the same ids; changed values change what is generated.
+gen=("$LLMWS" generate -m "$M" --ids 1,2,3,4,5 -n 6 --temp 0 --ignore-eos -t 1)
+t 0 '*"event":"done"*' '' "${gen[@]}" --json
+plain=$(grep -oP '"done".*"ids":\[\K[0-9,]+' out)
+t 0 '*' '' "${gen[@]}" --capture 'model.layers.{0,2}.mlp' --capture lm_head -o gen.st --chunk 2 --json
+[[ $(grep -oP '"done".*"ids":\[\K[0-9,]+' out) == "$plain" ]] || bad "looking changes the answer"
+t 0 '*' '' "$LLMWS" inspect "$M" --ids "1,2,3,4,5,${plain%,*}" --capture 'model.layers.{0,2}.mlp' --capture lm_head -o pass.st
+cmp -s gen.st pass.st || bad "generate captures other values than inspect"
+t 0 '*' '' "${gen[@]}" --json --intervene 'model.layers.2.mlp = 0'
+[[ $(grep -oP '"done".*"ids":\[\K[0-9,]+' out) != "$plain" ]] || bad "without the last feed-forward the answer is the same"
+t 0 '*' '' "${gen[@]}" --json --intervene 'model.layers.2.mlp = 0 @ 400..401' --intervene 'model.layers.1 *= 1'
+[[ $(grep -oP '"done".*"ids":\[\K[0-9,]+' out) == "$plain" ]] || bad "rules that change nothing here change the answer"
+t 0 '*' '*\[memory\] load: before=*MiB after=*MiB peak=*MiB*\[plan\] capture *4.00 KiB*\[memory\] generate: before=*' "${gen[@]}" -v --capture lm_head --capture-buffer 4K -o v.st
+usage '--capture needs a file' "${gen[@]}" --capture lm_head
+usage '-o is where --capture writes' "${gen[@]}" -o x
+usage 'leave --prompt-cache out' "${gen[@]}" --capture lm_head -o x --prompt-cache c
+usage "no value is named 'no.such'" "${gen[@]}" --intervene 'no.such = 0'
+usage 'a rule is' "${gen[@]}" --intervene 'lm_head ^ 2'
 finish

@@ -43,6 +43,18 @@ t 0 '*..*H*' '' i "$M" --tokenize Hi --no-special
 t 0 '{"event":"tokens","ids":\[\],"offsets":\[\]}' '' i "$M" --tokenize '' --no-special --json
 usage 'token id 341: the vocabulary ends at 340' "$LLMWS" inspect "$M" --detokenize 341
 
+# --estimate speaks of a run of generate and takes its options; those that cost memory show.
+t 0 '*total*' '' i "$M" --estimate -n 5 -f text --stop x --top-k 3 --seed 1 --temp 0.5 --ignore-eos --logprobs 3 --prompt-cache c --ids 1
+t 0 '*"activations":*' '' i "$M" --estimate --json
+plain=$(grep -oP '"activations":\K[0-9]+' out)
+t 0 '*"activations":*"capture":8192}*' '' i "$M" --estimate --json --capture 'model.layers.*' --capture-buffer 8K -o x
+(($(grep -oP '"activations":\K[0-9]+' out) > plain)) || bad "kept values cost nothing"
+t 0 '*"graph":*' '' i "$M" --estimate --json --intervene 'model.layers.1 *= 2'
+usage "no value is named 'no.x'" "$LLMWS" inspect "$M" --estimate --intervene 'no.x = 0'
+usage '--temp is an option of generate; here it goes with --estimate' "$LLMWS" inspect "$M" --temp 0
+usage '--stop is an option of generate' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --stop x
+usage "did you mean '--top-k'" "$LLMWS" inspect "$M" --estimate --top-kk 3
+
 t 0 '*lm_head*\[3,384\]*' '' i "$M" --ids 1,2,3 --capture lm_head -o o.safetensors
 [[ $(stat -c %s o.safetensors) -gt 4608 ]] || bad "the saved file is too small"
 t 0 '*"name":"model.layers.0.mlp","shape":\[3,64\]*"not_finite":0}*"name":"model.layers.2.mlp"*' '' \
@@ -64,4 +76,38 @@ usage 'a rule is' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --intervene 'l
 usage 'WHERE must be' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --intervene 'lm_head *= 2 @ 4'
 t 3 '' 'llmws: *nowhere*' i "$M" --ids 1 --capture lm_head --intervene 'lm_head += 2*nowhere.safetensors:k'
 t 1 '' 'llmws: *' i "$M" --ids 1 --capture lm_head -o no/such/folder/o.safetensors
+
+# What bounds a capture changes where its rows wait, never what they are.
+ids=7,8,9,10,11,12,13,14,15,16,17
+two=(--capture 'model.layers.{0,2}.mlp')
+saved() { t 0 '*' '' i "$M" --ids $ids "${@:2}" -o "$1"; }
+saved whole.st "${two[@]}"
+saved spilled.st "${two[@]}" --capture-buffer 1536
+cmp -s whole.st spilled.st || bad "rows that waited on disk differ"
+saved pieces.st "${two[@]}" --chunk 4 --capture-buffer 2K
+cmp -s whole.st pieces.st || bad "a prompt in pieces leaves other values"
+compgen -G '.llmws-capture*' >/dev/null && bad "a file was left behind: $(ls -A)"
+rows() { tail -c "$2" "$1" | head -c "$3" | od -An -v -tx1 | tr -d ' \n'; } # FILE BYTES-FROM-END COUNT
+saved last.st "${two[@]}" --chunk 4 --capture-last 3
+holds last.st '"first_position":"8"'
+[[ $(rows last.st 768 768) == "$(rows whole.st 768 768)" ]] || bad "--capture-last 3 are not the last rows of layer 2"
+[[ $(rows last.st 1536 768) == "$(rows whole.st 3584 768)" ]] || bad "--capture-last 3 are not the last rows of layer 0"
+saved every.st "${two[@]}" --capture-every 5
+holds every.st '"shape":[3,64]'
+[[ $(rows every.st 256 256) == "$(rows whole.st 256 256)" ]] || bad "--capture-every 5 does not end in position 10"
+[[ $(rows every.st 768 256) == "$(rows whole.st 2816 256)" ]] || bad "--capture-every 5 does not begin in position 0"
+saved ring.st "${two[@]}" --capture-every 2 --capture-last 2
+holds ring.st '"first_position":"8"'
+saved half.st "${two[@]}" --capture-dtype f16
+holds half.st '"dtype":"F16"'
+t 0 '*"rms":*' '' i "$M" --ids $ids --capture model.layers.1 --json --chunk 4
+rms=$(grep -oP '"rms":\K[0-9.]+' out)
+t 0 '*"shape":\[11\],*' '' i "$M" --ids $ids --capture model.layers.1 --json --reduce norm
+near_() { awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(d < 1e-4 * a && d > -1e-4 * a) }' || bad "$3: $1 is not $2"; }
+near_ "$(grep -oP '"rms":\K[0-9.]+' out)" "$(awk -v r="$rms" 'BEGIN { print r * 8 }')" "norms of 64 elements"
+t 0 '*"shape":\[11,4\],*' '' i "$M" --ids $ids --capture model.layers.1.self_attn.q --json --reduce max
+t 4 '' 'llmws: the capture does not fit: 512 bytes a token, --capture-buffer is 1024; give 1536' i "$M" --ids $ids "${two[@]}" --capture-last 3 --capture-buffer 1K
+t 4 '' 'llmws: the capture does not fit: *' i "$M" --ids $ids "${two[@]}" --capture-buffer 100
+usage 'must be a number of bytes' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --capture-buffer many
+usage 'must be one of f32|f16|bf16' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --capture-dtype q8_0
 finish

@@ -5,6 +5,10 @@ t 0 'Usage: llmws COMMAND*generate*inspect*' '' "$LLMWS"
 t 0 'Usage: llmws COMMAND*' '' "$LLMWS" -h
 t 0 'Usage: llmws COMMAND*' '' "$LLMWS" --help
 t 0 'Usage: llmws COMMAND*' '' "$LLMWS" help
+t 0 'Usage: llmws COMMAND*' '' "$LLMWS" help help
+t 0 'Usage: llmws inspect *' '' "$LLMWS" --help inspect
+t 0 'Usage: llmws inspect *' '' env COLUMNS=50 "$LLMWS" inspect --help
+sed '/^Examples/,$d' out | grep -P '^.{51,}' && bad "COLUMNS=50: help is wider"
 t 0 'llmws [0-9]*.[0-9]*' '' "$LLMWS" --version
 for c in generate inspect bench; do
     t 0 "Usage: llmws $c *Examples:*llmws $c *" '' "$LLMWS" "$c" --help
@@ -53,6 +57,14 @@ t 5 '' 'llmws: backend not available*' "$LLMWS" generate -m "$M" -p a --backend 
 t 5 '' 'llmws: backend not available*' "$LLMWS" inspect "$M" --estimate --backend cuda:1
 
 usage 'no such instruction set' "$LLMWS" generate -m "$M" -p a --isa z80
+
+# A path that is no model: the one that was meant.
+ln -s "$M" tiny-llama && mkdir folder two && touch folder/m.gguf two/{a,b}.gguf
+t 3 '' "=llmws: cannot open 'tiny-lama': No such file or directory (did you mean 'tiny-llama'?)" "$LLMWS" generate -m tiny-lama -p a
+t 3 '' "*'$T/tiny-lama': No such file or directory (did you mean '$T/tiny-llama'?)" "$LLMWS" inspect "$T/tiny-lama"
+t 3 '' "*no config.json (did you mean 'folder/m.gguf'?)" "$LLMWS" inspect folder
+t 3 '' "*; name one of its 2 .gguf files, such as 'two/?.gguf'" "$LLMWS" inspect two/
+t 3 '' "=llmws: cannot open 'quite/another': No such file or directory" "$LLMWS" inspect quite/another
 
 t 0 $'\033*' '' "$LLMWS" generate --help --color always
 t 2 '' $'\033*' "$LLMWS" generate --color always

@@ -2,7 +2,11 @@
  * is cut, memory that is what was planned, nothing allocated while tokens flow. */
 #include "oracle.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "core/weights_read.h"
 
 static const char *model_path(void) {
     const char *p = getenv("LLMWS_TEST_MODEL");
@@ -574,6 +578,78 @@ static void same_names_same_values(void **state) {
     remove(gguf);
 }
 
+/* ---- progress ---- */
+
+typedef struct Heard {
+    int64_t calls[2], last[2], total[2], stop_at; /* by phase; calls after which to stop, 0: never */
+    bool went_back;
+} Heard;
+
+static bool hear(void *ctx, int phase, int64_t done, int64_t total) {
+    Heard *h = ctx;
+    h->went_back |= h->calls[phase] && (done < h->last[phase] || total != h->total[phase]);
+    h->calls[phase]++, h->last[phase] = done, h->total[phase] = total;
+    return !h->stop_at || h->calls[phase] < h->stop_at;
+}
+
+/* Being told changes no bits; a prompt that is stopped inside a chunk leaves what stood there before. */
+static void progress(void **state) {
+    (void)state;
+    Err e = {0};
+    Heard h = {0};
+    Fix a, b;
+    int32_t ids[PROMPT];
+    for (int i = 0; i < PROMPT; i++) ids[i] = i % (int)model.cfg.vocab;
+    SessionSpec spec = {.ctx = 2 * PROMPT, .chunk = 40, .parallel = 1, .kv_type = DT_f16};
+    fix_open(&a, 2, NULL, spec);
+    spec.progress = hear, spec.progress_ctx = &h;
+    fix_open(&b, 2, NULL, spec);
+    int x = cache_seq_open(a.s.cache, &e), y = cache_seq_open(b.s.cache, &e);
+    OK(session_eval(&a.s, x, ids, PROMPT, &e), e);
+    h = (Heard){.stop_at = 20}; /* in the second chunk */
+    assert_false(session_eval(&b.s, y, ids, PROMPT, &e));
+    assert_int_equal(e.code, ERR_INTERRUPT);
+    assert_int_equal(cache_seq_len(b.s.cache, y), 40);
+    assert_null(session_logits(&b.s, y));
+    OK(cache_seq_truncate(b.s.cache, y, 0, &e), e);
+    h = (Heard){0};
+    OK(session_eval(&b.s, y, ids, PROMPT, &e), e);
+    assert_false(h.went_back);
+    assert_int_equal(h.last[LLMWS_PHASE_PROMPT], PROMPT);
+    assert_int_equal(h.total[LLMWS_PHASE_PROMPT], PROMPT);
+    assert_memory_equal(session_logits(&a.s, x), session_logits(&b.s, y), (size_t)model.cfg.vocab * sizeof(float));
+    int64_t calls = h.calls[LLMWS_PHASE_PROMPT];
+    OK(session_eval(&b.s, y, ids, 1, &e), e);
+    assert_int_equal(h.calls[LLMWS_PHASE_PROMPT], calls); /* one token is no prompt */
+    fix_close(&a);
+    fix_close(&b);
+}
+
+/* Weights that the system was asked to forget are read again, and said so; it may keep them, though. */
+static void weights_are_read(void **state) {
+    (void)state;
+    Err e = {0};
+    Heard h = {0};
+    const NamedTensor *first = &model.file.tensors[0];
+    uintptr_t page = (uintptr_t)first->t.data & ~(uintptr_t)4095;
+    madvise((void *)page, 4096, MADV_DONTNEED);
+    for (size_t i = 0; i < model.file.n_files; i++) {
+        int fd = open(model.file.files[i], O_RDONLY);
+        assert_true(fd >= 0);
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        close(fd);
+    }
+    OK(weights_read(&model, SIZE_MAX, hear, &h, &e), e);
+    assert_false(h.went_back);
+    if (h.calls[LLMWS_PHASE_WEIGHTS]) {
+        assert_true(h.calls[LLMWS_PHASE_WEIGHTS] >= 2 && h.last[LLMWS_PHASE_WEIGHTS] > 0);
+        assert_int_equal(h.last[LLMWS_PHASE_WEIGHTS], h.total[LLMWS_PHASE_WEIGHTS]);
+    }
+    h = (Heard){0};
+    OK(weights_read(&model, SIZE_MAX, hear, &h, &e), e);
+    assert_int_equal(h.calls[LLMWS_PHASE_WEIGHTS], 0); /* nothing is missing now */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_and_pieces),
@@ -590,6 +666,8 @@ int main(void) {
         cmocka_unit_test(overhead),
         cmocka_unit_test(patches),
         cmocka_unit_test(same_names_same_values),
+        cmocka_unit_test(progress),
+        cmocka_unit_test(weights_are_read),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

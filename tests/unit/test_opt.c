@@ -193,6 +193,30 @@ static void errors_say_what_to_do(void **state) {
     }
 }
 
+static void given(void **state) {
+    (void)state;
+    static const OptTable *const second_only[] = {&second, NULL}, *const none[] = {NULL};
+    static const struct {
+        const char *line, *name;
+    } cases[] = {
+        {"-q -n 3", NULL},
+        {"--temp 0", "temp"},
+        {"--kv-type f32", "kv-type"},
+        {"--kv-type f16", "kv-type"},
+        {"--prompt x -q", "prompt"},
+        {"-b 1 -b 2", "logit-bias"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Parsed p;
+        parse(&p, cases[i].line);
+        assert_true(p.ok);
+        const char *name = opt_given(second_only, none, &p.o);
+        assert_true(name ? cases[i].name && strcmp(name, cases[i].name) == 0 : !cases[i].name);
+        assert_null(opt_given(second_only, second_only, &p.o));
+        done(&p);
+    }
+}
+
 static void nearest(void **state) {
     (void)state;
     static const char *const words[] = {"generate", "inspect", "help"};
@@ -211,6 +235,7 @@ int main(void) {
         cmocka_unit_test(dash_dash_ends_options),
         cmocka_unit_test(numbers_at_their_limits),
         cmocka_unit_test(errors_say_what_to_do),
+        cmocka_unit_test(given),
         cmocka_unit_test(nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
