@@ -104,6 +104,7 @@ static void summary_json(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *
     json_str(b, "name", str_of(m->name ? m->name : ""));
     json_str(b, "family", str_of(m->family));
     json_str(b, "format", str_of(m->format));
+    json_int(b, "files", m->files);
     json_str(b, "dtypes", str_of(m->dtypes));
     json_int(b, "params", m->params);
     json_int(b, "bytes", m->bytes);
@@ -134,7 +135,10 @@ static void summary_text(Buf *b, const char *title, const LlmwsModelInfo *m, con
     put_inert(b, str_of(title), false);
     buf_str(b, bold ? "\033[0m\n" : "\n");
     row(b, "family", "%s", m->family);
-    row(b, "format", "%s", m->format);
+    if (m->files > 1)
+        row(b, "format", "%s, %" PRId64 " files", m->format, m->files);
+    else
+        row(b, "format", "%s", m->format);
     row(b, "parameters", "%s", count.s);
     row(b, "weights", "%s (%s)", size.s, m->dtypes);
     row(b, "layers", "%" PRId64, m->layers);

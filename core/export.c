@@ -54,14 +54,16 @@ static void add_rope_factors(Export *x, const Model *m) {
     x->tensors[x->n++] = (ExportTensor){.name = "rope_freqs.weight", .data = base, .n = n};
 }
 
-/* Whatever a GGUF file said about itself that is no setting of the family goes along: tokenizer, name, licence. */
+/* Whatever a GGUF file said about itself that is no setting of the family goes along: tokenizer, name, licence. Not how
+ * it was laid out. */
 static void put_rest(Export *x, const Model *m) {
     const Value *old = &m->file.meta;
     char prefix[64];
     snprintf(prefix, sizeof prefix, "%s.", m->arch->gguf);
     for (size_t i = 0; i < old->object.n; i++) {
         Str key = old->object.keys[i];
-        bool ours = str_starts(key, prefix) || str_is(key, "general.architecture") || str_is(key, "general.alignment");
+        bool ours = str_starts(key, prefix) || str_is(key, "general.architecture") ||
+                    str_is(key, "general.alignment") || str_starts(key, "split.");
         if (!ours) put(x, key, old->object.items[i]);
     }
 }

@@ -249,6 +249,7 @@ void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info) {
                              .ffn = c->ffn,
                              .vocab = c->vocab,
                              .ctx = c->ctx,
+                             .files = (int64_t)m->m.file.n_files,
                              .tied = c->tied};
 }
 

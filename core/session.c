@@ -363,7 +363,7 @@ static bool load_history(Session *s, int seq, Source from, Err *e) {
     TRY(from.read(from.ctx, ids, n * sizeof *ids, e) && from.read(from.ctx, &sum, sizeof sum, e));
     if (sum != hash_bytes(ids, n * sizeof *ids, 0))
         return err_set(e, ERR_INPUT, "saved cache: its tokens are damaged (checksum differs)");
-    return check_ids(s, ids, n, e);
+    return check_ids(s, ids, n, e) || err_set(e, ERR_INPUT, "saved cache: it holds ids outside the vocabulary");
 }
 
 bool session_load(Session *s, int seq, Source from, Err *e) {

@@ -17,6 +17,7 @@
  * unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero, and there
  * is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
+/* The first part of a model in several GGUF files opens them all. */
 bool gguf_open(const char *path, TensorFile *f, Err *e);
 /* Tensors of one safetensors file, no configuration needed: meta is its __metadata__. */
 bool safetensors_open(const char *path, TensorFile *f, Err *e);

@@ -1,5 +1,5 @@
-/* Reading GGUF, versions 2 and 3, little-endian (ggml/docs/gguf.md): magic, version, counts, key/value pairs, tensor
- * infos, padding, data. Everything stays in the mapping; the arena holds names, small values and the tensor list. */
+/* The bytes of one GGUF file, versions 2 and 3, little-endian (ggml/docs/gguf.md): magic, version, counts, key/value
+ * pairs, tensor infos, padding, data. Everything stays in the mapping; the arena holds names and small values. */
 #include "formats/store.h"
 
 #include <stdio.h>
@@ -27,6 +27,8 @@ static const char *const ggml_type_name[] = {
 
 typedef struct Reader {
     TensorFile *f;
+    Buf *list;
+    Value meta;
     const char *bytes;
     size_t n, at;
     const char *part; /* what is being read, and of which name: for errors */
@@ -153,18 +155,31 @@ static bool read_pairs(Reader *r, uint64_t n) {
         TRY(take_name(r, &keys[i]) && take_u32(r, &type) && read_value(r, type, 1, &items[i]));
     }
     if (!strs_unique(keys, (size_t)n, &twice)) return r->name = twice, bad(r, "it stands twice");
-    r->f->meta = (Value){.kind = VALUE_OBJECT, .object = {keys, items, (size_t)n}};
+    r->meta = (Value){.kind = VALUE_OBJECT, .object = {keys, items, (size_t)n}};
     return true;
 }
 
 static bool read_alignment(Reader *r, size_t *out) {
-    const Value *v = value_get(&r->f->meta, "general.alignment");
+    const Value *v = value_get(&r->meta, "general.alignment");
     int64_t a = GGUF_ALIGNMENT;
     TRY(value_as_int(v, "general.alignment", &a, r->e));
     if (a < 8 || a > ALIGNMENT_MAX || (a & (a - 1)))
         return err_set(r->e, ERR_INPUT, "general.alignment is %lld, not a power of two from 8 to %d", (long long)a,
                        ALIGNMENT_MAX);
     *out = (size_t)a;
+    return true;
+}
+
+/* llama.cpp's llama-gguf-split. */
+static bool read_split(const Value *meta, GgufSplit *out, Err *e) {
+    *out = (GgufSplit){.no = 0, .count = 1, .tensors = -1};
+    TRY(value_as_int(value_get(meta, "split.no"), "split.no", &out->no, e) &&
+        value_as_int(value_get(meta, "split.count"), "split.count", &out->count, e) &&
+        value_as_int(value_get(meta, "split.tensors.count"), "split.tensors.count", &out->tensors, e));
+    if (out->count == 0) out->count = 1;
+    if (out->count < 1 || out->count > GGUF_PARTS_MAX || out->no < 0 || out->no >= out->count)
+        return err_set(e, ERR_INPUT, "split.no %lld of split.count %lld is no part of a model", (long long)out->no,
+                       (long long)out->count);
     return true;
 }
 
@@ -210,7 +225,7 @@ static bool read_info(Reader *r, NamedTensor *t, Span *span, size_t align) {
 }
 
 /* Every span lies in the data section and none in another. */
-static bool check_spans(Reader *r, Span *spans, size_t n, size_t start) {
+static bool check_spans(Reader *r, const NamedTensor *tensors, Span *spans, size_t n, size_t start) {
     uint64_t end = 0, needed;
     for (size_t i = 0; i < n; i++) end = MAX(end, spans[i].end);
     if (__builtin_add_overflow(end, (uint64_t)start, &needed) || needed > r->n)
@@ -221,35 +236,37 @@ static bool check_spans(Reader *r, Span *spans, size_t n, size_t start) {
     for (size_t i = 1; i < n; i++)
         if (spans[i].begin < spans[i - 1].end)
             return err_set(r->e, ERR_INPUT, "the data of tensors '%.80s' and '%.80s' overlap",
-                           r->f->tensors[spans[i - 1].i].name.s, r->f->tensors[spans[i].i].name.s);
+                           tensors[spans[i - 1].i].name.s, tensors[spans[i].i].name.s);
     return true;
 }
 
 static bool read_infos(Reader *r, Span *spans, size_t n, size_t align) {
     TensorFile *f = r->f;
+    size_t first = r->list->n / sizeof(NamedTensor);
     r->part = "tensor";
     for (size_t i = 0; i < n; i++) {
+        NamedTensor t = {.file = MAX((int)f->n_files - 1, 0)};
         spans[i].i = i;
-        TRY(read_info(r, &f->tensors[i], &spans[i], align));
-        if (!strmap_put(&f->index, &f->arena, f->tensors[i].name, (int32_t)i)) return bad(r, "it stands twice");
-        f->n = i + 1;
+        TRY(read_info(r, &t, &spans[i], align));
+        if (!strmap_put(&f->index, &f->arena, t.name, (int32_t)(first + i))) return bad(r, "it stands twice");
+        buf_put(r->list, &t, sizeof t);
     }
+    if (n == 0) return true;
+    NamedTensor *tensors = (NamedTensor *)(void *)r->list->s + first;
     size_t start = align_up(r->at, align);
-    if (n) TRY(check_spans(r, spans, n, start));
+    TRY(check_spans(r, tensors, spans, n, start));
     for (size_t i = 0; i < n; i++) {
-        NamedTensor *t = &f->tensors[spans[i].i];
-        void *data = (void *)(uintptr_t)(r->bytes + start + spans[i].begin);
-        t->t = tensor_dense(t->t.dtype, t->t.ndim, t->t.ne, data);
+        Tensor *t = &tensors[spans[i].i].t;
+        *t = tensor_dense(t->dtype, t->ndim, t->ne, (void *)(uintptr_t)(r->bytes + start + spans[i].begin));
     }
     return true;
 }
 
 static bool read_tensors(Reader *r, uint64_t n, size_t align) {
-    if (n > left(r) / INFO_MIN || n > STORE_TENSORS_MAX)
+    if (n > left(r) / INFO_MIN || n > STORE_TENSORS_MAX - r->list->n / sizeof(NamedTensor))
         return err_set(r->e, ERR_INPUT, "the header counts %llu tensors, the file has %zu bytes", (unsigned long long)n,
                        r->n);
     Span *spans = mem_alloc((size_t)n, sizeof *spans);
-    r->f->tensors = ARENA_NEW(&r->f->arena, NamedTensor, n);
     bool ok = read_infos(r, spans, (size_t)n, align);
     free(spans);
     return ok;
@@ -262,29 +279,17 @@ static bool check_version(Reader *r, uint32_t version) {
     return err_set(r->e, ERR_INPUT, "GGUF version %u is not supported, 2 and 3 are; convert the model again", version);
 }
 
-bool gguf_parse(TensorFile *f, Str bytes, Err *e) {
-    Reader r = {.f = f, .bytes = bytes.s, .n = bytes.n, .part = "header", .e = e};
+bool gguf_parse(TensorFile *f, Str bytes, Buf *list, GgufSplit *split, Err *e) {
+    Reader r = {.f = f, .list = list, .bytes = bytes.s, .n = bytes.n, .part = "header", .e = e};
     uint32_t version;
     uint64_t n_tensors, n_pairs;
     size_t align = GGUF_ALIGNMENT;
-    int64_t parts = 1;
     const char *magic = take(&r, 4);
     TRY(magic);
     if (memcmp(magic, "GGUF", 4) != 0) return err_set(e, ERR_INPUT, "not a GGUF file: it does not begin with 'GGUF'");
     TRY(take_u32(&r, &version) && check_version(&r, version));
     TRY(take_u64(&r, &n_tensors) && take_u64(&r, &n_pairs));
-    TRY(read_pairs(&r, n_pairs) && read_alignment(&r, &align));
-    TRY(value_as_int(value_get(&f->meta, "split.count"), "split.count", &parts, e));
-    if (parts > 1)
-        return err_set(e, ERR_INPUT, "one of %lld parts of a model; join them first (llama-gguf-split --merge)",
-                       (long long)parts);
+    TRY(read_pairs(&r, n_pairs) && read_alignment(&r, &align) && read_split(&r.meta, split, e));
+    if (split->no == 0) f->meta = r.meta;
     return read_tensors(&r, n_tensors, align);
-}
-
-bool gguf_open(const char *path, TensorFile *f, Err *e) {
-    Mapping m;
-    store_begin(f, STORE_GGUF, path);
-    bool ok = store_map(f, path, &m, e);
-    if (ok && !gguf_parse(f, (Str){m.bytes, m.n}, e)) ok = err_prefix(e, "cannot read '%s'", path);
-    return store_end(f, ok);
 }

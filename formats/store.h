@@ -25,8 +25,13 @@ bool hf_open_file(const char *path, TensorFile *f, Err *e);
 
 /* ---- parsers ---- */
 
-/* Fills tensors, index and meta of a begun f, all borrowing from the bytes. Errors do not name the file. */
-bool gguf_parse(TensorFile *f, Str bytes, Err *e);
+typedef struct GgufSplit { /* split.no, split.count, split.tensors.count; 0, 1 and -1 where the file says nothing */
+    int64_t no, count, tensors;
+} GgufSplit;
+
+/* Appends the tensors of one GGUF file to *list (NamedTensor each; released by the caller) and to f->index, all
+ * borrowing from the bytes; part 0 fills f->meta too. 0 <= split->no < split->count. Errors do not name the file. */
+bool gguf_parse(TensorFile *f, Str bytes, Buf *list, GgufSplit *split, Err *e);
 
 /* Appends the tensors of one safetensors file to *list (NamedTensor each; released by the caller) and to f->index.
  * A tensor that does not lie aligned to its elements is copied to the arena, all others borrow from the bytes.
@@ -57,7 +62,7 @@ bool out_names_unique(const OutTensor *tensors, size_t n, Err *e);
 
 /* ---- GGUF's numbers (ggml/docs/gguf.md) ---- */
 
-enum { GGUF_ALIGNMENT = 32, GGUF_VERSION = 3 };
+enum { GGUF_ALIGNMENT = 32, GGUF_VERSION = 3, GGUF_PARTS_MAX = 99999 /* what their names can count */ };
 
 typedef enum GgufType {
     GGUF_U8,

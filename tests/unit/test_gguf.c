@@ -142,11 +142,14 @@ static void write_bytes(const char *path, Str bytes) {
 /* Parses a copy that ends where its memory ends. */
 static bool parse(Str bytes, Err *e) {
     TensorFile f;
+    Buf list = {0};
+    GgufSplit split;
     char *copy = malloc(bytes.n ? bytes.n : 1);
     if (bytes.n) memcpy(copy, bytes.s, bytes.n);
     store_begin(&f, STORE_GGUF, "memory");
-    bool ok = gguf_parse(&f, (Str){copy, bytes.n}, e);
+    bool ok = gguf_parse(&f, (Str){copy, bytes.n}, &list, &split, e);
     f.close(&f);
+    buf_release(&list);
     free(copy);
     return ok;
 }
@@ -253,7 +256,9 @@ static const Damage damages[] = {
     {NESTED_TYPE, GGUF_U64, ""},
     {NESTED_TYPE, 99, "unknown type"},
     {SECOND_KEY, 1, "stands twice"},
-    {SPLITS, 2, "parts"},
+    {SPLITS, 2, "name does not end in -00001-of-00002.gguf"},
+    {SPLITS, 100000, "split.count 100000"},
+    {SPLITS, 0xffffffff, "split.count"},
     {NAME_LEN, 0, "empty"},
     {NAME_LEN, 1ull << 40, "cut off"},
     {NAME_BYTE, 0xc0, "UTF-8"},
@@ -292,7 +297,9 @@ static void test_damaged(void **state) {
         TensorFile f;
         Err e = {0};
         build(&b, d);
-        if (parse(buf_view(&b), &e)) fail_msg("taken: place %d = %llx", d->place, (unsigned long long)d->value);
+        bool parts = d->place == SPLITS && d->value == 2; /* a part is whole in itself */
+        if (parse(buf_view(&b), &e) && !parts)
+            fail_msg("taken: place %d = %llx", d->place, (unsigned long long)d->value);
         write_bytes(FILE_NAME, buf_view(&b));
         int64_t from = now_ns();
         assert_false(tensor_file_open(FILE_NAME, &f, &e));
@@ -358,6 +365,101 @@ static void test_deep_nesting(void **state) {
         if (depth > 4) assert_non_null(strstr(e.msg, "nested"));
         buf_release(&b);
     }
+}
+
+/* ---- a model in parts ---- */
+
+typedef struct Part { /* what one part says of itself */
+    int64_t no, count, tensors;
+    const char *tensor, *name; /* its one tensor; name of the file, NULL: as it should be */
+} Part;
+
+static const char *part_file(int no) {
+    static char path[3][300];
+    snprintf(path[no], sizeof path[no], TEST_TMP "/test_split-%05d-of-00003.gguf", no + 1);
+    return path[no];
+}
+
+static void write_part(int no, const Part *p) {
+    static const float data[3] = {1, 2, 3};
+    Str keys[] = {STR("split.no"), STR("split.count"), STR("split.tensors.count"), STR("general.name")};
+    Value items[] = {{.kind = VALUE_INT, .i = p->no},
+                     {.kind = VALUE_INT, .i = p->count},
+                     {.kind = VALUE_INT, .i = p->tensors},
+                     {.kind = VALUE_STR, .s = STR("in parts")}};
+    Value meta = {.kind = VALUE_OBJECT, .object = {keys, items, no == 0 ? 4 : 3}};
+    OutTensor t = {.name = p->tensor, .dtype = DT_f32, .ndim = 1, .ne = {1}, .data = &data[no]};
+    Err e = {0};
+    if (!gguf_write(p->name ? p->name : part_file(no), &meta, &t, p->tensor ? 1 : 0, &e)) fail_msg("%s", e.msg);
+}
+
+static void clean_parts(void) {
+    for (int i = 0; i < 3; i++) unlink(part_file(i));
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    const Part good[] = {{0, 3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {2, 3, 2, "b", NULL}};
+    TensorFile f;
+    Err e = {0};
+    for (int i = 0; i < 3; i++) write_part(i, &good[i]);
+    if (!tensor_file_open(part_file(0), &f, &e)) fail_msg("%s", e.msg);
+    assert_int_equal(f.n_files, 3);
+    assert_int_equal(f.n, 2);
+    assert_true(str_is(value_get(&f.meta, "general.name")->s, "in parts"));
+    const NamedTensor *t = tensor_file_find(&f, STR("b"));
+    assert_true(*(float *)t->t.data == 3);
+    assert_string_equal(f.files[t->file], part_file(2));
+    int64_t bytes = 0;
+    for (int i = 0; i < 3; i++) {
+        FILE *x = fopen(part_file(i), "rb");
+        assert_int_equal(fseek(x, 0, SEEK_END), 0);
+        bytes += ftell(x);
+        fclose(x);
+    }
+    assert_int_equal(f.mapped_bytes, bytes); /* the headers of all parts are counted */
+    f.close(&f);
+    for (int i = 1; i < 3; i++) { /* another part than the first */
+        assert_false(tensor_file_open(part_file(i), &f, &e));
+        assert_int_equal(e.code, ERR_INPUT);
+        if (!strstr(e.msg, part_file(i)) || !strstr(e.msg, part_file(0))) fail_msg("'%s' does not name both", e.msg);
+        assert_null(f.close);
+    }
+    clean_parts();
+}
+
+static void test_parts_refused(void **state) {
+    (void)state;
+    static const struct {
+        Part parts[3];
+        int names; /* the part that the message names */
+        const char *says;
+    } rows[] = {
+        {{{0, 3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {1, 3, 2, "b", NULL}}, 2, "not part 3 of 3"},
+        {{{0, 3, 2, "a", NULL}, {1, 4, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 1, "part 2 of 4"},
+        {{{0, 3, 2, "a", NULL}, {0, 1, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 1, "part 1 of 1"},
+        {{{0, 3, 2, "a", NULL}, {1, 3, 3, NULL, NULL}, {2, 3, 2, "b", NULL}}, 1, "3 tensors"},
+        {{{0, 3, 3, "a", NULL}, {1, 3, 3, NULL, NULL}, {2, 3, 3, "b", NULL}}, 0, "hold 2 tensors"},
+        {{{0, 3, 1, "a", NULL}, {1, 3, 1, NULL, NULL}, {2, 3, 1, "b", NULL}}, 0, "hold 2 tensors"},
+        {{{0, 3, 3, "a", NULL}, {1, 3, 3, "b", NULL}, {2, 3, 3, "a", NULL}}, 2, "'a': it stands twice"},
+        {{{0, 2, 2, "a", NULL}, {1, 2, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 0, "-00001-of-00002.gguf"},
+        {{{-1, 3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 0, "split.no -1"},
+        {{{3, 3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 0, "split.no 3"},
+        {{{0, -3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {2, 3, 2, "b", NULL}}, 0, "split.count -3"},
+        {{{0, 3, 2, "a", NULL}, {1, 3, 2, NULL, NULL}, {2, 3, 2, "b", TEST_TMP "/elsewhere.gguf"}}, 2, "No such file"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        TensorFile f;
+        Err e = {0};
+        for (int k = 0; k < 3; k++) write_part(k, &rows[i].parts[k]);
+        assert_false(tensor_file_open(part_file(0), &f, &e));
+        assert_int_equal(e.code, ERR_INPUT);
+        assert_null(f.close);
+        if (!strstr(e.msg, part_file(rows[i].names))) fail_msg("row %zu: '%s' names another file", i, e.msg);
+        if (!strstr(e.msg, rows[i].says)) fail_msg("row %zu: '%s' does not say '%s'", i, e.msg, rows[i].says);
+        clean_parts();
+    }
+    unlink(TEST_TMP "/elsewhere.gguf");
 }
 
 /* ---- writing ---- */
@@ -470,8 +572,8 @@ static void test_write_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),          cmocka_unit_test(test_damaged),      cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_flipped),       cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_write),
-        cmocka_unit_test(test_write_refused),
+        cmocka_unit_test(test_flipped),       cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts_refused), cmocka_unit_test(test_write),        cmocka_unit_test(test_write_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
