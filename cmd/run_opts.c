@@ -254,21 +254,31 @@ void ids_release(Ids *ids) {
     *ids = (Ids){0};
 }
 
-bool ids_parse(const char *list, Ids *ids, Err *e) {
-    Buf text = {0};
-    bool ok = read_text_or_file(list, &text, e);
+static bool ids_of_list(const Buf *text, const char *list, Ids *ids, Err *e) {
     const char *seps = ", \t\r\n[]";
-    for (char *s = text.s; ok && s && *(s += strspn(s, seps));) {
+    for (char *s = text->s; s && *(s += strspn(s, seps));) {
         char *end = s + strcspn(s, seps), kept = *end;
         int64_t id = 0;
         *end = 0;
-        ok = parse_int(s, "token ids", 0, INT32_MAX, &id, e);
-        if (ok) ids_put(ids, (int32_t)id);
+        TRY(parse_int(s, "token ids", 0, INT32_MAX, &id, e));
+        ids_put(ids, (int32_t)id);
         *end = kept;
         s = end;
     }
-    if (ok && text.s && strlen(text.s) != text.n) ok = err_set(e, ERR_INPUT, "token ids: a NUL byte in '%s'", list);
-    if (ok && !ids->n) ok = err_set(e, ERR_USAGE, "token ids: '%s' holds none", list);
+    if (text->s && strlen(text->s) != text->n) return err_set(e, ERR_INPUT, "token ids: a NUL byte in '%s'", list);
+    return ids->n || err_set(e, ERR_USAGE, "token ids: '%s' holds none", list);
+}
+
+bool ids_parse(const char *list, Ids *ids, Err *e) {
+    Buf text = {0};
+    bool ok = read_text_or_file(list, &text, e);
+    if (ok && !ids_of_list(&text, list, ids, e)) {
+        ok = false;
+        if (list[0] == '@') { /* what a file says wrongly is no wrong usage */
+            e->code = ERR_INPUT;
+            err_prefix(e, "cannot use '%s'", list + 1);
+        }
+    }
     buf_release(&text);
     return ok;
 }

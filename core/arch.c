@@ -151,7 +151,7 @@ static bool check_sizes(const Config *c, Err *e) {
         return err_set(e, ERR_INPUT, "%lld heads are no multiple of %lld kv heads", (long long)c->heads,
                        (long long)c->kv_heads);
     if (c->head_dim % 2) return err_set(e, ERR_INPUT, "head dim %lld is odd", (long long)c->head_dim);
-    if (!(c->norm_eps > 0 && c->norm_eps < 1))
+    if (!((float)c->norm_eps > 0 && c->norm_eps < 1)) /* kernels have it in f32 */
         return err_set(e, ERR_INPUT, "norm epsilon %g is out of range", c->norm_eps);
     return true;
 }

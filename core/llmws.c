@@ -53,15 +53,16 @@ void llmws_set_oom_hook(void (*hook)(size_t bytes)) { oom_set_hook(hook); }
 
 /* ---- tokenizer ---- */
 
-static LlmwsTokenizer *tokenizer_finish(LlmwsTokenizer *t, Err *e) {
+static LlmwsTokenizer *tokenizer_finish(LlmwsTokenizer *t, const char *path, Err *e) {
     if (tokenizer_new(&t->spec, &t->tok, e)) return t;
     llmws_tokenizer_close(t);
+    err_prefix(e, "cannot use the tokenizer of '%s'", path);
     return NULL;
 }
 
 LlmwsTokenizer *llmws_tokenizer_open(const char *path, LlmwsErr *e) {
     LlmwsTokenizer *t = mem_alloc(1, sizeof *t);
-    if (tok_spec_open(path, &t->spec, &t->file, e)) return tokenizer_finish(t, e);
+    if (tok_spec_open(path, &t->spec, &t->file, e)) return tokenizer_finish(t, path, e);
     free(t);
     return NULL;
 }
@@ -223,7 +224,7 @@ LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e) {
     bool ok = m->m.file.format == STORE_GGUF ? gguf_tok_spec(&m->m.file, &t->spec, e)
                                              : hf_tok_spec(m->m.file.path, &t->spec, e);
     if (!ok) return free(t), NULL;
-    return m->tok = tokenizer_finish(t, e);
+    return m->tok = tokenizer_finish(t, m->m.file.path, e);
 }
 
 bool llmws_token_ends(const LlmwsModel *m, int32_t id) {

@@ -8,6 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+bool path_exists(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 || errno != ENOENT;
+}
+
 /* A regular file, opened for reading; its size in *bytes. O_NONBLOCK keeps a FIFO from waiting for a writer. */
 static bool open_regular(const char *path, int *fd, size_t *bytes, Err *e) {
     struct stat st;

@@ -41,6 +41,9 @@ typedef struct Mapping {
 } Mapping;
 bool map_file(const char *path, Mapping *m, Err *e);
 void unmap_file(Mapping *m);
+/* False only where nothing bears that name. A link that leads nowhere exists: what is optional and broken is an error.
+ */
+bool path_exists(const char *path);
 
 /* ---- writing ---- */
 

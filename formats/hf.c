@@ -4,12 +4,9 @@
 #include "formats/store.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #define SINGLE "model.safetensors"
 #define INDEX  "model.safetensors.index.json"
-
-static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
 /* A small JSON file as a tree whose strings lie in f's arena. */
 static bool read_json(TensorFile *f, const char *path, Value *out, Err *e) {
@@ -24,10 +21,10 @@ static bool read_json(TensorFile *f, const char *path, Value *out, Err *e) {
 static bool read_configs(TensorFile *f, const char *dir, Err *e) {
     const char *config = store_join(&f->arena, dir, "config.json");
     const char *generation = store_join(&f->arena, dir, "generation_config.json");
-    if (!exists(config))
+    if (!path_exists(config))
         return err_set(e, ERR_INPUT, "cannot open '%s': no model directory, it has no config.json", dir);
     TRY(read_json(f, config, &f->meta, e));
-    return !exists(generation) || read_json(f, generation, &f->generation, e);
+    return !path_exists(generation) || read_json(f, generation, &f->generation, e);
 }
 
 static bool read_file(TensorFile *f, const char *path, Buf *list, Err *e) {
@@ -136,13 +133,13 @@ static bool read_weights(TensorFile *f, const char *dir, Err *e) {
     Buf list = {0};
     const char *single = store_join(&f->arena, dir, SINGLE), *index = store_join(&f->arena, dir, INDEX);
     bool ok;
-    if (exists(single)) {
+    if (path_exists(single)) {
         ok = read_file(f, single, &list, e);
         if (ok) store_take_list(f, &list);
-    } else if (exists(index)) {
+    } else if (path_exists(index)) {
         ok = read_shards(f, dir, index, &list, e);
     } else {
-        bool pickle = exists(store_join(&f->arena, dir, "pytorch_model.bin"));
+        bool pickle = path_exists(store_join(&f->arena, dir, "pytorch_model.bin"));
         ok = err_set(e, ERR_INPUT, "cannot open '%s': it has neither " SINGLE " nor " INDEX "%s", dir,
                      pickle ? "; pytorch_model.bin is not read, save the model as safetensors" : "");
     }

@@ -53,9 +53,8 @@ bool path_is_dir(const char *path) {
 
 /* As map_file; *m stays empty where there is no such file. */
 static bool map_optional(const char *path, Mapping *m, Err *e) {
-    struct stat st;
     *m = (Mapping){0};
-    return stat(path, &st) != 0 || map_file(path, m, e);
+    return !path_exists(path) || map_file(path, m, e);
 }
 
 static bool read_optional_json(const char *path, Arena *a, Value *out, Err *e) {
