@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { DEPTH_MAX = 64, PARSE_MAX = 8 << 20 };
+enum { DEPTH_MAX = 64, NUMBER_MAX = 63 /* characters, what cJSON holds */, PARSE_MAX = 8 << 20 };
 
 enum { /* Json.state: what may come next */
        ST_VALUE,
@@ -156,6 +156,7 @@ static JsonEvent read_number(Json *j) {
         if (peek(j) == '+' || peek(j) == '-') j->at++;
         if (!skip_digits(j)) return fail(j, j->at, "an exponent needs digits");
     }
+    if (j->at - from > NUMBER_MAX) return fail(j, from, "a number of more than 63 characters");
     if (whole && fits) {
         j->f = (double)j->i;
         return JSON_INT;
@@ -361,11 +362,10 @@ bool json_parse(Str text, const char *what, Arena *a, Value *out, Err *e) {
     json_begin(&j, text);
     bool ok = check_document(&j);
     if (ok) {
-        const char *end = NULL;
-        cJSON *root = cJSON_ParseWithLengthOpts(text.s, text.n, &end, false);
+        cJSON *root = cJSON_ParseWithLength(text.s, text.n);
         json_end(&j);
         json_begin(&j, text);
-        if (!root) fail(&j, end >= text.s && end <= text.s + text.n ? (size_t)(end - text.s) : 0, "not understood");
+        if (!root) err_set(&j.err, ERR_FIT, "no memory for %zu bytes of JSON", text.n); /* the text is good */
         ok = root && take(&j, root, a, out);
         cJSON_Delete(root);
     }

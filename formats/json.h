@@ -1,7 +1,7 @@
 /* JSON, both ways. Two readers: a pull reader that streams a large document (tokenizer.json, safetensors headers)
  * without building it, and json_parse for small ones (config.json), which goes through cJSON into a Value tree. Both
- * refuse invalid UTF-8, raw control characters, NaN and Infinity, and nesting deeper than 64; json_parse also refuses
- * duplicate keys and NUL escapes. */
+ * refuse invalid UTF-8, raw control characters, NaN and Infinity, numbers of more than 63 characters, and nesting
+ * deeper than 64; json_parse also refuses duplicate keys and NUL escapes. */
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
 

@@ -20,6 +20,10 @@ static const char *pattern_of(const SplitSpec *s) {
     return s->pattern;
 }
 
+static ErrCode class_of(int code) {
+    return code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAP_FAILED ? ERR_FIT : ERR_INPUT;
+}
+
 static bool compile_split(const char *pattern, struct PretokSplit *out, Err *e) {
     int why;
     PCRE2_SIZE at;
@@ -34,7 +38,7 @@ static bool compile_split(const char *pattern, struct PretokSplit *out, Err *e) 
     pcre2_compile_context_free(c);
     if (!out->code) {
         pcre2_get_error_message(why, (PCRE2_UCHAR *)text, sizeof text);
-        return err_set(e, ERR_INPUT, "the pre-tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern,
+        return err_set(e, class_of(why), "the pre-tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern,
                        (size_t)at, text);
     }
     out->jit = pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE) == 0; /* else the interpreter runs it */
@@ -97,7 +101,7 @@ static int find(PretokRun *r, const struct PretokSplit *split, Str s, size_t fro
 static bool too_hard(int code, size_t n, Err *e) {
     char text[160];
     pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
-    return err_set(e, ERR_INPUT, "the pre-tokenizer's pattern gives up on a text of %zu bytes: %s", n, text);
+    return err_set(e, class_of(code), "the pre-tokenizer's pattern gives up on a text of %zu bytes: %s", n, text);
 }
 
 /* Matches of split `level` and what lies between them become pieces of the next level. */

@@ -141,7 +141,7 @@ static const Row configs[] = {
     BAD("-Infinity", PART, S("1e-05"), S("-Infinity"), .says = "NaN"),
     BAD("hexadecimal", PART, S("384"), S("0x180")),
     BAD("a leading zero", PART, S("384"), S("0384"), .says = "superfluous"),
-    BAD("a number of 10^6 digits", REPEAT, S("1"), S(""), .n = 1000000, .says = "too large"),
+    BAD("a number of 10^6 digits", REPEAT, S("1"), S(""), .n = 1000000, .says = "63 characters"),
     BAD("no family", PART, S("\"model_type\""), S("\"model_kind\""), .names = "'hf'", .says = "model_type"),
     BAD("an unknown family", PART, S("\"llama\""), S("\"nope\""), .names = "'hf'", .says = "'nope'"),
     BAD("a family with ESC", PART, S("\"llama\""), S("\"\\u001b[31m\\u009b1m\\u202e\""), .names = "'hf'",

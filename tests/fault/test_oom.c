@@ -1,0 +1,183 @@
+/* The program with memory that runs out: at the n-th request for every n, then with less and less address space. It
+ * ends with a status and one line, or goes on as if nothing had been; never by a signal, never with half an answer.
+ *
+ * This program is llmws under another main; it forks for every run. Its malloc and mmap stand before those of the C
+ * library, for the libraries too, and hand on to them. */
+#include "core/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int llmws_main(int argc, char **argv); /* of cmd/main.c */
+
+/* ---- requests that fail ---- */
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *block, size_t n);
+void *__libc_memalign(size_t align, size_t n);
+
+static long asked, fail_at; /* 0: none fails */
+static bool fail_rest;      /* all after it fail too */
+
+static bool refused(void) {
+    long now = __atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED);
+    bool yes = fail_at && (now == fail_at || (fail_rest && now > fail_at));
+    if (yes) errno = ENOMEM;
+    return yes;
+}
+
+#define VISIBLE __attribute__((visibility("default")))
+VISIBLE void *malloc(size_t n) { return refused() ? NULL : __libc_malloc(n); }
+VISIBLE void *calloc(size_t count, size_t n) { return refused() ? NULL : __libc_calloc(count, n); }
+VISIBLE void *realloc(void *block, size_t n) { return refused() ? NULL : __libc_realloc(block, n); }
+VISIBLE void *aligned_alloc(size_t align, size_t n) { return refused() ? NULL : __libc_memalign(align, n); }
+VISIBLE void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset) {
+    if (refused()) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
+}
+
+/* ---- one run ---- */
+
+typedef struct Run {
+    int status;
+    long asked;
+    char out[4096], err[4096];
+    size_t n_out, n_err;
+} Run;
+
+static void must(bool ok, const char *what) {
+    if (ok) return;
+    fprintf(stderr, "the test itself failed: %s: %s\n", what, strerror(errno));
+    _exit(2);
+}
+
+static size_t read_all(int fd, char *out, size_t cap) {
+    ssize_t n = pread(fd, out, cap - 1, 0);
+    must(n >= 0, "reading what the program wrote");
+    out[n] = 0;
+    return (size_t)n;
+}
+
+/* Bytes of address space that this process has. */
+static rlim_t space(void) {
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    must(f && fscanf(f, "%ld", &pages) == 1, "/proc/self/statm");
+    fclose(f);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+typedef struct Limit {
+    long fail_at;
+    bool fail_on;
+    rlim_t more_space; /* beyond what the process has; RLIM_INFINITY: no limit */
+} Limit;
+
+static void run_child(const Limit *limit, int out, int err, long *count) {
+    static const char *const words[] = {
+        "llmws", "generate", "-m", TEST_DATA "/llama3", "-p", "Hello, world", "-n", "1", "--ignore-eos", "--json", "-t",
+        "2",     "-c",       "64"};
+    char *argv[COUNT_OF(words) + 1] = {0};
+    for (size_t i = 0; i < COUNT_OF(words); i++) argv[i] = (char *)(uintptr_t)words[i];
+    must(dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0, "dup2");
+    if (limit->more_space != RLIM_INFINITY) {
+        struct rlimit r = {space() + limit->more_space, RLIM_INFINITY};
+        must(setrlimit(RLIMIT_AS, &r) == 0, "setrlimit");
+    }
+    alarm(60);
+    asked = 0, fail_at = limit->fail_at, fail_rest = limit->fail_on;
+    int status = llmws_main((int)COUNT_OF(words), argv);
+    *count = asked;
+    exit(status);
+}
+
+static Run run(const Limit *limit) {
+    Run r = {0};
+    int out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
+    long *count = (long *)syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    must(out >= 0 && err >= 0 && pid >= 0, "fork");
+    if (pid == 0) run_child(limit, out, err, count);
+    must(waitpid(pid, &r.status, 0) == pid, "waitpid");
+    r.asked = *count;
+    r.n_out = read_all(out, r.out, sizeof r.out);
+    r.n_err = read_all(err, r.err, sizeof r.err);
+    munmap(count, 4096);
+    close(out);
+    close(err);
+    return r;
+}
+
+/* ---- judging ---- */
+
+static int failed;
+
+/* The same answer as ever, or one line and the whole lines that came before. */
+static bool judge(const char *what, long n, const Run *r) {
+    int status = WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
+    const char *newline = memchr(r->err, '\n', r->n_err);
+    bool line = r->n_err > 8 && memcmp(r->err, "llmws: ", 7) == 0 && newline == r->err + r->n_err - 1;
+    bool whole = r->n_out == 0 || r->out[r->n_out - 1] == '\n', done = strstr(r->out, "{\"event\":\"done\"") != NULL;
+    const char *fault = status < 0                                  ? "it was ended by a signal"
+                        : status == 0 && (r->n_err || !done)        ? "status 0 without an answer"
+                        : status != 0 && status != 1 && status != 4 ? "wrong exit status"
+                        : status != 0 && !line                      ? "not one line on stderr"
+                        : !whole                                    ? "half a line on stdout"
+                                                                    : NULL;
+    if (!fault) return status == 0;
+    failed++;
+    printf("FAIL %s %ld: %s (status %d, signal %d)\n  stderr: %s  stdout: %s\n", what, n, fault, status,
+           WIFSIGNALED(r->status) ? WTERMSIG(r->status) : 0, r->err, r->out);
+    return false;
+}
+
+enum { EVERY = 2000, SPACE_STEPS = 96 };
+
+/* Every request up to EVERY, then a few hundred more; cut to a stride where all of them would take too long. */
+static void requests(bool fail_on, int64_t seconds) {
+    const char *what = fail_on ? "all requests from" : "request";
+    Run good = run(&(Limit){.more_space = RLIM_INFINITY});
+    int runs = 0, taken = 0;
+    must(judge("a good run", 0, &good), "a good run");
+    int64_t from = now_ns();
+    long step = 1;
+    for (long n = 1; n <= good.asked; n += step) {
+        Run r = run(&(Limit){n, fail_on, RLIM_INFINITY});
+        taken += judge(what, n, &r);
+        runs++;
+        int64_t each = (now_ns() - from) / runs, left = MAX(seconds * 1000000000 - (now_ns() - from), 1);
+        long needed = (long)((good.asked - n) * each / left) + 1; /* as many as there is time for */
+        step = n < EVERY && runs % 64 ? step : MAX(needed, n > EVERY ? 1 + (good.asked - EVERY) / 300 : 1);
+    }
+    printf("%s: %d of %ld failed in turn, %d runs went on without it\n", what, runs, good.asked, taken);
+}
+
+static void spaces(void) {
+    int taken = 0, runs = 0;
+    for (int i = 0; i < SPACE_STEPS && taken < 3; i++, runs++) {
+        rlim_t more = (rlim_t)i * (512 << 10);
+        Run r = run(&(Limit){.more_space = more});
+        taken += judge("address space of KiB more:", (long)(more >> 10), &r);
+    }
+    if (!taken) failed++, printf("FAIL %d MiB of address space are not enough\n", SPACE_STEPS / 2);
+    printf("address space: %d steps, enough from the %dth on\n", runs, runs - taken + 1);
+}
+
+int main(void) {
+    if (SANITIZED) return 77; /* they bring their own malloc */
+    setenv("LC_ALL", "C", 1);
+    unsetenv("LLMWS_MODEL");
+    requests(false, 9);
+    requests(true, 6);
+    spaces();
+    printf("%d failed\n", failed);
+    return failed > 0;
+}
