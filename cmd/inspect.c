@@ -154,14 +154,16 @@ static void summary_text(Buf *b, const char *title, const LlmwsModelInfo *m, con
     buf_release(&count);
 }
 
-static void summary(Buf *b, const Ui *ui, const char *path, LlmwsModel *m) {
+static bool summary(Buf *b, const Ui *ui, const char *path, LlmwsModel *m, Err *e) {
     LlmwsModelInfo info;
     llmws_model_info(m, &info);
     TokenizerFacts tok = tokenizer_facts(m);
+    if (!tok.kind && tok.why.code != ERR_INPUT) return *e = tok.why, false; /* nothing that the file is to blame for */
     if (ui->json)
         summary_json(b, &info, &tok);
     else
         summary_text(b, info.name && *info.name ? info.name : path, &info, &tok, ui->out_color);
+    return true;
 }
 
 /* ---- lists ---- */
@@ -286,8 +288,8 @@ static bool inspect_model(const InspectOpts *o, const Ui *ui, const char *path, 
     Buf b = {0};
     if (o->tensors) tensors(&b, ui, m);
     if (o->modules) modules(&b, ui, m);
-    if (!o->tensors && !o->modules && !o->estimate && !pass) summary(&b, ui, path, m);
-    bool ok = (!o->estimate || estimate(&b, o, ui, m, e)) && out_flush(&b, e);
+    bool list = o->tensors || o->modules || o->estimate || pass;
+    bool ok = (list || summary(&b, ui, path, m, e)) && (!o->estimate || estimate(&b, o, ui, m, e)) && out_flush(&b, e);
     buf_release(&b);
     return ok && (!pass || inspect_capture(o, ui, m, e));
 }

@@ -76,17 +76,27 @@ static rlim_t space(void) {
 }
 
 typedef struct Limit {
+    size_t command;
     long fail_at;
     bool fail_on;
     rlim_t more_space; /* beyond what the process has; RLIM_INFINITY: no limit */
 } Limit;
 
+#define GGUF TEST_TMP "/test_oom.gguf"
+
+/* Text through the tokenizer of a folder; ids through a GGUF file and the saved prompt. */
+static const char *const commands[][20] = {
+    {"llmws", "generate", "-m", TEST_DATA "/llama3", "-p", "Hello, world", "-n", "1", "--temp", "0", "--ignore-eos",
+     "--json", "-t", "2", "-c", "64"},
+    {"llmws", "generate", "-m", GGUF, "--ids", "1,2,3", "-n", "1", "--temp", "0", "--ignore-eos", "--json", "-t", "1",
+     "-c", "64", "--prompt-cache", TEST_TMP "/test_oom.kv"},
+    {"llmws", "inspect", TEST_DATA "/llama3", "--json"},
+};
+
 static void run_child(const Limit *limit, int out, int err, long *count) {
-    static const char *const words[] = {
-        "llmws", "generate", "-m", TEST_DATA "/llama3", "-p", "Hello, world", "-n", "1", "--ignore-eos", "--json", "-t",
-        "2",     "-c",       "64"};
-    char *argv[COUNT_OF(words) + 1] = {0};
-    for (size_t i = 0; i < COUNT_OF(words); i++) argv[i] = (char *)(uintptr_t)words[i];
+    char *argv[COUNT_OF(commands[0]) + 1] = {0};
+    int argc = 0;
+    for (; commands[limit->command][argc]; argc++) argv[argc] = (char *)(uintptr_t)commands[limit->command][argc];
     must(dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0, "dup2");
     if (limit->more_space != RLIM_INFINITY) {
         struct rlimit r = {space() + limit->more_space, RLIM_INFINITY};
@@ -94,7 +104,7 @@ static void run_child(const Limit *limit, int out, int err, long *count) {
     }
     alarm(60);
     asked = 0, fail_at = limit->fail_at, fail_rest = limit->fail_on;
-    int status = llmws_main((int)COUNT_OF(words), argv);
+    int status = llmws_main(argc, argv);
     *count = asked;
     exit(status);
 }
@@ -120,18 +130,26 @@ static Run run(const Limit *limit) {
 
 static int failed;
 
+/* What a line says apart from times. */
+static bool same_answer(const Run *a, const Run *b) {
+    static const char part[] = "\"ids\":[";
+    const char *x = strstr(a->out, part), *y = strstr(b->out, part);
+    if (!x || !y) return a->n_out == b->n_out && memcmp(a->out, b->out, a->n_out) == 0;
+    return strcspn(x, "]") == strcspn(y, "]") && strncmp(x, y, strcspn(x, "]")) == 0;
+}
+
 /* The same answer as ever, or one line and the whole lines that came before. */
-static bool judge(const char *what, long n, const Run *r) {
+static bool judge(const char *what, long n, const Run *r, const Run *good) {
     int status = WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
     const char *newline = memchr(r->err, '\n', r->n_err);
     bool line = r->n_err > 8 && memcmp(r->err, "llmws: ", 7) == 0 && newline == r->err + r->n_err - 1;
-    bool whole = r->n_out == 0 || r->out[r->n_out - 1] == '\n', done = strstr(r->out, "{\"event\":\"done\"") != NULL;
-    const char *fault = status < 0                                  ? "it was ended by a signal"
-                        : status == 0 && (r->n_err || !done)        ? "status 0 without an answer"
-                        : status != 0 && status != 1 && status != 4 ? "wrong exit status"
-                        : status != 0 && !line                      ? "not one line on stderr"
-                        : !whole                                    ? "half a line on stdout"
-                                                                    : NULL;
+    bool whole = r->n_out == 0 || r->out[r->n_out - 1] == '\n';
+    const char *fault = status < 0                                           ? "it was ended by a signal"
+                        : status == 0 && (r->n_err || !same_answer(r, good)) ? "status 0 without the answer"
+                        : status != 0 && status != 1 && status != 4          ? "wrong exit status"
+                        : status != 0 && !line                               ? "not one line on stderr"
+                        : !whole                                             ? "half a line on stdout"
+                                                                             : NULL;
     if (!fault) return status == 0;
     failed++;
     printf("FAIL %s %ld: %s (status %d, signal %d)\n  stderr: %s  stdout: %s\n", what, n, fault, status,
@@ -142,42 +160,56 @@ static bool judge(const char *what, long n, const Run *r) {
 enum { EVERY = 2000, SPACE_STEPS = 96 };
 
 /* Every request up to EVERY, then a few hundred more; cut to a stride where all of them would take too long. */
-static void requests(bool fail_on, int64_t seconds) {
+static void requests(size_t command, bool fail_on, int64_t seconds) {
     const char *what = fail_on ? "all requests from" : "request";
-    Run good = run(&(Limit){.more_space = RLIM_INFINITY});
+    Run good = run(&(Limit){command, .more_space = RLIM_INFINITY});
     int runs = 0, taken = 0;
-    must(judge("a good run", 0, &good), "a good run");
+    must(judge("a good run", 0, &good, &good) && good.n_out, "a good run");
     int64_t from = now_ns();
     long step = 1;
     for (long n = 1; n <= good.asked; n += step) {
-        Run r = run(&(Limit){n, fail_on, RLIM_INFINITY});
-        taken += judge(what, n, &r);
+        Run r = run(&(Limit){command, n, fail_on, RLIM_INFINITY});
+        taken += judge(what, n, &r, &good);
         runs++;
         int64_t each = (now_ns() - from) / runs, left = MAX(seconds * 1000000000 - (now_ns() - from), 1);
         long needed = (long)((good.asked - n) * each / left) + 1; /* as many as there is time for */
-        step = n < EVERY && runs % 64 ? step : MAX(needed, n > EVERY ? 1 + (good.asked - EVERY) / 300 : 1);
+        step = MAX(needed, n > EVERY ? 1 + (good.asked - EVERY) / 300 : 1);
     }
-    printf("%s: %d of %ld failed in turn, %d runs went on without it\n", what, runs, good.asked, taken);
+    printf("%s: %s %d of %ld failed in turn, %d runs went on without it\n", commands[command][1], what, runs,
+           good.asked, taken);
 }
 
 static void spaces(void) {
     int taken = 0, runs = 0;
+    Run good = run(&(Limit){.more_space = RLIM_INFINITY});
     for (int i = 0; i < SPACE_STEPS && taken < 3; i++, runs++) {
         rlim_t more = (rlim_t)i * (512 << 10);
         Run r = run(&(Limit){.more_space = more});
-        taken += judge("address space of KiB more:", (long)(more >> 10), &r);
+        taken += judge("address space of KiB more:", (long)(more >> 10), &r, &good);
     }
     if (!taken) failed++, printf("FAIL %d MiB of address space are not enough\n", SPACE_STEPS / 2);
     printf("address space: %d steps, enough from the %dth on\n", runs, runs - taken + 1);
+}
+
+static void make_gguf(void) {
+    LlmwsErr e;
+    LlmwsModel *m = llmws_model_open(TEST_DATA "/llama3", NULL, &e);
+    must(m && llmws_model_save_gguf(m, GGUF, &e), "a GGUF file");
+    llmws_model_close(m);
 }
 
 int main(void) {
     if (SANITIZED) return 77; /* they bring their own malloc */
     setenv("LC_ALL", "C", 1);
     unsetenv("LLMWS_MODEL");
-    requests(false, 9);
-    requests(true, 6);
+    make_gguf();
+    for (size_t c = 0; c < COUNT_OF(commands); c++) {
+        requests(c, false, 4);
+        requests(c, true, 2);
+    }
     spaces();
+    unlink(GGUF);
+    unlink(TEST_TMP "/test_oom.kv");
     printf("%d failed\n", failed);
     return failed > 0;
 }
