@@ -115,9 +115,7 @@ static const Row configs[] = {
     BAD("a list", WHOLE, S(""), S("[]"), .says = "object"),
     BAD("a number", WHOLE, S(""), S("17"), .says = "object"),
     BAD("an empty object", WHOLE, S(""), S("{}"), .names = "'hf'", .says = "model_type"),
-    BAD("binary", WHOLE, S(""),
-        S("\x7f"
-          "ELF\0\1\2\3")),
+    BAD("binary", WHOLE, S(""), S("\177ELF\0\1\2\3")),
     BAD("UTF-8 BOM", PART, S("{"), S("\xef\xbb\xbf{"), .says = "byte 0"),
     BAD("UTF-16", WHOLE, S(""), S("\xff\xfe{\0}\0"), .says = "byte 0"),
     BAD("cut", CUT, S(""), S(""), .n = 300, .says = "ends"),

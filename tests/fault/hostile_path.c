@@ -97,11 +97,8 @@ static void instead_of(const char *place) {
 
 /* Names of files that would steer a terminal, or are no names at all. */
 static void names(void) {
-    static const char *const evil[] = {"\033[31mred.gguf", "a\nb\rc.gguf", "\xff\xfe.gguf",
-                                       "\xc2\x9b"
-                                       "1m.gguf",
-                                       "-"};
-    static const char *const shown[] = {"\\x1b[31mred.gguf", "a\\x0ab\\x0dc.gguf", "\\xff\\xfe.gguf", "1m.gguf", "-"};
+    static const char *const evil[] = {"\033[31mred.gguf", "a\nb\rc.gguf", "\xff\xfe.gguf", "\xc2\x9bK.gguf", "-"};
+    static const char *const shown[] = {"\\x1b[31mred.gguf", "a\\x0ab\\x0dc.gguf", "\\xff\\xfe.gguf", "K.gguf", "-"};
     char name[80], *longest = mem_alloc(5001, 1);
     Buf good = {0};
     for (size_t i = 0; i < COUNT_OF(evil); i++) {
