@@ -413,6 +413,28 @@ static void shown(void) {
         judge(lists[i], (Want){0, NULL, NULL}, (const char *const[]){"inspect", "model.gguf", lists[i], NULL});
 }
 
+/* The tokenizer alone, as inspect opens it. */
+static void tokenizer_alone(void) {
+    static const Row changes[] = {
+        {"gguf: a tokenizer alone", NONE},
+        {"gguf: a token outside the byte alphabet", TOKEN, .v = 5, .text = S("\xe6\x97\xa5\033")},
+        {"gguf: no tokenizer alone", PAIR_DROP, "tokenizer.ggml.model", .status = 3, .says = "no tokenizer"},
+    };
+    Buf b = {0};
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        Row r = changes[i];
+        if (!r.at) r.at = "";
+        build(&r, &b);
+        put_file("model.gguf", buf_view(&b));
+        judge(r.name, (Want){r.status, "model.gguf", r.says},
+              (const char *const[]){"inspect", "model.gguf", i == 0 ? "--tokenize" : "--detokenize", "5", "--json",
+                                    NULL});
+    }
+    build(&(Row){.at = ""}, &b);
+    put_file("model.gguf", buf_view(&b)); /* good, for those who come after */
+    buf_release(&b);
+}
+
 void gguf_cases(void) {
     Buf b = {0};
     make_tokens();
@@ -427,4 +449,5 @@ void gguf_cases(void) {
     }
     buf_release(&b);
     shown();
+    tokenizer_alone();
 }
