@@ -156,7 +156,7 @@ INLINE void scores8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
             for (int64_t i = 8 * b; i < 8 * b + 8; i++)
                 dot_bytes(M, ATTN_G8, k + (g0 * c->P + 4 * i) * KV_LANES, c->P * KV_LANES, n, i, sum);
             UNROLL for (int g = 0; g < ATTN_G8; g++) {
-                V16 dk = v_from_f16(ymm_at(d + ((g0 + g) * blocks + b) * KV_LANES * 2));
+                V16 dk = v_from_f16(h_load(d + ((g0 + g) * blocks + b) * KV_LANES * 2));
                 UNROLL for (int m = 0; m < M; m++) s[m][g] =
                     v_fma(v_mul(v_set1(w->query[m]->d[b]), dk), v_from_int(sum[m][g]), s[m][g]);
             }
@@ -172,7 +172,7 @@ INLINE float weights8(const float *p, const char *d, int64_t lo, int64_t hi, int
     V16 x[PAGE_GROUPS];
     UNROLL for (int i = 0; i < PAGE_GROUPS; i++) {
         const int64_t at = i * LANES;
-        x[i] = v_keep(v_mul(v_load(p + at), v_from_f16(ymm_at(d + 2 * at))), lo - at, hi - at, v_zero());
+        x[i] = v_keep(v_mul(v_load(p + at), v_from_f16(h_load(d + 2 * at))), lo - at, hi - at, v_zero());
     }
     return to_i16(x, PAGE_GROUPS, out);
 }

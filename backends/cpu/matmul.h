@@ -93,9 +93,9 @@ static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, 
 INLINE void mm_prefetch(const Mm *mm, int64_t n0, int64_t done_bytes, int64_t bytes) {
     const int64_t group = LANES * mm->w_stride;
     const char *next = mm->w + n0 * mm->w_stride + group + done_bytes, *later = next + (group <= 65536 ? group : 0);
-    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(later + i, _MM_HINT_T1);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(later + i, 0, 2);
     if (group > 8192) return;
-    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(next + i, _MM_HINT_T0);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(next + i, 0, 3);
 }
 
 #endif

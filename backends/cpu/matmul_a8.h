@@ -8,18 +8,14 @@
 enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel */
 
 typedef struct PanelA8 {
-    char q[GROUPS][A8_CHUNK][8][64]; /* as load_blocks gives them */
+    char q[GROUPS][A8_CHUNK][8][64]; /* as a8_arrange leaves them */
     float d[GROUPS][A8_CHUNK][LANES], m[GROUPS][A8_CHUNK][LANES];
 } PanelA8;
 
 INLINE const BlockA8 *a8_at(const char *x, int64_t b) { return (const BlockA8 *)(const void *)x + b; }
 
 /* The sum of the first 16 of x. */
-INLINE int32_t a8_first_sum(const BlockA8 *x) {
-    __m128i up = _mm_xor_si128(xmm_at((const char *)x->q), _mm_set1_epi8(-128)); /* x + 128 */
-    __m128i sum = _mm_sad_epu8(up, _mm_setzero_si128());
-    return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 16 * 128;
-}
+INLINE int32_t a8_first_sum(const BlockA8 *x) { return b_hsum(b_load(x->q)); }
 
 /* A part is what has one scale: 32 elements, of A8_HALVES 16. */
 INLINE int a8_parts(A8Form f) { return f == A8_HALVES ? 2 : 1; }
@@ -50,22 +46,50 @@ typedef struct PartA8 {
     int32_t offset;
 } PartA8;
 
+#if defined __ARM_FEATURE_MATMUL_INT8
+/* SMMLA multiplies 8 bytes of two rows with 8 bytes of two tokens: dwords of the panel go in pairs, row by row. */
+INLINE void a8_arrange(I16 q[8]) { UNROLL for (int j = 0; j < 8; j += 2) i_pair_rows(&q[j], &q[j + 1]); }
+
+/* An odd last token goes with itself. */
+INLINE void a8_sums(A8Form f, int M, int G, const Tile *c, const PartA8 *w, int64_t b, int part, I16 sum[][A8_G]) {
+    const int js = 8 / a8_parts(f), j0 = part * js;
+    UNROLL for (int m = 0; m < M; m += 2) UNROLL for (int g = 0; g < G; g++) {
+        const int m1 = MIN(m + 1, M - 1);
+        const BlockA8 *x0 = a8_at(tile_x(c, m), b), *x1 = a8_at(tile_x(c, m1), b);
+        I16 low = i_alternate(a8_begin(f, w->offset, x0, part), a8_begin(f, w->offset, x1, part)), high = low;
+        UNROLL for (int j = j0; j < j0 + js; j += 2) {
+            B16 x = b_join8(x0->q + 4 * j, x1->q + 4 * j);
+            low = i_mmla(low, i_load(w->p->q[w->g0 + g][b][j]), x);
+            high = i_mmla(high, i_load(w->p->q[w->g0 + g][b][j + 1]), x);
+        }
+        i_split(low, high, &sum[m][g], &sum[m1][g]);
+    }
+}
+#else
+INLINE void a8_arrange(I16 q[8]) { (void)q; }
+
+/* The integer sums of one part of block b; f, M, G, part constants. */
+INLINE void a8_sums(A8Form f, int M, int G, const Tile *c, const PartA8 *w, int64_t b, int part, I16 sum[][A8_G]) {
+    const int js = 8 / a8_parts(f), j0 = part * js;
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
+        a8_begin(f, w->offset, a8_at(tile_x(c, m), b), part);
+    UNROLL for (int j = j0; j < j0 + js; j++) {
+        I16 q[A8_G];
+        UNROLL for (int g = 0; g < G; g++) q[g] = i_load(w->p->q[w->g0 + g][b][j]);
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
+            a8_dot4(f, sum[m][g], q[g], a8_at(tile_x(c, m), b), j);
+    }
+}
+#endif
+
 /* M tokens x G groups; f, M, G constants. */
 INLINE void a8_tile_mg(A8Form f, int M, int G, const Tile *c, const PartA8 *w) {
     const PanelA8 *p = w->p;
     V16 y[A8_M][A8_G];
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = tile_load(c, m, g);
     for (int64_t b = 0, g0 = w->g0; b < w->n; b++) UNROLL for (int part = 0; part < a8_parts(f); part++) {
-            const int js = 8 / a8_parts(f), j0 = part * js;
             I16 sum[A8_M][A8_G];
-            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-                a8_begin(f, w->offset, a8_at(tile_x(c, m), b), part);
-            UNROLL for (int j = j0; j < j0 + js; j++) {
-                I16 q[A8_G];
-                UNROLL for (int g = 0; g < G; g++) q[g] = i_load(p->q[g0 + g][b][j]);
-                UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) sum[m][g] =
-                    a8_dot4(f, sum[m][g], q[g], a8_at(tile_x(c, m), b), j);
-            }
+            a8_sums(f, M, G, c, w, b, part, sum);
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = a8_join(
                 f, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), part ? v_load(p->m[g0 + g][b]) : v_load(p->d[g0 + g][b]),
                 f == A8_MIN ? v_load(p->m[g0 + g][b]) : v_zero());
@@ -104,6 +128,7 @@ INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, i
     RowBlock w[2];
     load_blocks(t, n, row, b0 + b, w);
     UNROLL for (int i = 0; i < n; i++) {
+        a8_arrange(w[i].q);
         UNROLL for (int j = 0; j < 8; j++) i_store(p->q[g][b + i][j], w[i].q[j]);
         v_store(p->d[g][b + i], w[i].d);
         v_store(p->m[g][b + i], w[i].m);

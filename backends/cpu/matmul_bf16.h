@@ -114,10 +114,9 @@ static void matmul_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
 #if defined __AVX512BF16__
     mm_run(a, &body, u0, u1, scratch);
 #else /* what the instruction does by itself: subnormal operands and results are 0 */
-    unsigned mode = _mm_getcsr();
-    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    uint64_t mode = mode_flush();
     mm_run(a, &body, u0, u1, scratch);
-    _mm_setcsr(mode);
+    mode_restore(mode);
 #endif
 }
 

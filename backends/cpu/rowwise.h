@@ -24,8 +24,8 @@ INLINE void encode_a8(const float *x, BlockA8 *b) {
     }
     I16 ql = i_round(v_mul(lo, v_set1(inv))), qh = i_round(v_mul(hi, v_set1(inv)));
     b->sum = i_hsum(i_add(ql, qh));
-    _mm_storeu_si128((__m128i *)(void *)b->q, i_to_i8(ql));
-    _mm_storeu_si128((__m128i *)(void *)(b->q + LANES), i_to_i8(qh));
+    b_store(b->q, i_to_i8(ql));
+    b_store(b->q + LANES, i_to_i8(qh));
 }
 
 static void cast_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
@@ -38,7 +38,7 @@ static void cast_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) 
 }
 
 /* To nearest, ties to even; NaN keeps its upper bits and becomes quiet. */
-INLINE __m256i encode_bf16(V16 v) {
+INLINE H16 encode_bf16(V16 v) {
     I16 u = i_bits(v), high = i_shr16(u);
     I16 rounded = i_shr16(i_add(i_add(u, i_set1(0x7fff)), i_and(high, i_set1(1))));
     return i_low16(i_if_nan(v, i_or(high, i_set1(0x40)), rounded));
@@ -50,7 +50,7 @@ static void cast_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
         const float *x = tensor_row(&a->in[0], r);
         uint16_t *y = tensor_row(&a->out, r);
         int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) _mm256_storeu_si256((__m256i *)(void *)(y + i), encode_bf16(v_load(x + i)));
+        for (; i + LANES <= n; i += LANES) h_store(y + i, encode_bf16(v_load(x + i)));
         for (; i < n; i++) y[i] = f32_to_bf16(x[i]);
     }
 }
@@ -148,7 +148,7 @@ INLINE void encode16(Dtype t, V16 x, void *out) {
     if (t == DT_f32)
         v_store(out, x);
     else
-        _mm256_storeu_si256(out, t == DT_f16 ? v_to_f16(x) : encode_bf16(x));
+        h_store(out, t == DT_f16 ? v_to_f16(x) : encode_bf16(x));
 }
 
 /* A row into slot of K, or of V, of its head. t, value constants. */
@@ -172,8 +172,8 @@ INLINE void encode_q8_0(V16 lo, V16 hi, BlockQ8_0 *b) {
     b->d = f32_to_f16(d);
     memset(b->q, 0, sizeof b->q);
     if (!(inv > 0)) return;
-    _mm_storeu_si128((__m128i *)(void *)b->q, i_to_i8(round_away(v_mul(lo, v_set1(inv)))));
-    _mm_storeu_si128((__m128i *)(void *)(b->q + LANES), i_to_i8(round_away(v_mul(hi, v_set1(inv)))));
+    b_store(b->q, i_to_i8(round_away(v_mul(lo, v_set1(inv)))));
+    b_store(b->q + LANES, i_to_i8(round_away(v_mul(hi, v_set1(inv)))));
 }
 
 INLINE void store_q8_0(bool value, const float *x, char *head, int64_t slot, int64_t E) {

@@ -16,17 +16,11 @@ INLINE void rows_at(const char *w, int64_t stride, int64_t n0, int64_t n_rows, c
     for (int64_t r = 0; r < LANES; r++) row[r] = w + MIN(n0 + r, n_rows - 1) * stride;
 }
 
-INLINE uint16_t u16_at(const char *p) {
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return h;
-}
 INLINE int32_t i32_at(const char *p) {
     int32_t x;
     memcpy(&x, p, 4);
     return x;
 }
-INLINE float f16_at(const char *p) { return _cvtsh_ss(u16_at(p)); }
 
 /* Bytes that 32 elements take, on average: a constant where t is one. */
 INLINE int64_t part_bytes(Dtype t) {
@@ -44,75 +38,70 @@ INLINE bool in_pairs(Dtype t) { return t == DT_q4_k || t == DT_q5_k || t == DT_q
 INLINE bool in_blocks(Dtype t) { return t != DT_f32 && t != DT_f16 && t != DT_bf16; }
 
 /* 16 of the nibbles of 16 bytes: the low ones, or the high ones. */
-INLINE __m128i xmm_nibbles(__m128i q, bool high) {
-    return _mm_and_si128(high ? _mm_srli_epi16(q, 4) : q, _mm_set1_epi8(15));
-}
+INLINE B16 nibbles(const char *p, bool high) { return high ? b_high4(b_load(p)) : b_low4(b_load(p)); }
 
 /* ---- 16 elements of a row from k on ---- */
 
 INLINE V16 decode16_q8_0(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ8_0);
-    return v_mul(v_from_i8(xmm_at(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
+    return v_mul(v_from_i8(b_load(b + offsetof(BlockQ8_0, q) + k % 32)), v_set1(f16_at(b)));
 }
 
 INLINE V16 decode16_q4_0(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
-    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
-    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(8))), v_set1(f16_at(b)));
+    B16 q = nibbles(b + offsetof(BlockQ4_0, q), k % 32);
+    return v_mul(v_from_i8(b_sub(q, b_set1(8))), v_set1(f16_at(b)));
 }
 
 /* q*d is exact, so the fused sum rounds as decode does. */
 INLINE V16 decode16_q4_1(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_1);
-    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_1, q)), k % 32);
+    B16 q = nibbles(b + offsetof(BlockQ4_1, q), k % 32);
     return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ4_1, m))));
 }
 
-/* 16 in bytes whose bit of qh is set. */
-INLINE __m128i xmm_fifth(uint16_t qh) {
-    const __m128i bit = _mm_set1_epi64x((long long)0x8040201008040201u);
-    __m128i h = _mm_unpacklo_epi64(_mm_set1_epi8((char)(qh & 0xff)), _mm_set1_epi8((char)(qh >> 8)));
-    return _mm_and_si128(_mm_cmpeq_epi8(_mm_and_si128(h, bit), bit), _mm_set1_epi8(16));
-}
+/* The fifth bits of 16 elements, where they belong. */
+INLINE B16 fifths(const char *qh) { return b_where(u16_at(qh), b_set1(16)); }
 
 INLINE V16 decode16_q5_0(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_0);
-    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_0, q)), k % 32);
-    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_0, qh) + k % 32 / 8)));
-    return v_mul(v_from_i8(_mm_sub_epi8(q, _mm_set1_epi8(16))), v_set1(f16_at(b)));
+    B16 q = nibbles(b + offsetof(BlockQ5_0, q), k % 32);
+    q = b_or(q, fifths(b + offsetof(BlockQ5_0, qh) + k % 32 / 8));
+    return v_mul(v_from_i8(b_sub(q, b_set1(16))), v_set1(f16_at(b)));
 }
 
 INLINE V16 decode16_q5_1(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ5_1);
-    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ5_1, q)), k % 32);
-    q = _mm_or_si128(q, xmm_fifth(u16_at(b + offsetof(BlockQ5_1, qh) + k % 32 / 8)));
+    B16 q = nibbles(b + offsetof(BlockQ5_1, q), k % 32);
+    q = b_or(q, fifths(b + offsetof(BlockQ5_1, qh) + k % 32 / 8));
     return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ5_1, m))));
 }
 
 /* The values of iq4_nl. */
-INLINE __m128i uneven_table(void) {
-    return _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+INLINE B16 uneven_table(void) {
+    static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    return b_load(table);
 }
 
 INLINE V16 decode16_iq4_nl(const char *row, int64_t k) {
     const char *b = row + k / 32 * (int64_t)sizeof(BlockQ4_0);
-    __m128i q = xmm_nibbles(xmm_at(b + offsetof(BlockQ4_0, q)), k % 32);
-    return v_mul(v_from_i8(_mm_shuffle_epi8(uneven_table(), q)), v_set1(f16_at(b)));
+    B16 q = nibbles(b + offsetof(BlockQ4_0, q), k % 32);
+    return v_mul(v_from_i8(b_lookup(q, uneven_table())), v_set1(f16_at(b)));
 }
 
 /* Formats of 256 keep what core/quant_k.c does with their scales. */
 INLINE V16 decode16_k(Dtype t, const char *row, int64_t k) {
     QuantPart p;
     dtype_info[t].part(row, k / 32, &p);
-    V16 q = v_from_i8(xmm_at((const char *)p.q + k % 32));
+    V16 q = v_from_i8(b_load((const char *)p.q + k % 32));
     return p.has_min ? v_fma(q, v_set1(p.d[0]), v_set1(p.m)) : v_mul(q, v_set1(p.d[k % 32 / 16]));
 }
 
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
 INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     if (t == DT_f32) return v_load(row + 4 * k);
-    if (t == DT_f16) return v_from_f16(ymm_at(row + 2 * k));
-    if (t == DT_bf16) return v_from_bf16(ymm_at(row + 2 * k));
+    if (t == DT_f16) return v_from_f16(h_load(row + 2 * k));
+    if (t == DT_bf16) return v_from_bf16(h_load(row + 2 * k));
     switch (t) {
     case DT_q8_0: return decode16_q8_0(row, k);
     case DT_q4_0: return decode16_q4_0(row, k);
@@ -217,19 +206,11 @@ typedef struct RowBlock {
     V16 d, m; /* m: the minimum; of A8_HALVES the scale of the second 16 */
 } RowBlock;
 
-/* The f16 at byte off of each row. */
-INLINE __m256i rows_f16(const char *const row[16], int64_t off) {
-#define H(r) (short)u16_at(row[r] + off)
-    return _mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8), H(9), H(10), H(11), H(12), H(13),
-                             H(14), H(15));
-#undef H
-}
-
 INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ8_0);
     rows_load8(row, off + (int64_t)offsetof(BlockQ8_0, q), out->q);
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(out->q[j]);
-    out->d = v_from_f16(rows_f16(row, off));
+    out->d = v_from_f16(h_gather(row, off));
     out->m = v_zero();
 }
 
@@ -244,7 +225,7 @@ INLINE void load_q4_0(const char *const row[16], int64_t b, RowBlock *out) {
     I16 q[4];
     rows_load4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
     split_nibbles(q, out->q);
-    out->d = v_from_f16(rows_f16(row, off));
+    out->d = v_from_f16(h_gather(row, off));
     out->m = v_zero();
 }
 
@@ -302,7 +283,7 @@ INLINE void load_q5_0(const char *const row[16], int64_t b, RowBlock *out) {
     rows_load4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
     split_nibbles(q, out->q);
     join_fifth(rows_load1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
-    out->d = v_from_f16(rows_f16(row, off));
+    out->d = v_from_f16(h_gather(row, off));
     out->m = v_zero();
 }
 
@@ -372,7 +353,7 @@ INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock 
 INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (int64_t)sizeof(BlockQ6_K), half = b % 8 / 4;
     const int k = (int)(b % 4); /* 0 or 2 */
-    const V16 d = v_from_f16(rows_f16(row, off + (int64_t)offsetof(BlockQ6_K, d)));
+    const V16 d = v_from_f16(h_gather(row, off + (int64_t)offsetof(BlockQ6_K, d)));
     const I16 scales = rows_load1(row, off + (int64_t)offsetof(BlockQ6_K, scales) + b % 8 * 2);
     I16 high[8];
     rows_load8(row, off + (int64_t)offsetof(BlockQ6_K, qh) + 32 * half, high);

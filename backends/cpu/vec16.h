@@ -1,9 +1,10 @@
-/* Sixteen lanes of 32 bits in whatever registers the file is compiled for: one zmm under AVX-512, two ymm under AVX2.
+/* Sixteen lanes of 32 bits in whatever registers the file is compiled for: one zmm under AVX-512, two ymm under AVX2,
+ * four vectors under NEON (vec16_neon.h).
  * Tuned kernels are written once in these words and compiled once per instruction set; each function below is one or
  * two instructions, except where it says otherwise. Nothing here rounds differently from one set to the other.
  *
- * V16 holds floats, I16 the same 64 bytes as integers. "rows" functions take the bytes of 16 rows and return columns:
- * lane r of out[j] is dword j of row r. */
+ * V16 holds floats, I16 the same 64 bytes as integers, H16 sixteen values of 16 bits, B16 sixteen bytes. "rows"
+ * functions take the bytes of 16 rows and return columns: lane r of out[j] is dword j of row r. */
 #ifndef CPU_VEC16_H
 #define CPU_VEC16_H
 
@@ -11,12 +12,64 @@
 #include "backends/cpu/lanes16.h"
 #include "core/dtype.h"
 
-#include <immintrin.h>
-
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 32")
 
 enum { LANES = 16 };
+
+INLINE uint16_t u16_at(const char *p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return h;
+}
+
+#if defined __AVX2__
+#include <immintrin.h>
+
+typedef __m256i H16;
+typedef __m128i B16;
+
+INLINE B16 b_load(const void *p) { return _mm_loadu_si128(p); }
+INLINE void b_store(void *p, B16 b) { _mm_storeu_si128(p, b); }
+INLINE B16 b_set1(char c) { return _mm_set1_epi8(c); }
+INLINE B16 b_or(B16 a, B16 b) { return _mm_or_si128(a, b); }
+INLINE B16 b_sub(B16 a, B16 b) { return _mm_sub_epi8(a, b); }
+/* The low nibble of each byte, the high one. */
+INLINE B16 b_low4(B16 a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
+INLINE B16 b_high4(B16 a) { return b_low4(_mm_srli_epi16(a, 4)); }
+/* Each byte of q, 0..15, becomes that byte of table. */
+INLINE B16 b_lookup(B16 q, B16 table) { return _mm_shuffle_epi8(table, q); }
+/* b in bytes whose bit is set, else 0. */
+INLINE B16 b_where(uint16_t bits, B16 b) {
+    const __m128i bit = _mm_set1_epi64x((long long)0x8040201008040201u);
+    __m128i h = _mm_unpacklo_epi64(_mm_set1_epi8((char)(bits & 0xff)), _mm_set1_epi8((char)(bits >> 8)));
+    return _mm_and_si128(_mm_cmpeq_epi8(_mm_and_si128(h, bit), bit), b);
+}
+/* The sum of signed bytes. */
+INLINE int32_t b_hsum(B16 a) {
+    __m128i up = _mm_xor_si128(a, _mm_set1_epi8(-128)); /* a + 128 */
+    __m128i sum = _mm_sad_epu8(up, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2) - 16 * 128;
+}
+
+INLINE H16 h_load(const void *p) { return _mm256_loadu_si256(p); }
+INLINE void h_store(void *p, H16 h) { _mm256_storeu_si256(p, h); }
+/* The value at byte off of each row. */
+INLINE H16 h_gather(const char *const row[16], int64_t off) {
+#define H(r) (short)u16_at(row[r] + off)
+    return _mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8), H(9), H(10), H(11), H(12), H(13),
+                             H(14), H(15));
+#undef H
+}
+INLINE float f16_at(const char *p) { return _cvtsh_ss(u16_at(p)); }
+
+/* From here to `mode_restore`, subnormal operands and results are 0. Returns the mode before. */
+INLINE uint64_t mode_flush(void) {
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    return mode;
+}
+INLINE void mode_restore(uint64_t mode) { _mm_setcsr((unsigned)mode); }
 
 INLINE __m256i ymm_at(const char *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m128i xmm_at(const char *p) { return _mm_loadu_si128((const __m128i *)p); }
@@ -26,6 +79,8 @@ INLINE __m256i ymm_gather(const char *const row[8], int64_t off) {
     UNROLL for (int r = 0; r < 8; r++) memcpy(&d[r], row[r] + off, 4);
     return _mm256_setr_epi32(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]);
 }
+
+#endif
 
 #if defined __AVX512F__
 
@@ -62,10 +117,10 @@ INLINE void v_split(V16 a, V16 b, V16 *even, V16 *odd) {
 }
 INLINE V16 v_exp(V16 a) { return exp_f32_avx512(a); }
 INLINE V16 v_from_int(I16 a) { return _mm512_cvtepi32_ps(a); }
-INLINE V16 v_from_f16(__m256i h) { return _mm512_cvtph_ps(h); }
-INLINE __m256i v_to_f16(V16 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); } /* ties to even */
-INLINE V16 v_from_bf16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
-INLINE V16 v_from_i8(__m128i q) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)); }
+INLINE V16 v_from_f16(H16 h) { return _mm512_cvtph_ps(h); }
+INLINE H16 v_to_f16(V16 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); } /* ties to even */
+INLINE V16 v_from_bf16(H16 h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
+INLINE V16 v_from_i8(B16 q) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)); }
 INLINE V16 v_bits(I16 a) { return _mm512_castsi512_ps(a); }
 INLINE I16 i_bits(V16 a) { return _mm512_castps_si512(a); }
 /* v in lanes lo <= lane < hi, other elsewhere. */
@@ -85,16 +140,16 @@ INLINE I16 i_xor(I16 a, I16 b) { return _mm512_xor_si512(a, b); }
 INLINE I16 i_shr4(I16 a) { return _mm512_srli_epi32(a, 4); }
 INLINE I16 i_shl16(I16 a) { return _mm512_slli_epi32(a, 16); }
 INLINE I16 i_round(V16 a) { return _mm512_cvtps_epi32(a); } /* to nearest, ties to even */
-INLINE __m128i i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
+INLINE B16 i_to_i8(I16 a) { return _mm512_cvtepi32_epi8(a); }
 INLINE I16 i_or(I16 a, I16 b) { return _mm512_or_si512(a, b); }
 INLINE I16 i_shr16(I16 a) { return _mm512_srli_epi32(a, 16); }
 INLINE I16 i_shr(I16 a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE I16 i_top8(I16 a) { return _mm512_srai_epi32(a, 24); } /* the highest byte, signed */
 INLINE I16 i_shl(I16 a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 /* Each byte of q, 0..15, becomes that byte of table. */
-INLINE I16 i_lookup(I16 q, __m128i table) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), q); }
+INLINE I16 i_lookup(I16 q, B16 table) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), q); }
 INLINE I16 i_mul(I16 a, I16 b) { return _mm512_mullo_epi32(a, b); }
-INLINE __m256i i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
+INLINE H16 i_low16(I16 a) { return _mm512_cvtepi32_epi16(a); } /* the low halves */
 /* yes in lanes where v is NaN, no elsewhere. */
 INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
     return _mm512_mask_mov_epi32(no, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), yes);
@@ -237,19 +292,19 @@ INLINE void v_split(V16 x, V16 y, V16 *even, V16 *odd) {
 }
 INLINE V16 v_exp(V16 x) { return V16_OF(exp_f32_avx2(x.a), exp_f32_avx2(x.b)); }
 INLINE V16 v_from_int(I16 x) { return V16_OF(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
-INLINE V16 v_from_f16(__m256i h) {
+INLINE V16 v_from_f16(H16 h) {
     return V16_OF(_mm256_cvtph_ps(_mm256_castsi256_si128(h)), _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)));
 }
-INLINE __m256i v_to_f16(V16 x) {
+INLINE H16 v_to_f16(V16 x) {
     return _mm256_setr_m128i(_mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT),
                              _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
 }
-INLINE V16 v_from_bf16(__m256i h) {
+INLINE V16 v_from_bf16(H16 h) {
     __m256i a = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(h));
     __m256i b = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(h, 1));
     return V16_OF(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)));
 }
-INLINE V16 v_from_i8(__m128i q) {
+INLINE V16 v_from_i8(B16 q) {
     __m256i a = _mm256_cvtepi8_epi32(q), b = _mm256_cvtepi8_epi32(_mm_srli_si128(q, 8));
     return V16_OF(_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b));
 }
@@ -292,12 +347,12 @@ INLINE I16 i_shl(I16 x, int n) {
     return I16_OF(_mm256_sll_epi32(x.a, _mm_cvtsi32_si128(n)), _mm256_sll_epi32(x.b, _mm_cvtsi32_si128(n)));
 }
 INLINE I16 i_top8(I16 x) { return I16_OF(_mm256_srai_epi32(x.a, 24), _mm256_srai_epi32(x.b, 24)); }
-INLINE I16 i_lookup(I16 q, __m128i table) {
+INLINE I16 i_lookup(I16 q, B16 table) {
     __m256i t = _mm256_broadcastsi128_si256(table);
     return I16_OF(_mm256_shuffle_epi8(t, q.a), _mm256_shuffle_epi8(t, q.b));
 }
 INLINE I16 i_mul(I16 x, I16 y) { return I16_OF(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
-INLINE __m256i i_low16(I16 x) {
+INLINE H16 i_low16(I16 x) {
     const __m256i low = _mm256_set1_epi32(0xffff);
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low)), 0xd8);
 }
@@ -306,7 +361,7 @@ INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) {
     __m256i b = _mm256_castps_si256(_mm256_cmp_ps(v.b, v.b, _CMP_UNORD_Q));
     return I16_OF(_mm256_blendv_epi8(no.a, yes.a, a), _mm256_blendv_epi8(no.b, yes.b, b));
 }
-INLINE __m128i i_to_i8(I16 x) { /* for values that fit */
+INLINE B16 i_to_i8(I16 x) { /* for values that fit */
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
     return _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
 }
@@ -385,10 +440,12 @@ INLINE void rows_transpose16(I16 z[16]) {
     UNROLL for (int i = 0; i < 8; i++) z[i] = I16_OF(p[i], r[i]), z[i + 8] = I16_OF(q[i], s[i]);
 }
 
+#elif defined __ARM_NEON
+#include "backends/cpu/vec16_neon.h"
 #endif
 
 /* The low halves of all lanes, 32 bytes. */
-INLINE void i_store16(void *p, I16 v) { _mm256_storeu_si256((__m256i *)p, i_low16(v)); }
+INLINE void i_store16(void *p, I16 v) { h_store(p, i_low16(v)); }
 /* |x|, infinity for NaN: v_max alone would drop a NaN. */
 INLINE V16 v_magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
 
