@@ -58,7 +58,7 @@ static const OptRow session_rows[] = {
      .kind = OPT_TEXT,
      .arg = "NAME",
      AT(isa),
-     .help = "instruction set: ref, avx2, avx512 or avx512bf16; default: the best of this CPU"},
+     .help = "instruction set: ref; x86: avx2, avx512, avx512bf16; Arm: neon, dotprod, i8mm; default: the best here"},
     {.name = "chunk",
      .kind = OPT_INT,
      .arg = "N",

@@ -216,7 +216,7 @@ typedef bool LlmwsProgressFn(void *ctx, int phase, int64_t done, int64_t total);
 
 typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *backend;             /* "auto" or "cpu" */
-    const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512" */
+    const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512", on Arm "neon", ... */
     const char *compute;             /* "auto", "f32", "bf16", "int8" */
     const char *kv_type;             /* "f16" (default), "f32", "bf16", "q8_0" */
     int threads;                     /* 0: one per physical core that this process may use */

@@ -1,7 +1,10 @@
 #include "backends/cpu/cpuid.h"
 
 static const char *const names[ISA_COUNT] = {
-    [ISA_ref] = "ref", [ISA_avx2] = "avx2", [ISA_avx512] = "avx512", [ISA_avx512bf16] = "avx512bf16"};
+#define ISA(name) [ISA_##name] = #name,
+    ISAS(ISA)
+#undef ISA
+};
 
 const char *isa_name(Isa isa) { return names[isa]; }
 
@@ -34,6 +37,16 @@ Isa isa_best(void) {
         return ISA_avx2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has_all(a, bit_AVX512BF16)) return ISA_avx512;
     return ISA_avx512bf16;
+}
+#elif defined __aarch64__
+#include <sys/auxv.h>
+
+/* Bits of the kernel's Documentation/arch/arm64/elf_hwcaps, here by number since older headers lack them. */
+enum { HAS_ASIMDDP = 1 << 20, HAS_I8MM = 1 << 13 }; /* of AT_HWCAP, of AT_HWCAP2 */
+
+Isa isa_best(void) {
+    if (!(getauxval(AT_HWCAP) & HAS_ASIMDDP)) return ISA_neon;
+    return getauxval(AT_HWCAP2) & HAS_I8MM ? ISA_i8mm : ISA_dotprod;
 }
 #else
 Isa isa_best(void) { return ISA_ref; }

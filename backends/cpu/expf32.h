@@ -1,4 +1,5 @@
-/* The one exponential of the CPU backend: e^x for f32, the same bits from the scalar, the 8-lane and the 16-lane form.
+/* The one exponential of the CPU backend: e^x for f32, the same bits from the scalar form and from those of 4, 8
+ * and 16 lanes.
  *
  * (Not expf32: glibc has a function of that name.) x = n*ln2 + r with |r| <= ln2/2; e^r by a polynomial of degree 6
  * (weighted least squares towards the smallest relative error, constant and linear term fixed at 1: off by 3.1e-9
@@ -92,6 +93,29 @@ static inline __m512 exp_f32_avx512(__m512 x) {
     y = _mm512_fmadd_ps(y, r, one);
     y = _mm512_fmadd_ps(y, r, one);
     return _mm512_scalef_ps(y, n);
+}
+#endif
+
+#if defined __ARM_NEON
+#include <arm_neon.h>
+
+static inline float32x4_t exp_f32_neon(float32x4_t x) {
+    const float32x4_t magic = vdupq_n_f32(EXPF32_MAGIC), one = vdupq_n_f32(1);
+    x = vmaxq_f32(vdupq_n_f32(EXPF32_LO), x); /* NaN passes through */
+    x = vminq_f32(vdupq_n_f32(EXPF32_HI), x);
+    float32x4_t n = vsubq_f32(vfmaq_f32(magic, x, vdupq_n_f32(EXPF32_LOG2E)), magic);
+    float32x4_t r = vfmsq_f32(x, n, vdupq_n_f32(EXPF32_LN2_HI));
+    r = vfmsq_f32(r, n, vdupq_n_f32(EXPF32_LN2_LO));
+    float32x4_t y = vfmaq_f32(vdupq_n_f32(EXPF32_C5), vdupq_n_f32(EXPF32_C6), r);
+    y = vfmaq_f32(vdupq_n_f32(EXPF32_C4), y, r);
+    y = vfmaq_f32(vdupq_n_f32(EXPF32_C3), y, r);
+    y = vfmaq_f32(vdupq_n_f32(EXPF32_C2), y, r);
+    y = vfmaq_f32(one, y, r);
+    y = vfmaq_f32(one, y, r);
+    int32x4_t k = vcvtq_s32_f32(n), k1 = vshrq_n_s32(k, 1), k2 = vsubq_s32(k, k1), bias = vdupq_n_s32(127);
+    float32x4_t p1 = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k1, bias), 23));
+    float32x4_t p2 = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k2, bias), 23));
+    return vmulq_f32(vmulq_f32(y, p1), p2);
 }
 #endif
 

@@ -41,4 +41,15 @@ static inline float lanes16_fold_avx512(__m512 l) {
 }
 #endif
 
+#if defined __ARM_NEON
+#include <arm_neon.h>
+
+/* Lanes 0..3 in a, and so on. */
+static inline float lanes16_fold_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
+    float32x4_t x = vaddq_f32(vaddq_f32(a, c), vaddq_f32(b, d));
+    float32x2_t y = vadd_f32(vget_low_f32(x), vget_high_f32(x));
+    return vget_lane_f32(y, 0) + vget_lane_f32(y, 1);
+}
+#endif
+
 #endif

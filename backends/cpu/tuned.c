@@ -1,9 +1,9 @@
 #include "backends/cpu/tuned.h"
 
 /* Each instruction set's kernels stand in files of its own, compiled with its flags; nothing of such a file is called
- * before CPUID said that it may. What they take is asked here, in plain C. */
+ * before isa_best said that it may. What they take is asked here, in plain C. */
 
-#if defined __x86_64__
+#if defined __x86_64__ || defined __aarch64__
 /* One stride leads from each row to the next, whatever the number of dims. */
 static inline bool even_rows(const Tensor *t) {
     for (int d = 0; d + 2 < t->ndim; d++)
@@ -32,11 +32,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_silu fits_any
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
-#define ROWS_X86(ROW)                                                                                                  \
-    ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
-    ROWS_BOTH(ROW, avx512)                                                                                             \
-    ROWS_BOTH(ROW, avx2)
-#define ROWS_BOTH(ROW, isa)                                                                                            \
+#define ROWS_ALL(ROW, isa)                                                                                             \
     ROW(matmul, isa, matmul_a8)                                                                                        \
     ROW(matmul, isa, matmul_f32)                                                                                       \
     ROW(matmul, isa, matmul_bf16)                                                                                      \
@@ -50,15 +46,21 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(add, isa, add)                                                                                                 \
     ROW(mul, isa, mul)                                                                                                 \
     ROW(silu, isa, silu)
+#endif
+
+#if defined __x86_64__
+#define ROWS(ROW) ROW(matmul, avx512bf16, matmul_bf16) ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
+#elif defined __aarch64__
+#define ROWS(ROW) ROW(matmul, i8mm, matmul_a8) ROW(matmul, dotprod, matmul_a8) ROWS_ALL(ROW, neon)
 #else
-#define ROWS_X86(ROW)
+#define ROWS(ROW)
 #endif
 
 #define DECLARE(op, isa, form) extern const Kernel isa##_##form;
-ROWS_X86(DECLARE)
+ROWS(DECLARE)
 
 #define LIST(op, isa, form) {OP_##op, #isa, fits_##form, &isa##_##form},
 const TunedRow tuned_rows[] = {
-    ROWS_X86(LIST){OP_COUNT, NULL, NULL, NULL}, /* end */
+    ROWS(LIST){OP_COUNT, NULL, NULL, NULL}, /* end */
 };
 const size_t n_tuned_rows = COUNT_OF(tuned_rows) - 1;

@@ -1,5 +1,6 @@
 /* What a session promises, on a tiny model, or on the one that LLMWS_TEST_MODEL names: the same bits however the work
  * is cut, memory that is what was planned, nothing allocated while tokens flow. */
+#include "backends/cpu/cpuid.h"
 #include "oracle.h"
 
 #include <fcntl.h>
@@ -134,15 +135,9 @@ static void threads_and_pieces(void **state) {
 /* Instruction sets differ in how tiles are cut and loaded, not in the order of sums. */
 static void instruction_sets(void **state) {
     (void)state;
-    const char *isas[] = {"avx512", "avx2", "ref"};
-    for (size_t i = 0; i < COUNT_OF(isas); i++) {
-        Backend *b;
-        Err e = {0};
-        if (!cpu_backend_open(&(BackendOptions){.threads = 1, .isa = isas[i]}, &b, &e)) continue; /* not on this CPU */
-        b->close(b);
-        for (size_t k = 0; k < COUNT_OF(kv_types); k++)
-            assert_true(bits(2, isas[i], 64, plain_with(kv_types[k])) ==
-                        bits(2, NULL, PROMPT, plain_with(kv_types[k])));
+    for (size_t k = 0; k < COUNT_OF(kv_types); k++) {
+        uint64_t want = bits(2, NULL, PROMPT, plain_with(kv_types[k]));
+        for (Isa i = 0; i < isa_best(); i++) assert_true(bits(2, isa_name(i), 64, plain_with(kv_types[k])) == want);
     }
 }
 
@@ -431,7 +426,7 @@ static void thousand_sessions(void **state) {
     int64_t grown = resident() - before;
     printf("%d sessions: resident grew by %lld bytes since the first tenth\n", rounds, (long long)grown);
 #if COUNTS_ALLOCS
-    assert_true(grown < 256 * 1024);
+    if (!getenv("LLMWS_EMULATOR")) assert_true(grown < 256 * 1024); /* else it holds what the emulator keeps, too */
 #endif
 }
 
