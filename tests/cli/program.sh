@@ -30,9 +30,9 @@ usage "unknown command 'nope'" "$LLMWS" __emit man nope
 usage 'one file serves all commands' "$LLMWS" __emit bash generate
 
 t 0 '' '' "$LLMWS" --install .
-t 0 'Usage: llmws inspect *' '' ./llmws-inspect --help
+t 0 'Usage: llmws inspect *' '' ${LLMWS_EMULATOR-} ./llmws-inspect --help
 t 0 '' '' "$LLMWS" --install .
-usage 'unknown option' ./llmws-generate --bogus
+usage 'unknown option' ${LLMWS_EMULATOR-} ./llmws-generate --bogus
 touch taken && mkdir d && touch d/llmws-generate
 t 1 '' 'llmws: cannot make the link *' "$LLMWS" --install d
 

@@ -16,7 +16,7 @@ if [[ -n $hits ]]; then
     failed=1
 fi
 
-found=$(awk '$3 ~ /^(\.data|\.bss|\.tdata|\.tbss|\*COM\*|COMMON)/ && $3 !~ /rel\.ro/ && $2 != $3 { sub(/\.[0-9]+$/, "", $2); print $1, $2 }' <<<"$table" | sort -u)
+found=$(awk '$3 ~ /^(\.data|\.bss|\.tdata|\.tbss|\*COM\*|COMMON)/ && $3 !~ /rel\.ro/ && $2 != $3 && $2 !~ /^[$]/ { sub(/\.[0-9]+$/, "", $2); print $1, $2 }' <<<"$table" | sort -u)
 allowed=$(awk '!/^#/ && NF { print $1, $2 }' "$list" | sort -u)
 extra=$(comm -23 <(printf '%s\n' "$found") <(printf '%s\n' "$allowed") | sed '/^$/d')
 stale=$(comm -13 <(printf '%s\n' "$found") <(printf '%s\n' "$allowed") | sed '/^$/d')
