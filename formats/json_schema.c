@@ -12,9 +12,10 @@ enum { DEPTH_MAX = 500, PROPERTIES_MAX = 1000, TYPES = 7 };
 /* Keywords that say something about values; all that is neither here nor an annotation is refused. */
 #define KEYWORDS                                                                                                       \
     X(type)                                                                                                            \
-    X(enum) X(const) X(anyOf) X(oneOf) X(additionalProperties) X(patternProperties) X(minProperties) X(maxProperties)  \
-        X(items) X(prefixItems) X(minItems) X(maxItems) X(minLength) X(maxLength) X(pattern) X(format) X(minimum)      \
-            X(maximum) X(exclusiveMinimum) X(exclusiveMaximum)
+    X(enum)                                                                                                            \
+    X(const) X(anyOf) X(oneOf) X(additionalProperties) X(patternProperties) X(minProperties) X(maxProperties) X(items) \
+        X(prefixItems) X(minItems) X(maxItems) X(minLength) X(maxLength) X(pattern) X(format) X(minimum) X(maximum)    \
+            X(exclusiveMinimum) X(exclusiveMaximum)
 #define X(name) KW_##name,
 typedef enum Keyword { KEYWORDS KW_COUNT } Keyword;
 #undef X
@@ -49,6 +50,7 @@ typedef struct Facts {
     Property *props;          /* on the heap */
     size_t n_props, n_listed; /* listed in `properties`; the others are only required */
     int types;                /* T_*; of `type` */
+    const Value *closer;      /* the schema whose additionalProperties is not true */
     bool never, nullable, any_fact;
 } Facts;
 
@@ -66,6 +68,8 @@ typedef struct Maker {
     int n_rules, depth;
     Err *e;
 } Maker;
+
+static const char two_closers[] = "joined with other schemas that list members it is not supported";
 
 static bool put_schema(Maker *x, const Value *v, Buf *out);
 
@@ -299,28 +303,35 @@ static bool gather_member(Maker *x, Str key, const Value *v, Facts *f) {
     return refuse(x, name, "this keyword is not supported");
 }
 
-/* additionalProperties speaks of the members that stand beside it only. */
-static bool check_joined(Maker *x, const Facts *f, const Value *own, size_t before) {
-    const Value *listed = value_get(own, "properties"), *more = value_get(own, "additionalProperties");
-    bool closed = f->kw[KW_additionalProperties] &&
-                  !(f->kw[KW_additionalProperties]->kind == VALUE_BOOL && f->kw[KW_additionalProperties]->b);
-    if (!closed) return true;
-    size_t n = listed && listed->kind == VALUE_OBJECT ? listed->object.n : 0;
-    if (more && before + n == f->n_listed && !before) return true; /* it alone lists members */
-    if (!more && f->n_listed == before) return true;
-    return refuse(x, "additionalProperties", "joined with other schemas that list members it is not supported");
+static bool is_open(const Value *additional) {
+    return !additional || (additional->kind == VALUE_BOOL && additional->b);
 }
 
 static bool gather(Maker *x, const Value *v, Facts *f) {
     if (v->kind == VALUE_BOOL) return f->never = f->never || !v->b, true;
     if (v->kind != VALUE_OBJECT) return refuse(x, "", "a schema must be an object, true or false");
     if (++x->depth > DEPTH_MAX) return refuse(x, "", "schemas nested too deeply, or one that is only itself");
-    size_t before = f->n_listed;
     for (size_t i = 0; i < v->object.n; i++) TRY(gather_member(x, v->object.keys[i], &v->object.items[i], f));
+    if (!is_open(value_get(v, "additionalProperties"))) {
+        if (f->closer && f->closer != v) return refuse(x, "additionalProperties", two_closers);
+        f->closer = v;
+    }
     f->n_listed = 0;
     for (size_t i = 0; i < f->n_props; i++) f->n_listed += f->props[i].schema != NULL;
     x->depth--;
-    return check_joined(x, f, v, before);
+    return true;
+}
+
+/* additionalProperties speaks of the members that stand beside it only. */
+static bool check_closer(Maker *x, const Facts *f) {
+    const Value *listed = f->closer ? value_get(f->closer, "properties") : NULL;
+    for (size_t i = 0; f->closer && i < f->n_props; i++) {
+        bool known = !f->props[i].schema;
+        for (size_t k = 0; listed && k < listed->object.n; k++)
+            known = known || str_eq(listed->object.keys[k], f->props[i].name);
+        if (!known) return refuse(x, "additionalProperties", two_closers);
+    }
+    return true;
 }
 
 /* ---- numbers and strings ---- */
@@ -598,7 +609,8 @@ static bool put_object(Maker *x, const Facts *f, Buf *out) {
     int64_t min, max, required = 0;
     const Value *more = f->kw[KW_additionalProperties];
     bool open = more && !(more->kind == VALUE_BOOL && !more->b);
-    TRY(take_count(x, f, KW_minProperties, 0, &min) && take_count(x, f, KW_maxProperties, -1, &max));
+    TRY(check_closer(x, f) && take_count(x, f, KW_minProperties, 0, &min) &&
+        take_count(x, f, KW_maxProperties, -1, &max));
     for (size_t i = 0; i < f->n_props; i++) required += f->props[i].required;
     if (min > MAX(required, 1)) return refuse(x, "minProperties", "more than the required members is not supported");
     if (f->n_props && max >= 0 && (open || max < (int64_t)f->n_props))
