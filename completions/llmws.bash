@@ -45,6 +45,8 @@ _llmws() {
         --dry-penalty-last-n) kind=none ;;
         --dry-sequence-breaker) kind=none ;;
         --samplers) kind=none ;;
+        --grammar) kind=file ;;
+        --json-schema) kind=file ;;
         --logit-bias) kind=none ;;
         --seed) kind=none ;;
         --capture) kind=none ;;

@@ -221,14 +221,33 @@ static bool take_atom(Regex *r) {
     return (cp == UINT32_MAX || set_add(r, &s, cp, cp)) && put_set(r, &s);
 }
 
+static bool take_number(Regex *r, int64_t *n) {
+    size_t from = r->at;
+    for (*n = 0; peek(r) >= '0' && peek(r) <= '9' && *n < INT32_MAX; r->at++) *n = *n * 10 + (peek(r) - '0');
+    return r->at > from || refuse(r, "expected a number of repetitions");
+}
+
+static bool take_braces(Regex *r) {
+    int64_t min, max;
+    size_t from = r->at++;
+    TRY(take_number(r, &min));
+    max = min;
+    if (peek(r) == ',') {
+        r->at++;
+        max = INT64_MAX;
+        if (peek(r) != '}') TRY(take_number(r, &max));
+    }
+    if (peek(r) != '}') return refuse(r, "expected the closing brace");
+    if (min > max) return r->at = from, refuse(r, "at most is less than at least");
+    r->at++;
+    buf_put(r->out, r->text.s + from, r->at - from);
+    return true;
+}
+
 static bool take_quantifier(Regex *r) {
     int c = peek(r);
     if (c == '{') {
-        size_t from = r->at, n = strspn(r->text.s + from + 1, "0123456789,");
-        const char *body = r->text.s + from + 1;
-        if (!n || body[0] == ',' || r->text.n - from - 1 <= n || body[n] != '}') return refuse(r, "misplaced brace");
-        buf_put(r->out, r->text.s + from, n + 2);
-        r->at += n + 2;
+        TRY(take_braces(r));
     } else if (c == '*' || c == '+' || c == '?') {
         buf_char(r->out, (char)c);
         r->at++;
