@@ -6,9 +6,11 @@
 
 #include "formats/json.h"
 
-#define X(name) #name,
-const char *const schema_keywords[KW_COUNT] = {KEYWORDS};
-#undef X
+const char *const schema_keywords[KW_COUNT] = {
+#define KEYWORD(name) #name,
+#include "formats/json_schema.def"
+#undef KEYWORD
+};
 
 static const char *const annotations[] = {
     "title",   "description", "default",  "examples", "example",     "deprecated",       "readOnly",       "writeOnly",

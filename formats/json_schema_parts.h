@@ -9,18 +9,12 @@
 
 enum { SCHEMA_DEPTH_MAX = 500, SCHEMA_MEMBERS_MAX = 1000, SCHEMA_TYPES = 7 };
 
-/* Keywords that say something about values; all that is neither here nor an annotation is refused. */
-#define KEYWORDS                                                                                                       \
-    X(type)                                                                                                            \
-    X(enum)                                                                                                            \
-    X(const)                                                                                                           \
-    X(anyOf)                                                                                                           \
-    X(oneOf) X(additionalProperties) X(patternProperties) X(minProperties) X(maxProperties) X(items) X(prefixItems)    \
-        X(minItems) X(maxItems) X(minLength) X(maxLength) X(pattern) X(format) X(minimum) X(maximum)                   \
-            X(exclusiveMinimum) X(exclusiveMaximum)
-#define X(name) KW_##name,
-typedef enum Keyword { KEYWORDS KW_COUNT } Keyword;
-#undef X
+typedef enum Keyword {
+#define KEYWORD(name) KW_##name,
+#include "formats/json_schema.def"
+#undef KEYWORD
+    KW_COUNT
+} Keyword;
 
 extern const char *const schema_keywords[KW_COUNT];
 

@@ -323,7 +323,7 @@ static bool put_values(Maker *x, const Facts *f, Buf *out) {
 /* The types that the keywords speak of, for a schema that names none. */
 static int implied_types(const Facts *f) {
     static const struct {
-        Keyword from, to; /* inclusive, in the order of KEYWORDS */
+        Keyword from, to; /* inclusive, in the order of json_schema.def */
         int types;
     } rows[] = {{KW_additionalProperties, KW_maxProperties, T_OBJECT},
                 {KW_items, KW_maxItems, T_ARRAY},
