@@ -213,35 +213,37 @@ static void breaks_take(Sampling *s, const OptList *given, const SamplingFor *of
     s->how.dry_breaks = s->breaks;
 }
 
-/* The file's text, or a schema that stands on the command line. */
-static bool bound_text(const SampleOpts *o, const char *path, Buf *text, Err *e) {
-    if (!o->schema || path[strspn(path, " \t\n")] != '{') return read_text(path, text, e);
-    buf_str(text, path);
-    return true;
+static bool bound_open(Sampling *s, LlmwsModel *model, const SampleOpts *o, Buf *text, Err *e) {
+    const char *path = o->grammar ? o->grammar : o->schema;
+    bool here = o->schema && path[strspn(path, " \t\n")] == '{'; /* the schema itself */
+    const char *name = here ? "--json-schema" : path;
+    if (here)
+        buf_str(text, path);
+    else
+        TRY(read_text(path, text, e));
+    buf_put(text, "", 0);
+    if (o->schema) {
+        char *grammar = llmws_schema_grammar(text->s, text->n, name, e);
+        if (!grammar) return false;
+        buf_clear(text);
+        buf_str(text, grammar);
+        free(grammar);
+    }
+    s->bound = llmws_constraint_open(model, text->s, text->n, e);
+    return s->bound || err_prefix(e, "'%s'", name);
 }
 
 static bool bound_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e) {
-    const char *path = o->grammar ? o->grammar : o->schema;
     Buf text = {0};
-    if (!path) return true;
+    if (!o->grammar && !o->schema) return true;
     if (o->grammar && o->schema)
         return err_set(e, ERR_USAGE, "--grammar and --json-schema are both given; an answer follows one of them");
     if (o->ignore_eos)
         return err_set(e, ERR_USAGE,
-                       "--ignore-eos and a grammar are both given; with a grammar the answer ends where "
-                       "the grammar does");
+                       "--ignore-eos and a grammar are both given; with a grammar the answer ends where the grammar "
+                       "does");
     int64_t start = now_ns();
-    bool ok = bound_text(o, path, &text, e);
-    if (ok && o->schema) {
-        char *grammar = llmws_schema_grammar(text.s, text.n, *path == '{' ? "--json-schema" : path, e);
-        buf_clear(&text);
-        if ((ok = grammar != NULL)) buf_str(&text, grammar);
-        free(grammar);
-    }
-    if (ok) {
-        s->bound = llmws_constraint_open(of->model, text.s ? text.s : "", text.n, e);
-        if (!(ok = s->bound != NULL)) err_prefix(e, "'%s'", path);
-    }
+    bool ok = bound_open(s, of->model, o, &text, e);
     buf_release(&text);
     if (ok)
         ui_detail(of->ui, "[grammar] tables of %.1f MiB, made in %.1f ms",

@@ -68,16 +68,24 @@ static uint32_t hash_found(const Sets *s) {
     return h;
 }
 
-static int by_state(const void *a, const void *b) {
-    const SetItem *x = a, *y = b;
-    if (x->state != y->state) return x->state < y->state ? -1 : 1;
-    return x->stack < y->stack ? -1 : x->stack > y->stack;
+static bool before(SetItem a, SetItem b) { return a.state != b.state ? a.state < b.state : a.stack < b.stack; }
+
+/* Shell sort: mostly of a handful, and unlike qsort it never allocates. */
+static void sort_items(SetItem *v, int32_t n) {
+    static const int32_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < COUNT_OF(gaps); g++)
+        for (int32_t i = gaps[g]; i < n; i++) {
+            SetItem x = v[i];
+            int32_t at = i;
+            for (; at >= gaps[g] && before(x, v[at - gaps[g]]); at -= gaps[g]) v[at] = v[at - gaps[g]];
+            v[at] = x;
+        }
 }
 
 /* The number of what begin and push put together. */
 static int32_t set_of_found(Sets *s) {
     if (s->full) return SET_FULL;
-    if (s->n_found > 1) qsort(s->found, (size_t)s->n_found, sizeof *s->found, by_state);
+    sort_items(s->found, s->n_found);
     uint32_t hash = hash_found(s), mask = SETS_MAX * 2 - 1, at = hash & mask;
     size_t bytes = (size_t)s->n_found * sizeof *s->found;
     for (; s->set_slots[at]; at = (at + 1) & mask) {

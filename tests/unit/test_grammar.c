@@ -11,6 +11,31 @@
 #include "core/grammar_mask.h"
 #include "core/rng.h"
 
+/* ---- counting allocations ---- */
+
+static long n_allocs;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
+#define COUNTS_ALLOCS 1
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *malloc(size_t n) {
+    n_allocs++;
+    return __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size) {
+    n_allocs++;
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n) {
+    n_allocs++;
+    return __libc_realloc(p, n);
+}
+#else
+#define COUNTS_ALLOCS 0
+#endif
+
 /* ---- texts that a grammar takes ---- */
 
 typedef enum Taken { REFUSED, BEGUN, WHOLE_TEXT } Taken;
@@ -458,6 +483,31 @@ static void rewind_and_fork(void **state) {
     token_tries_release(&tries);
 }
 
+/* Masks and steps from the first token on, new sets and states included. */
+static void tokens_allocate_nothing(void **state) {
+    Grammar g;
+    TokenTries tries;
+    Err e = {0};
+    (void)state;
+    token_tries_make(&tries, pieces, V);
+    assert_true(grammar_parse(
+        STR("root ::= x*\nx ::= \"a\" x{0,3} \"b\" | \"ca\" y \"c\"\ny ::= \"b\" y \"c\" | \"a\"{1,40}"), &g, &e));
+    Masker *k = masker_make(&g, &tries, ends, 2);
+    Matcher *m = matcher_new(k, &e);
+    long before = n_allocs;
+    for (uint64_t i = 0; i < 3000; i++) {
+        const uint64_t *mask = matcher_mask(m, &e);
+        if (!mask) fail_msg("%s", e.msg);
+        int32_t id = (int32_t)(rng_u64(3, 0, i, RNG_SAMPLE) % V);
+        while (!has(mask, id)) id = (id + 1) % V;
+        if (!matcher_accept(m, id, &e)) fail_msg("%s", e.msg);
+    }
+    if (COUNTS_ALLOCS) assert_int_equal(n_allocs - before, 0);
+    matcher_free(m);
+    masker_free(k);
+    token_tries_release(&tries);
+}
+
 /* Nesting without end: every depth is a new set, so the tables fill again and again; masks and rewinding stay right. */
 static void tables_start_anew(void **state) {
     Grammar g;
@@ -491,7 +541,8 @@ int main(void) {
         cmocka_unit_test(takes_and_refuses), cmocka_unit_test(errors_have_places),
         cmocka_unit_test(depth_is_bounded),  cmocka_unit_test(masks_are_every_token_tried),
         cmocka_unit_test(random_grammars),   cmocka_unit_test(tokens_may_split_characters),
-        cmocka_unit_test(rewind_and_fork),   cmocka_unit_test(tables_start_anew),
+        cmocka_unit_test(rewind_and_fork),   cmocka_unit_test(tokens_allocate_nothing),
+        cmocka_unit_test(tables_start_anew),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
