@@ -49,7 +49,8 @@ static const OptRow prompt_rows[] = {
      .hi = 1000,
      AT(logprobs),
      .init = "0",
-     .help = "with --json: the N likeliest tokens at each place, before sampling changed anything"},
+     .help = "with --json: the N likeliest tokens at each place (of those that a grammar allows), before sampling "
+             "changed anything"},
     {.name = "prompt-cache",
      .kind = OPT_TEXT,
      .arg = "FILE",
@@ -81,6 +82,7 @@ typedef struct Generation { /* one run */
     StopHold stop;
     Buf piece;       /* what a token let through it */
     int32_t *likely; /* [logprobs] */
+    float *masked;   /* [vocab] logits where a grammar bounds the answer */
     int64_t start_ns, prompt_ns, decode_ns, ttft_ns;
     int64_t decode_steps;
     const char *stop_reason;
@@ -132,27 +134,39 @@ static LogProbs logprobs_of(const float *logits, int64_t n) {
     return (LogProbs){logits, (double)top, log(sum)};
 }
 
+/* The logits behind the last token; those that the grammar forbids are -inf. */
+static const float *logits_now(Generation *g) {
+    const float *logits = llmws_logits(g->session, g->seq);
+    const uint64_t *allowed = g->sampling.how.allowed;
+    if (!allowed) return logits;
+    if (!g->masked) g->masked = mem_alloc((size_t)g->vocab, sizeof *g->masked);
+    for (int64_t i = 0; i < g->vocab; i++) g->masked[i] = allowed[i >> 6] >> (i & 63) & 1 ? logits[i] : -INFINITY;
+    return g->masked;
+}
+
 static double logprob(const LogProbs *p, int32_t id) {
     return round(((double)p->logits[id] - p->top - p->log_sum) * 1e6) / 1e6 + 0.0; /* no minus zero */
 }
 
-/* The n largest of all logits, best first, the lower id first among equals. */
-static void likeliest(const float *logits, int64_t vocab, int32_t *ids, int64_t n) {
+/* The n largest of all logits, best first, the lower id first among equals; fewer where fewer are possible. */
+static int64_t likeliest(const float *logits, int64_t vocab, int32_t *ids, int64_t n) {
     int64_t found = 0;
     for (int32_t id = 0; id < vocab; id++) {
         int64_t at = found;
+        if (logits[id] == -INFINITY) continue;
         if (found == n && logits[id] <= logits[ids[n - 1]]) continue;
         if (found == n) at--;
         for (; at > 0 && logits[ids[at - 1]] < logits[id]; at--) ids[at] = ids[at - 1];
         ids[at] = id;
         found = MIN(found + 1, n);
     }
+    return found;
 }
 
 static bool put_likeliest(Generation *g, const LogProbs *p, Err *e) {
     int64_t n = MIN(g->o->logprobs, g->vocab);
     if (!n) return true;
-    likeliest(p->logits, g->vocab, g->likely, n);
+    n = likeliest(p->logits, g->vocab, g->likely, n);
     json_key(&g->line, "top_logprobs");
     buf_char(&g->line, '[');
     for (int64_t i = 0; i < n; i++) {
@@ -189,7 +203,7 @@ static bool show_token(Generation *g, int32_t id, Err *e) {
         text = take_text(g, text);
     }
     if (g->ui.json) {
-        LogProbs p = logprobs_of(llmws_logits(g->session, g->seq), g->vocab);
+        LogProbs p = logprobs_of(logits_now(g), g->vocab);
         event_begin(&g->line, "token");
         json_int(&g->line, "id", id);
         json_str(&g->line, "text", text);
@@ -308,6 +322,8 @@ static bool step(Generation *g, const int32_t *ids, size_t n, Err *e) {
 /* Why there is no further token to draw; NULL: there is one. */
 static const char *ended(const Generation *g) {
     if (stop_signal()) return "interrupt";
+    if (g->sampling.bound && llmws_constraint_must_end(g->sampling.bound))
+        return "eos"; /* it would be the only token */
     if (g->o->max_tokens >= 0 && (int64_t)g->answer.n >= g->o->max_tokens) return "length";
     if (g->answer.n && llmws_seq_len(g->session, g->seq) >= g->ctx) return "context";
     return NULL;
@@ -325,7 +341,7 @@ static bool decode(Generation *g, Err *e) {
         int64_t t = now_ns();
         if (g->answer.n) TRY(step(g, &g->answer.v[g->answer.n - 1], 1, e));
         if (stop_signal()) continue;
-        TRY(llmws_sample(g->session, g->seq, &g->sampling.how, &id, e));
+        TRY(sampling_allow(&g->sampling, e) && llmws_sample(g->session, g->seq, &g->sampling.how, &id, e));
         if (g->answer.n) {
             g->decode_ns += now_ns() - t;
             g->decode_steps++;
@@ -337,7 +353,7 @@ static bool decode(Generation *g, Err *e) {
             break;
         }
         ids_put(&g->answer, id);
-        TRY(show_token(g, id, e));
+        TRY(show_token(g, id, e) && sampling_accept(&g->sampling, id, e));
         if (g->stop.hit) {
             g->stop_reason = "stop";
             break;
@@ -438,10 +454,10 @@ static bool generate_run(const void *opts, Err *e) {
     bool ok = generation_run(&g, e);
     llmws_decoder_close(g.decoder);
     llmws_session_close(g.session);
-    llmws_model_close(g.model);
     sampling_release(&g.sampling);
     capture_release(&g.capture);
     rules_release(&g.rules);
+    llmws_model_close(g.model);
     ids_release(&g.prompt);
     ids_release(&g.answer);
     buf_release(&g.text);
@@ -450,6 +466,7 @@ static bool generate_run(const void *opts, Err *e) {
     buf_release(&g.piece);
     stop_release(&g.stop);
     free(g.likely);
+    free(g.masked);
     return ok;
 }
 
@@ -461,6 +478,10 @@ static const Example examples[] = {
     {"Without the feed-forward part of one layer, and with what another one gives kept:",
      "llmws generate -m model.gguf -p Hello -n 16 --intervene 'model.layers.2.mlp = 0' --capture model.layers.1 "
      "-o layer.safetensors"},
+    {"JSON of a given form:",
+     "llmws generate -m model.gguf -p 'A person as JSON: ' -n 80 "
+     "--json-schema '{\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"age\":{\"type\":\"integer\"}},"
+     "\"required\":[\"name\",\"age\"]}'"},
     {"Events for a program, reproducible:", "llmws generate -m model.gguf -f prompt.txt --seed 7 --json"},
     {NULL, NULL},
 };

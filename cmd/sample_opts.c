@@ -129,6 +129,19 @@ static const OptRow sampling_rows[] = {
      AT(samplers),
      .help = "which samplers run, in which order, as in 'top_k;temperature'; by default penalties, dry, top_n_sigma, "
              "top_k, typ_p, top_p, min_p, xtc, temperature"},
+    {.name = "grammar",
+     .also = "grammar-file",
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     AT(grammar),
+     .help = "the answer is a text of the GBNF grammar in FILE (- is stdin); it ends where the grammar does"},
+    {.name = "json-schema",
+     .also = "json-schema-file",
+     .kind = OPT_TEXT,
+     .arg = "FILE",
+     AT(schema),
+     .help = "the answer is JSON that the schema in FILE (- is stdin, text that begins with { is the schema itself) "
+             "accepts; {} is any JSON. An answer that was cut short is told by the stop reason length"},
     {.name = "ignore-eos", .kind = OPT_FLAG, AT(ignore_eos), .help = "the model may not end by itself"},
     {.name = "logit-bias",
      .kind = OPT_LIST,
@@ -200,6 +213,50 @@ static void breaks_take(Sampling *s, const OptList *given, const SamplingFor *of
     s->how.dry_breaks = s->breaks;
 }
 
+static bool bound_open(Sampling *s, LlmwsModel *model, const SampleOpts *o, Buf *text, Err *e) {
+    const char *path = o->grammar ? o->grammar : o->schema;
+    bool here = o->schema && path[strspn(path, " \t\n")] == '{'; /* the schema itself */
+    const char *name = here ? "--json-schema" : path;
+    if (here)
+        buf_str(text, path);
+    else
+        TRY(read_text(path, text, e));
+    buf_put(text, "", 0);
+    if (o->schema) {
+        char *grammar = llmws_schema_grammar(text->s, text->n, name, e);
+        if (!grammar) return false;
+        buf_clear(text);
+        buf_str(text, grammar);
+        free(grammar);
+    }
+    s->bound = llmws_constraint_open(model, text->s, text->n, e);
+    return s->bound || err_prefix(e, "'%s'", name);
+}
+
+static bool bound_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e) {
+    Buf text = {0};
+    if (!o->grammar && !o->schema) return true;
+    if (o->grammar && o->schema)
+        return err_set(e, ERR_USAGE, "--grammar and --json-schema are both given; an answer follows one of them");
+    if (o->ignore_eos)
+        return err_set(e, ERR_USAGE,
+                       "--ignore-eos and a grammar are both given; with a grammar the answer ends where the grammar "
+                       "does");
+    int64_t start = now_ns();
+    bool ok = bound_open(s, of->model, o, &text, e);
+    buf_release(&text);
+    if (ok)
+        ui_detail(of->ui, "[grammar] tables of %.1f MiB, made in %.1f ms",
+                  (double)llmws_constraint_bytes(s->bound) / (1 << 20), (double)(now_ns() - start) * 1e-6);
+    return ok;
+}
+
+bool sampling_allow(Sampling *s, Err *e) {
+    return !s->bound || (s->how.allowed = llmws_constraint_allowed(s->bound, e)) != NULL;
+}
+
+bool sampling_accept(Sampling *s, int32_t id, Err *e) { return !s->bound || llmws_constraint_accept(s->bound, id, e); }
+
 bool sampling_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err *e) {
     LlmwsSampling *h = &s->how;
     LlmwsModelInfo info;
@@ -228,10 +285,11 @@ bool sampling_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, Err 
     h->seed = o->seed < 0 ? fresh : (uint64_t)o->seed;
     TRY(bias_take(s, &o->logit_bias, info.vocab, e));
     breaks_take(s, &o->dry_breakers, of, info.vocab);
-    return true;
+    return bound_take(s, o, of, e);
 }
 
 void sampling_release(Sampling *s) {
+    llmws_constraint_close(s->bound);
     free(s->bias);
     free(s->breaks);
     *s = (Sampling){0};

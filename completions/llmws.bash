@@ -17,7 +17,7 @@ _llmws() {
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -45,6 +45,8 @@ _llmws() {
         --dry-penalty-last-n) kind=none ;;
         --dry-sequence-breaker) kind=none ;;
         --samplers) kind=none ;;
+        --grammar) kind=file ;;
+        --json-schema) kind=file ;;
         --logit-bias) kind=none ;;
         --seed) kind=none ;;
         --capture) kind=none ;;

@@ -176,6 +176,7 @@ typedef struct LlmwsSampling {
     int dry_last_n;                       /* tokens that DRY looks back over; 0 off, -1 all */
     const unsigned char *dry_breaks;      /* [vocab] 1: no repeat reaches over this token; NULL: none. Borrowed */
     int order[LLMWS_MAX_STEPS], n_order;  /* LLMWS_STEP_*, steps that are missing do not run; n_order 0: the default */
+    const uint64_t *allowed;              /* llmws_constraint_allowed: only these tokens; NULL: all. Borrowed */
 } LlmwsSampling;
 
 /* The model's own values (generation_config.json, or a GGUF file's general.sampling.* metadata) over: temp 0.8, top_k
@@ -192,6 +193,36 @@ LLMWS_API bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr
 LLMWS_API const char *llmws_step_name(int step);
 /* Marks in breaks[0..vocab) the tokens whose text holds `text`, leaves the other marks; returns how many. */
 LLMWS_API int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigned char *breaks, int64_t vocab);
+
+/* ---- constraints ---- */
+
+/* A place in a text that a grammar bounds. Before each token, llmws_constraint_allowed gives what may come next, to be
+ * put into LlmwsSampling.allowed; after it, llmws_constraint_accept goes on. Where llmws_constraint_must_end, the
+ * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. */
+typedef struct LlmwsConstraint LlmwsConstraint;
+
+/* A grammar in llama.cpp's GBNF (core/grammar.h says what is taken). m stays until the constraint is closed; needs its
+ * tokenizer, and prepares its vocabulary on first use (that call must not race). Tokens that end an answer are allowed
+ * exactly where the grammar may end, special tokens never. */
+LLMWS_API LlmwsConstraint *llmws_constraint_open(LlmwsModel *m, const char *gbnf, size_t n, LlmwsErr *e);
+/* The grammar of a JSON schema (draft 2020-12; a keyword that it cannot hold is refused by its name), NUL-terminated;
+ * free() it. `what` names the schema in errors. */
+LLMWS_API char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsErr *e);
+/* The same place once more; the two share their tables and belong to one thread. */
+LLMWS_API LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c);
+LLMWS_API void llmws_constraint_close(LlmwsConstraint *c);
+/* Bit id%64 of word id/64: token id may come next. Valid until the next call with c or a fork of it. Fails where
+ * nothing may. */
+LLMWS_API const uint64_t *llmws_constraint_allowed(LlmwsConstraint *c, LlmwsErr *e);
+/* Refuses a token that is not allowed and stays where it is. */
+LLMWS_API bool llmws_constraint_accept(LlmwsConstraint *c, int32_t id, LlmwsErr *e);
+/* Back to after the first n tokens, n as llmws_constraint_len told it then. */
+LLMWS_API bool llmws_constraint_rewind(LlmwsConstraint *c, size_t n, LlmwsErr *e);
+LLMWS_API size_t llmws_constraint_len(const LlmwsConstraint *c);
+/* Nothing but the end may follow. */
+LLMWS_API bool llmws_constraint_must_end(const LlmwsConstraint *c);
+/* Bytes that it and its forks reserve, the vocabulary's included. */
+LLMWS_API size_t llmws_constraint_bytes(const LlmwsConstraint *c);
 
 /* ---- session ---- */
 

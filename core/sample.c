@@ -85,6 +85,7 @@ bool sampler_order_parse(Str list, LlmwsSampling *how, Err *e) {
 /* Every token that is not forbidden. */
 static bool candidates(Chain *x, Err *e) {
     Sampler *s = x->s;
+    const uint64_t *allowed = x->how->allowed;
     for (int64_t i = 0; i < s->vocab; i++) s->cand[i] = (Candidate){x->at->logits[i], (int32_t)i};
     for (size_t i = 0; i < x->how->n_bias; i++) s->cand[x->how->bias[i].id].logit += x->how->bias[i].bias;
     for (size_t i = 0; x->how->ignore_eos && i < x->at->n_banned; i++)
@@ -95,6 +96,7 @@ static bool candidates(Chain *x, Err *e) {
             return err_set(e, ERR_FAIL,
                            "sampling: the logit of token %lld is NaN; the weights or the arithmetic are broken",
                            (long long)i);
+        if (allowed && !(allowed[i >> 6] >> (i & 63) & 1)) continue;
         if (logit > -INFINITY) s->cand[x->n++] = (Candidate){MIN(logit, FLT_MAX), (int32_t)i};
     }
     return x->n ? true : err_set(e, ERR_FAIL, "sampling: every token is forbidden; nothing is left to choose from");

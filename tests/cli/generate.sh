@@ -182,4 +182,30 @@ usage '-o is where --capture writes' "${gen[@]}" -o x
 usage 'leave --prompt-cache out' "${gen[@]}" --capture lm_head -o x --prompt-cache c
 usage "no value is named 'no.such'" "${gen[@]}" --intervene 'no.such = 0'
 usage 'a rule is' "${gen[@]}" --intervene 'lm_head ^ 2'
+# A grammar bounds the answer and ends it; the seed decides what is drawn, cold or from a cache, with any number of threads.
+printf 'root ::= "yes" | "no" # either\n' >yn.gbnf
+for s in 1 2 3 4; do
+    t 0 '@(yes|no)' '' g -m "$M" -p 'Hello' --temp 2 --seed $s --grammar yn.gbnf
+    t 0 "=$(cat out)" '' g -m "$M" -p 'Hello' --temp 2 --seed $s --grammar-file - -t 1 --chunk 1 <yn.gbnf
+done
+t 0 '*"text":"@(yes|no)",*"stop_reason":"eos"*' '' g -m "$M" -p 'Hello' --temp 0 --grammar yn.gbnf --json --logprobs 500
+json_lines out
+[[ $(head -n 1 out | grep -o '"id":' | wc -l) -lt 8 ]] || bad "more alternatives than the grammar has: $(head -n 1 out)"
+schema='{"type":"object","properties":{"n":{"type":"integer","minimum":3,"maximum":40},"s":{"type":"string","maxLength":5}},"required":["n","s"]}'
+printf '%s' "$schema" >schema.json
+for s in 1 2 3; do
+    t 0 '*' '' g -m "$M" -p 'Hello' --temp 1.5 --seed $s --json-schema schema.json
+    grep -qzP '^\{\s*"n": ?([3-9]|[1-3]\d|40),\s*"s": ?"([^"\\]|\\["\\/bfnrt]|(\\u[0-9a-fA-F]{4}){1,2}){0,5}"\s*\}$' out || bad "not of the schema: $(cat out)"
+    a=$(cat out)
+    t 0 "=$a" '' g -m "$M" -p 'Hello' --temp 1.5 --seed $s --json-schema "$schema"
+    t 0 "=$a" '*\[grammar\] tables of*' g -m "$M" -p 'Hello' --temp 1.5 --seed $s --json-schema - -v <schema.json
+done
+t 0 '*"completion_tokens":2,"stop_reason":"length"*' '' g -m "$M" -p 'Hello' --temp 0 --json-schema "$schema" -n 2 --json
+usage 'follows one of them' "$LLMWS" generate -m "$M" -p a --grammar yn.gbnf --json-schema schema.json
+usage 'ends where' "$LLMWS" generate -m "$M" -p a --grammar yn.gbnf --ignore-eos
+t 3 '' "llmws: '--json-schema': schema: '#/not': this keyword is not supported" g -m "$M" -p a --json-schema '{"not":{}}'
+printf 'root ::= "a"\nb = 1\n' >bad.gbnf
+t 3 '' "llmws: 'bad.gbnf': grammar, line 2, column 3: expected ::= after the name of a rule" g -m "$M" -p a --grammar bad.gbnf
+t 1 '' "llmws: cannot open 'none.gbnf'*" g -m "$M" -p a --grammar none.gbnf
+t 1 '' 'llmws: *every token is forbidden*' g -m "$M" -p a --grammar <(echo 'root ::= "a"') --logit-bias "$("$LLMWS" inspect "$M" --tokenize a --json | grep -oP '\d+(?=\],"offsets)')=-inf"
 finish

@@ -48,6 +48,27 @@ static void greedy(void **state) {
     logits[50] = old;
 }
 
+/* Tokens outside the bit set of a grammar are out before any step of the chain. */
+static void only_what_is_allowed(void **state) {
+    (void)state;
+    static uint64_t allowed[(V + 63) / 64];
+    Err e = {0};
+    int32_t id;
+    LlmwsSampling how = off;
+    allowed[7 / 64] |= (uint64_t)1 << 7 % 64;
+    allowed[300 / 64] |= (uint64_t)1 << 300 % 64;
+    how.allowed = allowed;
+    how.top_k = 2;
+    for (uint64_t i = 0; i < 50; i++) {
+        id = pick(how, i);
+        assert_true(id == 7 || id == 300);
+    }
+    how.temp = 0;
+    assert_int_equal(pick(how, 0), 300);
+    how.bias = (LlmwsLogitBias[]){{7, -INFINITY}, {300, -INFINITY}}, how.n_bias = 2;
+    assert_false(sampler_pick(&sampler, &how, &(SampleAt){.logits = logits}, &id, &e));
+}
+
 /* Frequencies of many draws against the softmax; 5 standard deviations. */
 static void follows_the_distribution(void **state) {
     (void)state;
@@ -471,13 +492,21 @@ static void philox(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy),        cmocka_unit_test(follows_the_distribution),
-        cmocka_unit_test(cuts),          cmocka_unit_test(penalties),
-        cmocka_unit_test(typical),       cmocka_unit_test(top_n_sigma),
-        cmocka_unit_test(xtc),           cmocka_unit_test(dry),
-        cmocka_unit_test(order_matters), cmocka_unit_test(default_order),
-        cmocka_unit_test(one_stays),     cmocka_unit_test(model_defaults),
-        cmocka_unit_test(repeatable),    cmocka_unit_test(refusals),
+        cmocka_unit_test(greedy),
+        cmocka_unit_test(only_what_is_allowed),
+        cmocka_unit_test(follows_the_distribution),
+        cmocka_unit_test(cuts),
+        cmocka_unit_test(penalties),
+        cmocka_unit_test(typical),
+        cmocka_unit_test(top_n_sigma),
+        cmocka_unit_test(xtc),
+        cmocka_unit_test(dry),
+        cmocka_unit_test(order_matters),
+        cmocka_unit_test(default_order),
+        cmocka_unit_test(one_stays),
+        cmocka_unit_test(model_defaults),
+        cmocka_unit_test(repeatable),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(philox),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
