@@ -1,0 +1,54 @@
+#include "tokenizer/unicode.h"
+
+#include <utf8proc.h>
+
+#include "tokenizer/unicode_tables.h"
+
+Category cp_category(uint32_t cp) {
+    uint32_t mid = category_top[cp >> 13] * 64u + (cp >> 7 & 63);
+    return (Category)(category_block[category_mid[mid]][cp & 127] - 'a');
+}
+
+uint32_t category_mask(Str name) {
+    static const char names[CATEGORIES - 1][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
+                                                  "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
+                                                  "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
+    uint32_t mask = 0;
+    for (int i = 0; i < CATEGORIES - 1; i++)
+        if ((name.n == 2 && memcmp(names[i], name.s, 2) == 0) || (name.n == 1 && names[i][0] == name.s[0]))
+            mask |= UINT32_C(1) << i;
+    return mask & 1u << CAT_CC ? mask | 1u << CAT_NEL : mask;
+}
+
+int cp_combining(uint32_t cp) {
+    size_t lo = 0, hi = COUNT_OF(ordered_marks);
+    if (cp < ordered_marks[0][0]) return 0;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (cp > ordered_marks[mid][1])
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    /* U+0345 and its like are the last class of all: the table cannot tell them by what they move before */
+    bool known = lo < COUNT_OF(ordered_marks) && cp >= ordered_marks[lo][0];
+    int class = utf8proc_get_property((utf8proc_int32_t)cp)->combining_class;
+    return known || class == 240 ? class : 0;
+}
+
+int cp_decompose(uint32_t cp, bool compat, uint32_t out[DECOMPOSED_MAX]) {
+    int bounds = UTF8PROC_BOUNDCLASS_START;
+    utf8proc_int32_t to[DECOMPOSED_MAX];
+    utf8proc_option_t how = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compat ? UTF8PROC_COMPAT : 0);
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)cp, to, DECOMPOSED_MAX, how, &bounds);
+    if (n < 1 || n > DECOMPOSED_MAX) return out[0] = cp, 1;
+    for (int i = 0; i < n; i++) out[i] = (uint32_t)to[i];
+    return (int)n;
+}
+
+uint32_t cp_compose(uint32_t a, uint32_t b) {
+    utf8proc_int32_t pair[3] = {(utf8proc_int32_t)a, (utf8proc_int32_t)b, 0};
+    return utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? (uint32_t)pair[0] : 0;
+}
+
+uint32_t cp_lower(uint32_t cp) { return (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp); }
