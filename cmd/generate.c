@@ -172,7 +172,9 @@ static bool put_likeliest(Generation *g, const LogProbs *p, Err *e) {
     for (int64_t i = 0; i < n; i++) {
         int32_t id = g->likely[i];
         size_t len = 0;
-        char *text = g->tok && id < llmws_token_count(g->tok) ? llmws_detokenize(g->tok, &id, 1, true, &len, e) : NULL;
+        char *text = g->tok && id < llmws_token_count(g->tok)
+                         ? llmws_detokenize(g->tok, &id, 1, LLMWS_TEXT_SPECIAL, &len, e)
+                         : NULL;
         buf_str(&g->line, i ? ",{" : "{");
         json_int(&g->line, "id", id);
         json_str(&g->line, "text", (Str){text ? text : "", len});
@@ -223,7 +225,7 @@ static bool show_prompt(Generation *g, Err *e) {
     if (!g->o->echo) return true;
     if (g->o->ids && g->tok) {
         size_t n;
-        char *text = llmws_detokenize(g->tok, g->prompt.v, g->prompt.n, true, &n, e);
+        char *text = llmws_detokenize(g->tok, g->prompt.v, g->prompt.n, LLMWS_TEXT_SPECIAL | LLMWS_TEXT_BEGINS, &n, e);
         if (!text) return false;
         buf_put(&g->text, text, n);
         free(text);
@@ -435,7 +437,7 @@ static bool generation_open(Generation *g, Err *e) {
 static bool generation_run(Generation *g, Err *e) {
     TRY(generation_open(g, e));
     TRY(show_prompt(g, e));
-    if (g->tok) g->decoder = llmws_decoder_open(g->tok, false);
+    if (g->tok) g->decoder = llmws_decoder_open(g->tok, 0);
     int64_t memory = memory_now();
     stop_watch(g->session);
     bool ok = decode(g, e) && show_end(g, e);

@@ -74,7 +74,7 @@ static int64_t code_points(const char *s, size_t n) {
 
 /* The text of ids and the part of it that each one completes. */
 static void decode_pieces(LlmwsTokenizer *t, Pieces *p, Buf *text) {
-    LlmwsDecoder *d = llmws_decoder_open(t, true);
+    LlmwsDecoder *d = llmws_decoder_open(t, LLMWS_TEXT_SPECIAL | LLMWS_TEXT_BEGINS);
     int64_t at = 0;
     for (size_t i = 0; i <= p->n; i++) {
         size_t n;

@@ -44,8 +44,7 @@ struct LlmwsSession {
 };
 
 struct LlmwsDecoder {
-    LlmwsTokenizer *t;
-    bool keep_special;
+    TokDecoder tokens;
     Utf8Hold hold;
     Buf bytes, text;
 };
@@ -92,11 +91,12 @@ void llmws_tokens_free(LlmwsTokens *tokens) {
     *tokens = (LlmwsTokens){0};
 }
 
-char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len, LlmwsErr *e) {
+char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, int flags, size_t *len, LlmwsErr *e) {
+    TokDecoder d = tokenizer_decoder(t->tok, flags & LLMWS_TEXT_SPECIAL, flags & LLMWS_TEXT_BEGINS);
     Buf out = {0};
     buf_put(&out, "", 0);
     for (size_t i = 0; i < n; i++)
-        if (!tokenizer_token_bytes(t->tok, ids[i], keep_special, &out)) {
+        if (!tokenizer_decode(&d, ids[i], &out)) {
             buf_release(&out);
             err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %d", ids[i], t->spec.n_vocab);
             return NULL;
@@ -115,17 +115,16 @@ const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id) {
     return t->piece.s ? t->piece.s : "";
 }
 
-LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, bool keep_special) {
+LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, int flags) {
     LlmwsDecoder *d = mem_alloc(1, sizeof *d);
-    d->t = t;
-    d->keep_special = keep_special;
+    d->tokens = tokenizer_decoder(t->tok, flags & LLMWS_TEXT_SPECIAL, flags & LLMWS_TEXT_BEGINS);
     return d;
 }
 
 const char *llmws_decoder_push(LlmwsDecoder *d, int32_t id, size_t *len) {
     buf_clear(&d->bytes);
     buf_clear(&d->text);
-    tokenizer_token_bytes(d->t->tok, id, d->keep_special, &d->bytes);
+    tokenizer_decode(&d->tokens, id, &d->bytes);
     utf8_hold_push(&d->hold, d->bytes.s, d->bytes.n, &d->text);
     *len = d->text.n;
     return d->text.s ? d->text.s : "";

@@ -60,16 +60,19 @@ enum {
     LLMWS_TOK_PARSE_SPECIAL = 2, /* recognise special tokens written in the text */
 };
 
-/* From a .gguf file, tokenizer.json, or a directory that holds one. */
+/* From a .gguf file, tokenizer.json, tokenizer.model or tekken.json, or a directory that holds one. */
 LLMWS_API LlmwsTokenizer *llmws_tokenizer_open(const char *path, LlmwsErr *e);
 LLMWS_API void llmws_tokenizer_close(LlmwsTokenizer *t);
 /* Appends nothing: *out is overwritten and belongs to the caller (llmws_tokens_free). Invalid UTF-8 counts as U+FFFD.
  */
 LLMWS_API bool llmws_tokenize(LlmwsTokenizer *t, const char *text, size_t n, int flags, LlmwsTokens *out, LlmwsErr *e);
 LLMWS_API void llmws_tokens_free(LlmwsTokens *tokens);
-/* The bytes of ids[0..n), NUL-terminated; free() them. Special tokens are left out unless keep_special. */
-LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, bool keep_special, size_t *len,
-                                 LlmwsErr *e);
+enum {
+    LLMWS_TEXT_SPECIAL = 1, /* special tokens are text too; else they are left out */
+    LLMWS_TEXT_BEGINS = 2,  /* the ids begin a text: what the tokenizer puts before one is taken off again */
+};
+/* The bytes of ids[0..n), NUL-terminated; free() them. flags: LLMWS_TEXT_*. */
+LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n, int flags, size_t *len, LlmwsErr *e);
 LLMWS_API int32_t llmws_token_count(const LlmwsTokenizer *t);
 LLMWS_API const char *llmws_tokenizer_kind(const LlmwsTokenizer *t); /* "byte-level BPE, 49152 tokens, ..." */
 LLMWS_API bool llmws_tokenizer_has_template(const LlmwsTokenizer *t);
@@ -79,7 +82,7 @@ LLMWS_API const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id);
 /* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the
  * rest, with U+FFFD for bytes that never became a character. The returned text is valid until the next call. */
 typedef struct LlmwsDecoder LlmwsDecoder;
-LLMWS_API LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, bool keep_special);
+LLMWS_API LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, int flags);
 LLMWS_API const char *llmws_decoder_push(LlmwsDecoder *d, int32_t id, size_t *len);
 LLMWS_API const char *llmws_decoder_flush(LlmwsDecoder *d, size_t *len);
 LLMWS_API void llmws_decoder_close(LlmwsDecoder *d);

@@ -10,6 +10,7 @@
 typedef struct Entry {
     Str text;
     int64_t id;
+    double score; /* of Unigram */
 } Entry;
 
 typedef struct Reader {
@@ -19,9 +20,9 @@ typedef struct Reader {
     char *pool; /* the spec's copy of all texts of the vocabulary and merges: never longer than the document */
     size_t pooled;
     Buf vocab, merges; /* of Entry, of Str[2] */
-    bool vocab_seen, merges_seen;
+    bool vocab_seen, scores_seen, merges_seen;
     Value added, normalizer, pre, post, decoder;
-    Value type, dropout, unk, prefix, suffix, fallback, fuse, ignore; /* of the model */
+    Value type, dropout, unk, unk_id, prefix, suffix, fallback, fuse, ignore; /* of the model */
 } Reader;
 
 static bool json_failed(Reader *r) {
@@ -48,10 +49,33 @@ static bool skip_rest(Reader *r, JsonEvent ev) {
 
 /* ---- the stream ---- */
 
+static bool bad_piece(Reader *r, int64_t id) {
+    return err_set(r->e, ERR_INPUT, "piece %lld of the vocabulary is not a text and a number", (long long)id);
+}
+
+/* Unigram: [["text", score], ...], in the order of the ids. */
+static bool read_pieces(Reader *r) {
+    JsonEvent ev;
+    int64_t id = 0;
+    r->scores_seen = true;
+    for (; (ev = json_next(&r->json)) == JSON_ARRAY; id++) {
+        Entry entry = {.id = id};
+        if ((ev = json_next(&r->json)) != JSON_STR) return ev == JSON_FAIL ? json_failed(r) : bad_piece(r, id);
+        entry.text = keep(r, r->json.str);
+        ev = json_next(&r->json);
+        if (ev != JSON_INT && ev != JSON_FLOAT) return ev == JSON_FAIL ? json_failed(r) : bad_piece(r, id);
+        entry.score = ev == JSON_INT ? (double)r->json.i : r->json.f;
+        if ((ev = json_next(&r->json)) != JSON_ARRAY_END) return ev == JSON_FAIL ? json_failed(r) : bad_piece(r, id);
+        buf_put(&r->vocab, &entry, sizeof entry);
+    }
+    return ev == JSON_ARRAY_END || (ev == JSON_FAIL ? json_failed(r) : bad_piece(r, id));
+}
+
 static bool read_vocab(Reader *r) {
     JsonEvent ev = json_next(&r->json);
-    if (ev != JSON_OBJECT) return skip_rest(r, ev); /* the kind of model will say that it is another one */
     r->vocab_seen = true;
+    if (ev == JSON_ARRAY) return read_pieces(r);
+    if (ev != JSON_OBJECT) return ev == JSON_FAIL ? json_failed(r) : err_set(r->e, ERR_INPUT, "'vocab' is no object");
     while ((ev = json_next(&r->json)) == JSON_KEY) {
         Entry entry = {.text = keep(r, r->json.str)};
         ev = json_next(&r->json);
@@ -118,6 +142,7 @@ static bool read_model(Reader *r) {
         {"type", &r->type},
         {"dropout", &r->dropout},
         {"unk_token", &r->unk},
+        {"unk_id", &r->unk_id},
         {"continuing_subword_prefix", &r->prefix},
         {"end_of_word_suffix", &r->suffix},
         {"byte_fallback", &r->fallback},
@@ -168,7 +193,9 @@ static bool read_document(Reader *r) {
     return model || err_set(r->e, ERR_INPUT, "it has no 'model'");
 }
 
-/* ---- the parts ---- */
+static bool unsupported(Reader *r, const char *part, Str type, const char *known) {
+    return err_set(r->e, ERR_INPUT, "%s type '%.*s' is not supported, only %s", part, STR_ARG(type), known);
+}
 
 static bool get_str(const Value *v, const char *key, Str *out, Err *e) {
     return value_as_str(value_get(v, key), key, out, e);
@@ -177,163 +204,39 @@ static bool get_bool(const Value *v, const char *key, bool *out, Err *e) {
     return value_as_bool(value_get(v, key), key, out, e);
 }
 
-static bool unsupported(Reader *r, const char *part, Str type, const char *known) {
-    return err_set(r->e, ERR_INPUT, "%s type '%.*s' is not supported, only %s", part, STR_ARG(type), known);
-}
-
-/* Calls take for v, or for each member of the list when v is a Sequence. */
-typedef bool Take(Reader *r, const Value *v, Str type);
-static bool each(Reader *r, const char *part, const char *list, const Value *v, Take *take) {
-    Str type = {"", 0};
-    if (v->kind == VALUE_NULL) return true;
-    if (v->kind != VALUE_OBJECT) return err_set(r->e, ERR_INPUT, "'%s' is no object", part);
-    TRY(get_str(v, "type", &type, r->e));
-    if (!str_is(type, "Sequence")) return take(r, v, type);
-    const Value *items = value_get(v, list);
-    if (!items || items->kind != VALUE_ARRAY) return err_set(r->e, ERR_INPUT, "%s has no list '%s'", part, list);
-    for (size_t i = 0; i < items->array.n; i++) {
-        const Value *item = &items->array.items[i];
-        if (item->kind != VALUE_OBJECT) return err_set(r->e, ERR_INPUT, "'%s' holds something that is no object", list);
-        type = STR("");
-        TRY(get_str(item, "type", &type, r->e) && take(r, item, type));
-    }
-    return true;
-}
-
-static bool take_normalizer(Reader *r, const Value *v, Str type) {
-    (void)v;
-    return unsupported(r, "normalizer", type, "tokenizers without a normalizer");
-}
-
-static bool add_split(Reader *r, SplitSpec split) {
-    TokSpec *spec = r->spec;
-    if (spec->n_splits == (int)COUNT_OF(spec->splits))
-        return err_set(r->e, ERR_INPUT, "more than %zu pre_tokenizers are not supported", COUNT_OF(spec->splits));
-    spec->splits[spec->n_splits++] = split;
-    return true;
-}
-
-static bool take_split(Reader *r, const Value *v) {
-    Str regex = {"", 0}, behavior = {"", 0};
-    bool invert = false;
-    SplitSpec split = {.kind = SPLIT_REGEX};
-    const Value *pattern = value_get(v, "pattern");
-    if (!value_get(pattern, "Regex"))
-        return err_set(r->e, ERR_INPUT, "pre_tokenizer Split is supported with a Regex pattern only");
-    TRY(get_str(pattern, "Regex", &regex, r->e) && get_str(v, "behavior", &behavior, r->e) &&
-        get_bool(v, "invert", &invert, r->e));
-    if (!str_is(behavior, "Isolated") || invert)
-        return err_set(r->e, ERR_INPUT, "pre_tokenizer Split with behavior '%.*s'%s is not supported, only 'Isolated'",
-                       STR_ARG(behavior), invert ? ", inverted," : "");
-    return hf_pattern(regex, &r->spec->arena, &split.pattern, r->e) && add_split(r, split);
-}
-
-static bool take_pre(Reader *r, const Value *v, Str type) {
-    TokSpec *spec = r->spec;
-    bool prefix_space = true, use_regex = true;
-    SplitSpec digits = {.kind = SPLIT_DIGITS};
-    if (spec->byte_level) return err_set(r->e, ERR_INPUT, "a pre_tokenizer after ByteLevel is not supported");
-    if (str_is(type, "Split")) return take_split(r, v);
-    if (str_is(type, "Digits"))
-        return get_bool(v, "individual_digits", &digits.individual, r->e) && add_split(r, digits);
-    if (!str_is(type, "ByteLevel"))
-        return unsupported(r, "pre_tokenizer", type, "Split, Digits and ByteLevel of byte-level BPE");
-    TRY(get_bool(v, "add_prefix_space", &prefix_space, r->e) && get_bool(v, "use_regex", &use_regex, r->e));
-    if (prefix_space && spec->n_splits)
-        return err_set(r->e, ERR_INPUT,
-                       "pre_tokenizer ByteLevel with add_prefix_space after another one is not supported");
-    spec->byte_level = true;
-    spec->add_prefix_space = prefix_space;
-    return !use_regex || add_split(r, (SplitSpec){.kind = SPLIT_REGEX, .pattern = SPLIT_GPT2});
-}
-
-/* The ids that the special token of a template piece stands for, put to the prefix or suffix. */
-static bool take_template_token(Reader *r, const Value *v, const Value *piece, bool after) {
-    TokSpec *spec = r->spec;
-    Str name = {"", 0};
-    TRY(get_str(piece, "id", &name, r->e));
-    const Value *known = value_get(v, "special_tokens"), *ids = NULL;
-    for (size_t i = 0; known && known->kind == VALUE_OBJECT && i < known->object.n; i++)
-        if (str_eq(known->object.keys[i], name)) ids = value_get(&known->object.items[i], "ids");
-    if (value_count(ids) == 0)
-        return err_set(r->e, ERR_INPUT, "post_processor's token '%.*s' has no ids", STR_ARG(name));
-    for (size_t i = 0; i < value_count(ids); i++) {
-        Value id = value_item(ids, i);
-        int *n = after ? &spec->n_suffix : &spec->n_prefix;
-        if (id.kind != VALUE_INT || id.i < 0 || id.i >= spec->n_vocab)
-            return err_set(r->e, ERR_INPUT,
-                           "post_processor's token '%.*s' has an id outside the vocabulary of %d tokens", STR_ARG(name),
-                           spec->n_vocab);
-        if (*n == (int)COUNT_OF(spec->prefix))
-            return err_set(r->e, ERR_INPUT, "more than %zu tokens before or after the text are not supported",
-                           COUNT_OF(spec->prefix));
-        (after ? spec->suffix : spec->prefix)[(*n)++] = (int32_t)id.i;
-    }
-    return true;
-}
-
-static bool take_template(Reader *r, const Value *v) {
-    const Value *single = value_get(v, "single");
-    bool text = false;
-    if (r->spec->n_prefix || r->spec->n_suffix)
-        return err_set(r->e, ERR_INPUT, "more than one post_processor TemplateProcessing is not supported");
-    for (size_t i = 0; i < value_count(single); i++) {
-        Value item = value_item(single, i);
-        const Value *token = value_get(&item, "SpecialToken"), *sequence = value_get(&item, "Sequence");
-        Str name = {"", 0};
-        if (token) {
-            TRY(take_template_token(r, v, token, text));
-            continue;
-        }
-        if (sequence) TRY(get_str(sequence, "id", &name, r->e));
-        if (!str_is(name, "A") || text)
-            return err_set(r->e, ERR_INPUT, "post_processor TemplateProcessing must name the text 'A' once");
-        text = true;
-    }
-    return text || err_set(r->e, ERR_INPUT, "post_processor TemplateProcessing does not name the text 'A'");
-}
-
-static bool take_post(Reader *r, const Value *v, Str type) {
-    bool trim = true;
-    if (str_is(type, "TemplateProcessing")) return take_template(r, v);
-    if (!str_is(type, "ByteLevel")) return unsupported(r, "post_processor", type, "ByteLevel and TemplateProcessing");
-    TRY(get_bool(v, "trim_offsets", &trim, r->e));
-    if (!trim) return true;
-    if (r->spec->trim_offsets)
-        return err_set(r->e, ERR_INPUT, "more than one post_processor that trims offsets is not supported");
-    r->spec->trim_offsets = r->spec->trim_keeps_first = true;
-    return get_bool(v, "add_prefix_space", &r->spec->trim_keeps_first, r->e);
-}
-
-static bool take_decoder(Reader *r, const Value *v, Str type) {
-    (void)v;
-    return str_is(type, "ByteLevel") || str_is(type, "Fuse") || unsupported(r, "decoder", type, "ByteLevel");
-}
-
 /* ---- the tables ---- */
 
-static bool take_model(Reader *r) {
+static bool take_bpe(Reader *r) {
     TokSpec *spec = r->spec;
-    Str type = {"BPE", 3}, text[2] = {{"", 0}, {"", 0}}; /* old files name no type */
-    bool fallback = false;
+    Str text[2] = {{"", 0}, {"", 0}};
     double dropout = 0;
     Err *e = r->e;
-    TRY(value_as_str(&r->type, "type", &type, e));
-    if (!str_is(type, "BPE")) return unsupported(r, "model", type, "byte-level BPE");
-    TRY(value_as_bool(&r->fallback, "byte_fallback", &fallback, e) &&
-        value_as_float(&r->dropout, "dropout", &dropout, e) &&
+    TRY(value_as_float(&r->dropout, "dropout", &dropout, e) &&
         value_as_str(&r->prefix, "continuing_subword_prefix", &text[0], e) &&
         value_as_str(&r->suffix, "end_of_word_suffix", &text[1], e) &&
         value_as_bool(&r->fuse, "fuse_unk", &spec->fuse_unk, e) &&
         value_as_bool(&r->ignore, "ignore_merges", &spec->ignore_merges, e));
-    if (fallback) return err_set(e, ERR_INPUT, "a model with byte_fallback is not supported, only byte-level BPE");
-    if (dropout != 0) return err_set(e, ERR_INPUT, "a model with dropout is not supported");
+    if (dropout != 0)
+        return err_set(e, ERR_INPUT, "a model with dropout is not supported: it gives other ids each time");
     for (int i = 0; i < 2; i++)
         if (text[i].n)
-            return err_set(e, ERR_INPUT, "a model with the %s '%.*s' is not supported, only byte-level BPE",
+            return err_set(e, ERR_INPUT, "a model with the %s '%.*s' is not supported",
                            i ? "end_of_word_suffix" : "continuing_subword_prefix", STR_ARG(text[i]));
-    if (!r->vocab_seen) return err_set(e, ERR_INPUT, "the model has no 'vocab' object");
+    if (!r->vocab_seen || r->scores_seen) return err_set(e, ERR_INPUT, "the model has no 'vocab' object");
     return r->merges_seen || err_set(e, ERR_INPUT, "the model has no list 'merges'");
+}
+
+static bool take_model(Reader *r) {
+    TokSpec *spec = r->spec;
+    Str type = {"", 0};
+    TRY(value_as_str(&r->type, "type", &type, r->e) &&
+        value_as_bool(&r->fallback, "byte_fallback", &spec->byte_fallback, r->e));
+    if (!type.n) type = r->scores_seen ? STR("Unigram") : STR("BPE"); /* old files name no type */
+    if (str_is(type, "BPE")) return take_bpe(r);
+    if (!str_is(type, "Unigram")) return unsupported(r, "model", type, "BPE and Unigram");
+    spec->model = TOK_UNIGRAM;
+    spec->fuse_unk = true;
+    return r->scores_seen || err_set(r->e, ERR_INPUT, "the model has no list 'vocab'");
 }
 
 static bool take_added_token(Reader *r, const Value *v, AddedToken *out) {
@@ -387,8 +290,16 @@ static bool take_tables(Reader *r) {
     if (top < 0) return err_set(r->e, ERR_INPUT, "the vocabulary is empty");
     spec->n_vocab = (int32_t)top + 1;
     spec->vocab = ARENA_NEW(&spec->arena, Str, spec->n_vocab);
-    for (size_t i = 0; i < n; i++) TRY(put_token(r, entries[i].text, entries[i].id));
-    for (int32_t i = 0; i < spec->n_added; i++) TRY(put_token(r, spec->added[i].text, spec->added[i].id));
+    if (r->scores_seen) spec->scores = ARENA_NEW(&spec->arena, double, spec->n_vocab);
+    for (size_t i = 0; i < n; i++) {
+        TRY(put_token(r, entries[i].text, entries[i].id));
+        if (spec->scores) spec->scores[entries[i].id] = entries[i].score;
+    }
+    for (int32_t i = 0; i < spec->n_added; i++) {
+        AddedToken *a = &spec->added[i];
+        a->outside = !spec->vocab[a->id].n;
+        TRY(put_token(r, a->text, a->id));
+    }
     spec->n_merges = (int32_t)(r->merges.n / sizeof(Str[2]));
     spec->merges = arena_alloc(&spec->arena, (size_t)spec->n_merges, sizeof *spec->merges);
     if (r->merges.n) memcpy(spec->merges, r->merges.s, r->merges.n);
@@ -396,28 +307,33 @@ static bool take_tables(Reader *r) {
 }
 
 static bool take_unk(Reader *r) {
+    TokSpec *spec = r->spec;
     Str text = {"", 0};
+    int64_t id = -1;
+    if (spec->model == TOK_UNIGRAM) {
+        TRY(value_as_int(&r->unk_id, "unk_id", &id, r->e));
+        if (id < -1 || id >= spec->n_vocab)
+            return err_set(r->e, ERR_INPUT, "the unk_id %lld is outside the vocabulary of %d", (long long)id,
+                           spec->n_vocab);
+        spec->unk = (int32_t)id;
+        return true;
+    }
     TRY(value_as_str(&r->unk, "unk_token", &text, r->e));
-    r->spec->unk = text.n ? tok_spec_find(r->spec, text) : -1;
-    return !text.n || r->spec->unk >= 0 ||
+    spec->unk = text.n ? tok_spec_find(spec, text) : -1;
+    return !text.n || spec->unk >= 0 ||
            err_set(r->e, ERR_INPUT, "the unk_token '%.*s' is not in the vocabulary", STR_ARG(text));
 }
 
 static bool read_spec(Reader *r) {
     TokSpec *spec = r->spec;
-    TRY(read_document(r) && take_model(r) && take_tables(r) && take_unk(r));
-    TRY(each(r, "normalizer", "normalizers", &r->normalizer, take_normalizer) &&
-        each(r, "pre_tokenizer", "pretokenizers", &r->pre, take_pre) &&
-        each(r, "post_processor", "processors", &r->post, take_post) &&
-        each(r, "decoder", "decoders", &r->decoder, take_decoder));
-    if (!spec->byte_level)
-        return err_set(r->e, ERR_INPUT, "without the pre_tokenizer ByteLevel it is not supported, only byte-level BPE");
-    spec->kind = arena_printf(&spec->arena, "byte-level BPE, %d tokens", spec->n_vocab);
+    const HfTokParts parts = {&r->normalizer, &r->pre, &r->post, &r->decoder};
+    TRY(read_document(r) && take_model(r) && take_tables(r) && take_unk(r) && hf_tok_parts(&parts, spec, r->e));
+    spec->kind = tok_spec_kind(spec);
     return true;
 }
 
 bool hf_tok_spec_parse(Str json, TokSpec *spec, Err *e) {
-    *spec = (TokSpec){.model = TOK_BPE, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    *spec = (TokSpec){.symbols = SYM_CHARS, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
     if (json.n > INT32_MAX) return err_set(e, ERR_INPUT, "%zu bytes are too large for a tokenizer.json", json.n);
     Reader r = {.spec = spec, .e = e};
     r.pool = arena_alloc(&spec->arena, json.n, 1);

@@ -30,8 +30,70 @@ static bool config_template(const Value *config, Str *out, Err *e) {
     return true;
 }
 
+/* Arrays of the vocabulary with room for `n` ids. */
+static void grow_vocab(TokSpec *spec, int32_t n) {
+    Str *vocab = ARENA_NEW(&spec->arena, Str, n);
+    double *scores = ARENA_NEW(&spec->arena, double, n);
+    uint8_t *types = ARENA_NEW(&spec->arena, uint8_t, n);
+    memcpy(vocab, spec->vocab, (size_t)spec->n_vocab * sizeof *vocab);
+    memcpy(scores, spec->scores, (size_t)spec->n_vocab * sizeof *scores);
+    memcpy(types, spec->types, (size_t)spec->n_vocab * sizeof *types);
+    memset(types + spec->n_vocab, TOK_CONTROL, (size_t)(n - spec->n_vocab));
+    spec->vocab = vocab;
+    spec->scores = scores;
+    spec->types = types;
+    spec->n_vocab = n;
+}
+
+static bool take_added(const Value *v, int32_t id, TokSpec *spec, AddedToken *a, Err *e) {
+    const struct {
+        const char *key;
+        bool *to;
+    } flags[] = {{"special", &a->special},
+                 {"lstrip", &a->lstrip},
+                 {"rstrip", &a->rstrip},
+                 {"single_word", &a->single_word},
+                 {"normalized", &a->normalized}};
+    a->id = id;
+    TRY(value_as_str(value_get(v, "content"), "content", &a->text, e));
+    for (size_t i = 0; i < COUNT_OF(flags); i++)
+        TRY(value_as_bool(value_get(v, flags[i].key), flags[i].key, flags[i].to, e));
+    a->text = (Str){arena_strn(&spec->arena, a->text.s, a->text.n), a->text.n};
+    a->outside = !spec->vocab[id].n;
+    if (a->outside) spec->vocab[id] = a->text;
+    return str_eq(spec->vocab[id], a->text) || err_set(e, ERR_INPUT, "id %d has two tokens, '%.*s' and '%.*s'", id,
+                                                       STR_ARG(spec->vocab[id]), STR_ARG(a->text));
+}
+
+/* Beside a tokenizer.model: the tokens that were added to it, by id. */
+static bool config_added(const Value *config, TokSpec *spec, Err *e) {
+    const Value *list = value_get(config, "added_tokens_decoder");
+    size_t n = list && list->kind == VALUE_OBJECT ? list->object.n : 0;
+    AddedToken *all = ARENA_NEW(&spec->arena, AddedToken, (size_t)spec->n_added + n);
+    int32_t old = spec->n_added;
+    if (!n || !spec->types) return true;
+    if (old) memcpy(all, spec->added, (size_t)old * sizeof *all);
+    spec->added = all;
+    for (size_t i = 0; i < n; i++) {
+        char *end, *key = arena_strn(&spec->arena, list->object.keys[i].s, list->object.keys[i].n);
+        long id = strtol(key, &end, 10);
+        if (!*key || *end || id < 0 || (size_t)id > (size_t)spec->n_vocab + n)
+            return err_set(e, ERR_INPUT, "'%s' in added_tokens_decoder is no id", key);
+        if (id >= spec->n_vocab) grow_vocab(spec, (int32_t)id + 1);
+        AddedToken a = {.text = {"", 0}};
+        int32_t at = 0;
+        TRY(take_added(&list->object.items[i], (int32_t)id, spec, &a, e));
+        while (at < spec->n_added && all[at].id != a.id) at++;
+        a.outside |= at < old && all[at].outside;
+        if (a.text.n) all[at] = a;
+        if (a.text.n && at == spec->n_added) spec->n_added++;
+    }
+    return true;
+}
+
 bool hf_tok_config(const Value *config, Str jinja, TokSpec *spec, Err *e) {
     bool add_bos = false, add_eos = false;
+    TRY(config_added(config, spec, e));
     TRY(config_token(config, "bos_token", true, spec, &spec->bos, e) &&
         config_token(config, "eos_token", true, spec, &spec->eos, e) &&
         config_token(config, "pad_token", false, spec, &spec->pad, e));
@@ -80,29 +142,51 @@ static bool add_neighbours(const char *dir, TokSpec *spec, Err *e) {
     return ok;
 }
 
-/* In a directory, or beside one file of weights, it has a fixed name. */
-static const char *tokenizer_path(const char *given, const char *name, Arena *a) {
+/* Of the file in a directory, or beside one file of weights. What has another name is the tokenizer itself. */
+static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tekken.json"};
+
+static const char *tokenizer_path(const char *given, Arena *a) {
     const char *slash = strrchr(given, '/'), *dot = strrchr(given, '.');
-    if (path_is_dir(given)) return arena_printf(a, "%s/%s", given, name);
-    if (!dot || strcmp(dot, ".safetensors") != 0) return given;
-    return slash ? arena_printf(a, "%.*s/%s", (int)(slash - given), given, name) : name;
+    const char *dir = given;
+    if (!path_is_dir(given)) {
+        if (!dot || strcmp(dot, ".safetensors") != 0) return given;
+        dir = slash ? arena_strn(a, given, (size_t)(slash - given)) : ".";
+    }
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *path = arena_printf(a, "%s/%s", dir, names[i]);
+        struct stat st;
+        if (stat(path, &st) == 0) return path;
+    }
+    return arena_printf(a, "%s/%s", dir, names[0]);
+}
+
+/* What a file is shows its beginning: JSON, with a member that only tekken.json has, or a SentencePiece model. */
+static bool parse_any(Str file, TokSpec *spec, Err *e) {
+    size_t i = 0;
+    while (i < file.n && strchr(" \t\r\n", file.s[i]) && file.s[i]) i++;
+    if (i < file.n && file.s[i] == '{') {
+        bool tekken = memmem(file.s, MIN(file.n, 2048), "\"default_num_special_tokens\"", 28);
+        return tekken ? tekken_tok_spec_parse(file, spec, e) : hf_tok_spec_parse(file, spec, e);
+    }
+    if (file.n && file.s[0] == '\n') return spm_tok_spec_parse(file, spec, e); /* field 1, bytes: the first piece */
+    return hf_tok_spec_parse(file, spec, e);
 }
 
 bool hf_tok_spec(const char *dir_or_file, TokSpec *spec, Err *e) {
-    static const char name[] = "tokenizer.json";
     Arena a = {0};
     Mapping m;
-    const char *path = tokenizer_path(dir_or_file, name, &a);
+    const char *path = tokenizer_path(dir_or_file, &a);
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     const char *dir = arena_strn(&a, path, (size_t)(base - path));
     *spec = (TokSpec){0};
     bool ok = map_file(path, &m, e);
     if (ok) {
-        ok = hf_tok_spec_parse((Str){m.bytes, m.n}, spec, e) || err_prefix(e, "cannot read '%s'", path);
+        ok = parse_any((Str){m.bytes, m.n}, spec, e) || err_prefix(e, "cannot read '%s'", path);
         unmap_file(&m);
     }
     /* A file of another name stands for itself: what lies beside it need not belong to it. */
-    if (ok && strcmp(base, name) == 0) ok = add_neighbours(dir, spec, e);
+    for (size_t i = 0; i < COUNT_OF(names) && ok; i++)
+        if (strcmp(base, names[i]) == 0) ok = add_neighbours(dir, spec, e);
     if (!ok) tok_spec_release(spec);
     arena_release(&a);
     return ok;

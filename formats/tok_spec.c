@@ -8,6 +8,13 @@ int32_t tok_spec_find(const TokSpec *spec, Str text) {
     return -1;
 }
 
+const char *tok_spec_kind(TokSpec *spec) {
+    const char *name = spec->model == TOK_UNIGRAM   ? "unigram"
+                       : spec->symbols == SYM_CHARS ? "SentencePiece BPE"
+                                                    : "byte-level BPE";
+    return arena_printf(&spec->arena, "%s, %d tokens", name, spec->n_vocab);
+}
+
 void tok_spec_release(TokSpec *spec) {
     arena_release(&spec->arena);
     *spec = (TokSpec){0};

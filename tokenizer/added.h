@@ -5,20 +5,10 @@
 #define TOKENIZER_ADDED_H
 
 #include "core/tok_spec.h"
-
-typedef struct AddedSet { /* a trie whose edges are one hash table */
-    struct AddedEdge {
-        uint64_t key;    /* node << 8 | byte, + 1; 0: free */
-        int32_t node;    /* where the edge leads */
-        int32_t token_1; /* index into TokSpec.added of the token that ends there, + 1 */
-    } * edges;
-    size_t mask;
-    bool starts[256]; /* bytes that a token begins with */
-    int32_t n;        /* tokens */
-} AddedSet;
+#include "tokenizer/trie.h"
 
 typedef struct Added {
-    AddedSet plain, normalized; /* by the flag: which text they are looked for in */
+    Trie plain, normalized; /* by the flag: which text they are looked for in */
     const AddedToken *tokens;
     void *word; /* pcre2_code of one word character; only where a token asks for single words */
 } Added;
@@ -29,11 +19,12 @@ typedef struct AddedMatch {
     size_t core_end;         /* end of the token's own text: where the search goes on */
 } AddedMatch;
 
-bool added_build(const TokSpec *spec, Arena *a, Added *out, Err *e);
+/* texts[i]: of added token i as it is looked for: a normalised one in normalised text. */
+bool added_build(const TokSpec *spec, const Str *texts, Arena *a, Added *out, Err *e);
 void added_release(Added *added);
 
 /* The next token of `set` in s, searched from byte `from`; `taken`: end of the match before, which stripping leaves
  * alone. Without `special` the special ones are passed over, and what they cover with them. */
-AddedMatch added_next(const Added *added, const AddedSet *set, Str s, size_t from, size_t taken, bool special);
+AddedMatch added_next(const Added *added, const Trie *set, Str s, size_t from, size_t taken, bool special);
 
 #endif

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 
 #include "tokenizer/alphabet.h"
+#include "tokenizer/text.h"
 
 enum {
     SCAN_MAX = 48, /* symbols up to which looking at all pairs beats a heap */
     AHEAD = 16,    /* merges that are looked up together */
 };
 #define NO_RANK UINT32_MAX
+#define MARK    "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 
 /* ---- tables ---- */
 
@@ -18,12 +20,6 @@ static size_t pair_slot(const Bpe *b, uint64_t key) {
     size_t mask = ((size_t)1 << (64 - b->shift)) - 1;
     for (size_t i = key_mix(key) >> b->shift;; i = (i + 1) & mask)
         if (!b->pairs[i] || b->pairs[i] == key) return i;
-}
-
-static uint32_t pair_rank(const Bpe *b, int32_t left, int32_t right) {
-    uint64_t key = pair_key(left, right);
-    size_t i = pair_slot(b, key);
-    return b->pairs[i] ? b->ranks[i] : NO_RANK;
 }
 
 static bool no_token(const TokSpec *spec, int32_t rank, Str text, Err *e) {
@@ -97,30 +93,131 @@ static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, 
     return true;
 }
 
-bool bpe_build(const TokSpec *spec, const bool *added, Arena *a, Bpe *out, Err *e) {
-    Vocab vocab;
-    char spelled[4];
-    *out = (Bpe){.unk = spec->unk, .fuse_unk = spec->fuse_unk, .whole_first = spec->ignore_merges};
-    Arena temporary = {0};
-    bool ok =
-        vocab_build(spec->vocab, spec->n_vocab, NULL, &temporary, &vocab, e) && build_merges(spec, &vocab, a, out, e);
-    for (int byte = 0; byte < 256 && ok; byte++) {
-        int n = utf8_encode(alphabet_of_byte((uint8_t)byte), spelled);
-        out->byte_id[byte] = vocab_find(&vocab, (Str){spelled, (size_t)n});
+static bool is_mark(const char *s) { return memcmp(s, MARK, 3) == 0; }
+
+/* Whether a join of a and b would span text and a mark behind it. */
+static bool spans_cut(Str a, Str b) {
+    bool ends = a.n >= 3 && is_mark(a.s + a.n - 3);
+    return b.n >= 3 && is_mark(b.s) && a.n && !ends;
+}
+
+static bool holds_cut(Str s) {
+    for (size_t i = 1; i + 3 <= s.n; i++) {
+        const char *at = memchr(s.s + i, MARK[0], s.n - i - 2);
+        if (!at) return false;
+        i = (size_t)(at - s.s);
+        if (is_mark(at) && spans_cut((Str){s.s, i}, (Str){at, 3})) return true;
     }
-    if (ok && out->whole_first) ok = vocab_build(spec->vocab, spec->n_vocab, added, a, &out->whole, e);
-    for (int32_t id = 0; id < spec->n_vocab; id++) out->whole_max = MAX(out->whole_max, spec->vocab[id].n);
+    return false;
+}
+
+static bool can_cut(const TokSpec *spec, const Bpe *b) {
+    if (b->symbols != SYM_CHARS || b->whole_first || vocab_find(&b->texts, STR(MARK)) < 0) return false;
+    for (int32_t i = 0; i < spec->n_merges && !b->by_text; i++)
+        if (spans_cut(spec->merges[i][0], spec->merges[i][1])) return false;
+    for (int32_t id = 0; id < spec->n_vocab && b->by_text; id++)
+        if (holds_cut(spec->vocab[id])) return false;
+    return true;
+}
+
+void byte_tokens(const Vocab *texts, int32_t id[256]) {
+    char spelled[8] = "<0x00>";
+    for (int b = 0; b < 256; b++) {
+        spelled[3] = "0123456789ABCDEF"[b >> 4];
+        spelled[4] = "0123456789ABCDEF"[b & 15];
+        id[b] = vocab_find(texts, (Str){spelled, 6});
+    }
+}
+
+/* Ids of the symbols that are looked up most. */
+static void build_symbols(const Vocab *texts, Bpe *out) {
+    char text[4];
+    if (out->symbols == SYM_CHARS) byte_tokens(texts, out->byte_id);
+    for (int b = 0; b < 256; b++) {
+        int n = utf8_encode(out->symbols == SYM_ALPHABET ? alphabet_of_byte((uint8_t)b) : (uint32_t)b, text);
+        if (out->symbols == SYM_BYTES) text[0] = (char)b, n = 1;
+        int32_t id = vocab_find(texts, (Str){text, (size_t)n});
+        if (out->symbols != SYM_CHARS)
+            out->byte_id[b] = id;
+        else if (b < 128)
+            out->ascii_id[b] = id;
+    }
+}
+
+/* Scores as ranks that are compared as whole numbers: the higher the score, the lower the rank. */
+static bool build_ranks(const TokSpec *spec, Arena *a, Bpe *out, Err *e) {
+    if (!spec->scores) return true;
+    out->better = ARENA_NEW(a, uint32_t, spec->n_vocab);
+    for (int32_t id = 0; id < spec->n_vocab; id++) {
+        float score = (float)-spec->scores[id] + 0.0f; /* no -0 */
+        uint32_t bits;
+        if (score != score) return err_set(e, ERR_INPUT, "the score of token %d is not a number", id);
+        memcpy(&bits, &score, 4);
+        out->better[id] = bits >> 31 ? ~bits : bits | 1u << 31;
+        out->better[id] = MIN(out->better[id], NO_RANK - 1);
+    }
+    return true;
+}
+
+/* A token that the model does not know has no name that the model knows by another id. */
+static bool one_id(const TokSpec *spec, const Vocab *texts, int32_t id, Err *e) {
+    int32_t other = vocab_find(texts, spec->vocab[id]);
+    return other < 0 ||
+           err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(spec->vocab[id]), other, id);
+}
+
+bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena *a, Bpe *out, Err *e) {
+    *out = (Bpe){.symbols = spec->symbols,
+                 .by_text = spec->merge_by_text,
+                 .types = spec->types,
+                 .user = user,
+                 .fallback = spec->byte_fallback,
+                 .unk = spec->unk,
+                 .fuse_unk = spec->fuse_unk,
+                 .whole_first = spec->ignore_merges};
+    bool keep = out->by_text || out->whole_first || out->symbols == SYM_CHARS;
+    Arena temporary = {0};
+    bool ok = vocab_build(spec->vocab, spec->n_vocab, outside, keep ? a : &temporary, &out->texts, e) &&
+              (out->by_text ? build_ranks(spec, a, out, e) : build_merges(spec, &out->texts, a, out, e));
+    for (int32_t id = 0; id < spec->n_vocab && ok; id++) ok = !outside[id] || one_id(spec, &out->texts, id, e);
+    if (ok) build_symbols(&out->texts, out);
+    for (int32_t id = 0; id < spec->n_vocab && ok; id++) out->text_max = MAX(out->text_max, spec->vocab[id].n);
+    out->cut_at_mark = ok && can_cut(spec, out);
+    if (!keep) out->texts = (Vocab){0};
     arena_release(&temporary);
     return ok;
+}
+
+/* ---- pairs ---- */
+
+typedef struct Pair {
+    uint32_t rank; /* NO_RANK: nothing joins them */
+    int32_t id;    /* what they become */
+} Pair;
+
+static Pair find_pair(const Bpe *b, const char *piece, const BpeToken *left, const BpeToken *right) {
+    Pair none = {NO_RANK, -1};
+    if (!b->by_text) {
+        size_t i = pair_slot(b, pair_key(left->id, right->id));
+        return b->pairs[i] ? (Pair){b->ranks[i], b->joined[b->ranks[i]]} : none;
+    }
+    Str text = {piece + left->begin, right->end - left->begin};
+    if (left->frozen || right->frozen || text.n > b->text_max) return none;
+    int32_t id = vocab_find(&b->texts, text);
+    return id < 0 ? none : (Pair){b->better ? b->better[id] : (uint32_t)id, id};
 }
 
 /* ---- one piece ---- */
 
 typedef struct BpeNode { /* a symbol; its pair is the one with its right neighbour */
     BpeToken t;
-    uint32_t rank; /* of the pair; NO_RANK at the end, where nothing joins them, or where the symbol is gone */
+    Pair pair; /* none at the end, and where the symbol is gone */
     uint32_t prev, next;
 } BpeNode;
+
+typedef struct BpeSplit { /* an unused piece, and where its right part begins */
+    uint32_t begin, mid, end;
+} BpeSplit;
 
 static void *room(void *block, size_t *cap, size_t n, size_t size) {
     if (n <= *cap) return block;
@@ -128,39 +225,113 @@ static void *room(void *block, size_t *cap, size_t n, size_t size) {
     return mem_grow(block, *cap, size);
 }
 
-/* One symbol a byte. Unknown ones become unk or are left out. */
-static size_t first_symbols(const Bpe *b, const char *piece, size_t n, BpeToken *out) {
+/* One symbol a byte. Unknown ones become unk or are left out, and those behind them move up, as in the package. */
+static size_t byte_symbols(const Bpe *b, const char *piece, size_t n, BpeToken *out) {
     size_t k = 0;
+    uint32_t at = 0;
     bool last_unk = false;
-    for (uint32_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         int32_t id = b->byte_id[(unsigned char)piece[i]];
         bool unk = id < 0;
         if (unk && b->unk < 0) continue;
+        at++;
         if (unk && last_unk && b->fuse_unk)
-            out[k - 1].end = i + 1;
+            out[k - 1].end = at;
         else
-            out[k++] = (BpeToken){unk ? b->unk : id, i, i + 1};
+            out[k++] = (BpeToken){unk ? b->unk : id, at - 1, at, false};
         last_unk = unk;
     }
     return k;
 }
 
-/* Joins t[0..k) in place, every step a look at all pairs; k <= SCAN_MAX. */
-static size_t join_by_scan(const Bpe *b, BpeToken *t, size_t k) {
-    uint32_t rank[SCAN_MAX];
-    for (size_t i = 0; i + 1 < k; i++) rank[i] = pair_rank(b, t[i].id, t[i + 1].id);
+static uint32_t char_len(const char *s) {
+    unsigned char c = (unsigned char)*s;
+    return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
+static int32_t char_id(const Bpe *b, const char *s, uint32_t len) {
+    return len == 1 ? b->ascii_id[(unsigned char)*s] : vocab_find(&b->texts, (Str){s, len});
+}
+
+static bool has_bytes(const Bpe *b, const char *s, uint32_t n) {
+    bool all = b->fallback;
+    for (uint32_t i = 0; i < n && all; i++) all = b->byte_id[(unsigned char)s[i]] >= 0;
+    return all;
+}
+
+/* One symbol a character, for merges by id: what the vocabulary lacks becomes its bytes, or unk, or is left out. An unk
+ * is put when it is certain that no other one joins it, as in the package. */
+static size_t char_symbols(const Bpe *b, const char *piece, size_t n, BpeToken *out) {
+    size_t k = 0;
+    uint32_t at = 0, unk = 0; /* unk: bytes of the one that is waiting */
+    for (size_t i = 0; i < n;) {
+        uint32_t len = char_len(piece + i);
+        int32_t id = char_id(b, piece + i, len);
+        bool bytes = id < 0 && has_bytes(b, piece + i, len);
+        if (unk && (id >= 0 || (!bytes && !b->fuse_unk))) {
+            out[k++] = (BpeToken){b->unk, at, at + unk, false};
+            at += unk;
+            unk = 0;
+        }
+        if (id >= 0) {
+            out[k++] = (BpeToken){id, at, at + len, false};
+            at += len;
+        } else if (bytes) {
+            for (uint32_t j = 0; j < len; j++, at++)
+                out[k++] = (BpeToken){b->byte_id[(unsigned char)piece[i + j]], at, at + 1, false};
+        } else if (b->unk >= 0) {
+            unk += len;
+        }
+        i += len;
+    }
+    if (unk) out[k++] = (BpeToken){b->unk, at, at + unk, false};
+    return k;
+}
+
+/* Symbols for joins by text: those of the user's pieces are whole, unknown characters have no id yet. */
+static size_t text_symbols(const Bpe *b, const char *piece, size_t n, BpeToken *out) {
+    size_t k = 0;
+    for (size_t i = 0; i < n; k++) {
+        size_t end = i;
+        int32_t user = trie_longest(b->user, (Str){piece, n}, i, &end);
+        uint32_t len = user >= 0 ? (uint32_t)(end - i) : b->symbols == SYM_BYTES ? 1 : char_len(piece + i);
+        int32_t id = user >= 0                 ? user
+                     : b->symbols == SYM_BYTES ? b->byte_id[(unsigned char)piece[i]]
+                                               : char_id(b, piece + i, len);
+        out[k] = (BpeToken){id, (uint32_t)i, (uint32_t)i + len, user >= 0};
+        i += len;
+    }
+    return k;
+}
+
+static bool is_unused(const Bpe *b, int32_t id) { return b->types && id >= 0 && b->types[id] == TOK_UNUSED; }
+
+/* *left becomes the pair. */
+static void join(const Bpe *b, BpeScratch *s, BpeToken *left, const BpeToken *right, int32_t id) {
+    if (is_unused(b, id)) {
+        s->splits = room(s->splits, &s->splits_cap, s->splits_n + 1, sizeof *s->splits);
+        s->splits[s->splits_n++] = (BpeSplit){left->begin, right->begin, right->end};
+    }
+    left->id = id;
+    left->end = right->end;
+}
+
+/* Joins s->tokens[0..k) in place, every step a look at all pairs; k <= SCAN_MAX. */
+static size_t join_by_scan(const Bpe *b, const char *piece, BpeScratch *s, size_t k) {
+    BpeToken *t = s->tokens;
+    Pair pair[SCAN_MAX];
+    for (size_t i = 0; i + 1 < k; i++) pair[i] = find_pair(b, piece, &t[i], &t[i + 1]);
     while (k > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < k; i++)
-            if (rank[i] < rank[best]) best = i;
-        if (rank[best] == NO_RANK) break;
-        t[best].id = b->joined[rank[best]];
-        t[best].end = t[best + 1].end;
+            if (pair[i].rank < pair[best].rank) best = i;
+        if (pair[best].rank == NO_RANK) break;
+        join(b, s, &t[best], &t[best + 1], pair[best].id);
         k--;
         memmove(&t[best + 1], &t[best + 2], (k - best - 1) * sizeof *t);
-        memmove(&rank[best], &rank[best + 1], (k - best - 1) * sizeof *rank);
-        if (best + 1 < k) rank[best] = pair_rank(b, t[best].id, t[best + 1].id);
-        if (best > 0) rank[best - 1] = pair_rank(b, t[best - 1].id, t[best].id);
+        memmove(&pair[best], &pair[best + 1], (k - best - 1) * sizeof *pair);
+        if (best + 1 < k) pair[best] = find_pair(b, piece, &t[best], &t[best + 1]);
+        if (best > 0) pair[best - 1] = find_pair(b, piece, &t[best - 1], &t[best]);
     }
     return k;
 }
@@ -189,62 +360,137 @@ static uint64_t heap_pop(BpeScratch *s) {
     return top;
 }
 
-static void rank_node(const Bpe *b, BpeScratch *s, uint32_t i) {
+static void rank_node(const Bpe *b, const char *piece, BpeScratch *s, uint32_t i) {
     BpeNode *node = &s->nodes[i];
-    node->rank = node->next == NO_RANK ? NO_RANK : pair_rank(b, node->t.id, s->nodes[node->next].t.id);
-    if (node->rank != NO_RANK) heap_push(s, (uint64_t)node->rank << 32 | i);
+    node->pair.rank = NO_RANK;
+    if (node->next != NO_RANK) node->pair = find_pair(b, piece, &node->t, &s->nodes[node->next].t);
+    if (node->pair.rank != NO_RANK) heap_push(s, (uint64_t)node->pair.rank << 32 | i);
 }
 
-static size_t join_by_heap(const Bpe *b, BpeScratch *s, size_t k) {
+static size_t join_by_heap(const Bpe *b, const char *piece, BpeScratch *s, size_t k) {
     s->nodes = room(s->nodes, &s->nodes_cap, k, sizeof *s->nodes);
     s->heap_n = 0;
-    for (uint32_t i = 0; i < k; i++) s->nodes[i] = (BpeNode){s->tokens[i], NO_RANK, i - 1, i + 1 < k ? i + 1 : NO_RANK};
-    for (uint32_t i = 0; i < k; i++) rank_node(b, s, i);
+    for (uint32_t i = 0; i < k; i++)
+        s->nodes[i] = (BpeNode){s->tokens[i], {NO_RANK, -1}, i - 1, i + 1 < k ? i + 1 : NO_RANK};
+    for (uint32_t i = 0; i < k; i++) rank_node(b, piece, s, i);
     while (s->heap_n) {
         uint64_t top = heap_pop(s);
         uint32_t i = (uint32_t)top;
         BpeNode *node = &s->nodes[i];
-        if (node->rank != (uint32_t)(top >> 32)) continue;
+        if (node->pair.rank != (uint32_t)(top >> 32)) continue;
         BpeNode *gone = &s->nodes[node->next];
-        node->t.id = b->joined[node->rank];
-        node->t.end = gone->t.end;
+        join(b, s, &node->t, &gone->t, node->pair.id);
         node->next = gone->next;
-        gone->rank = NO_RANK;
+        gone->pair.rank = NO_RANK;
         if (node->next != NO_RANK) s->nodes[node->next].prev = i;
-        rank_node(b, s, i);
-        if (i > 0) rank_node(b, s, node->prev);
+        rank_node(b, piece, s, i);
+        if (i > 0) rank_node(b, piece, s, node->prev);
     }
     size_t out = 0;
     for (uint32_t i = 0; i != NO_RANK; i = s->nodes[i].next) s->tokens[out++] = s->nodes[i].t;
     return out;
 }
 
+/* ---- what joining by text leaves to do ---- */
+
+static void spread_put(BpeScratch *s, size_t *n, BpeToken t) {
+    s->spread = room(s->spread, &s->spread_cap, *n + 1, sizeof *s->spread);
+    s->spread[(*n)++] = t;
+}
+
+/* An unused piece goes back to the parts that it was joined from; others stay. Parts wait at the end of s->tokens. */
+static void spread_unused(const Bpe *b, const char *piece, BpeScratch *s, BpeToken t, size_t *n) {
+    Buf waiting = {0};
+    buf_put(&waiting, &t, sizeof t);
+    while (waiting.n) {
+        BpeToken x;
+        memcpy(&x, waiting.s + (waiting.n -= sizeof x), sizeof x);
+        const BpeSplit *split = NULL;
+        for (size_t i = s->splits_n; i > 0 && !split && is_unused(b, x.id); i--)
+            if (s->splits[i - 1].begin == x.begin && s->splits[i - 1].end == x.end) split = &s->splits[i - 1];
+        if (!split) {
+            spread_put(s, n, x);
+            continue;
+        }
+        BpeToken left = {vocab_find(&b->texts, (Str){piece + x.begin, split->mid - x.begin}), x.begin, split->mid,
+                         false};
+        BpeToken right = {vocab_find(&b->texts, (Str){piece + split->mid, x.end - split->mid}), split->mid, x.end,
+                          false};
+        buf_put(&waiting, &right, sizeof right);
+        buf_put(&waiting, &left, sizeof left);
+    }
+    buf_release(&waiting);
+}
+
+/* Unknown symbols become their bytes or unk. */
+static size_t spread(const Bpe *b, const char *piece, BpeScratch *s, size_t k) {
+    size_t n = 0;
+    bool last_unk = false;
+    for (size_t i = 0; i < k; i++) {
+        BpeToken t = s->tokens[i];
+        if (t.id >= 0) {
+            if (is_unused(b, t.id))
+                spread_unused(b, piece, s, t, &n);
+            else
+                spread_put(s, &n, t);
+        } else if (has_bytes(b, piece + t.begin, t.end - t.begin)) {
+            for (uint32_t at = t.begin; at < t.end; at++)
+                spread_put(s, &n, (BpeToken){b->byte_id[(unsigned char)piece[at]], at, at + 1, false});
+        } else if (b->unk >= 0 && last_unk && b->fuse_unk) {
+            s->spread[n - 1].end = t.end;
+        } else if (b->unk >= 0) {
+            spread_put(s, &n, (BpeToken){b->unk, t.begin, t.end, false});
+        }
+        last_unk = t.id < 0;
+    }
+    BpeToken *swap = s->tokens;
+    size_t cap = s->cap;
+    s->tokens = s->spread;
+    s->cap = s->spread_cap;
+    s->spread = swap;
+    s->spread_cap = cap;
+    return n;
+}
+
+static bool needs_spread(const Bpe *b, const BpeScratch *s, size_t k) {
+    if (s->splits_n) return true;
+    for (size_t i = 0; i < k; i++)
+        if (s->tokens[i].id < 0 || is_unused(b, s->tokens[i].id)) return true;
+    return false;
+}
+
 /* The id of the token whose text is the whole piece, or -1. */
 static int32_t whole_piece(const Bpe *b, const char *piece, size_t n, BpeScratch *s) {
     char spelled[4];
-    if (n > b->whole_max) return -1;
+    if (n > b->text_max) return -1;
+    if (b->symbols != SYM_ALPHABET) return vocab_find(&b->texts, (Str){piece, n});
     buf_clear(&s->spelled);
     for (size_t i = 0; i < n; i++)
         buf_put(&s->spelled, spelled, (size_t)utf8_encode(alphabet_of_byte((uint8_t)piece[i]), spelled));
-    return vocab_find(&b->whole, buf_view(&s->spelled));
+    return vocab_find(&b->texts, buf_view(&s->spelled));
 }
 
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s) {
     s->tokens = room(s->tokens, &s->cap, n + 1, sizeof *s->tokens);
     int32_t whole = b->whole_first ? whole_piece(b, piece, n, s) : -1;
     if (whole >= 0) {
-        s->tokens[0] = (BpeToken){whole, 0, (uint32_t)n};
+        s->tokens[0] = (BpeToken){whole, 0, (uint32_t)n, false};
         return 1;
     }
-    size_t k = first_symbols(b, piece, n, s->tokens);
-    if (k < 2) return k;
-    return k <= SCAN_MAX ? join_by_scan(b, s->tokens, k) : join_by_heap(b, s, k);
+    size_t k = b->by_text                ? text_symbols(b, piece, n, s->tokens)
+               : b->symbols == SYM_CHARS ? char_symbols(b, piece, n, s->tokens)
+                                         : byte_symbols(b, piece, n, s->tokens);
+    s->splits_n = 0;
+    if (k > 1) k = k <= SCAN_MAX ? join_by_scan(b, piece, s, k) : join_by_heap(b, piece, s, k);
+    return b->by_text && needs_spread(b, s, k) ? spread(b, piece, s, k) : k;
 }
 
 void bpe_scratch_release(BpeScratch *s) {
     free(s->tokens);
+    free(s->spread);
     free(s->nodes);
     free(s->heap);
+    free(s->splits);
     buf_release(&s->spelled);
     *s = (BpeScratch){0};
 }

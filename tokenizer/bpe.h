@@ -1,42 +1,61 @@
-/* Byte-level BPE: a piece of text becomes tokens by joining neighbours, the pair of lowest rank first, the leftmost of
- * equals first. Source: Sennrich, Haddow, Birch 2016, with bytes as the first symbols (Radford et al. 2019). */
+/* BPE: a piece of text becomes tokens by joining neighbours, the best pair first, the leftmost of equals first. Symbols
+ * are bytes (Radford et al. 2019) or characters (Sennrich, Haddow, Birch 2016); which pairs join says a list of merges,
+ * or the vocabulary itself: SentencePiece (Kudo, Richardson 2018) and tiktoken join whatever is spelled like a token.
+ */
 #ifndef TOKENIZER_BPE_H
 #define TOKENIZER_BPE_H
 
+#include "tokenizer/trie.h"
 #include "tokenizer/vocab.h"
 
 typedef struct Bpe {
-    int32_t byte_id[256]; /* -1: the vocabulary lacks this byte */
+    TokSymbols symbols;
+    int32_t byte_id[256];  /* the token of a byte; with characters: of <0x41>, where byte_fallback; -1: none */
+    int32_t ascii_id[128]; /* characters: the token of a letter */
+    bool fallback;         /* all of byte_id are there */
+    bool by_text;
     uint64_t *pairs;      /* open addressing: both ids + 1, 0 is free */
     uint32_t *ranks;      /* [slots] of the pair in the same slot */
     int shift;            /* 64 - log2(slots) */
     int32_t *joined;      /* [n_merges] what the pair of a rank becomes */
-    int32_t unk;          /* -1: unknown bytes are left out */
+    uint32_t *better;     /* by_text: [n_vocab] rank of a token, from its score; NULL: its id */
+    const uint8_t *types; /* as TokSpec.types */
+    const Trie *user;     /* by_text: pieces that are one symbol and join with nothing */
+    int32_t unk;          /* -1: unknown symbols are left out */
     bool fuse_unk;
     bool whole_first; /* a piece that is a token is that token, whatever the merges say */
-    Vocab whole;
-    size_t whole_max; /* bytes of the longest token text */
+    bool cut_at_mark; /* no token spans text and a U+2581 behind it: pieces can be cut there */
+    Vocab texts;      /* where tokens are looked up by text */
+    size_t text_max;  /* bytes of the longest token text */
 } Bpe;
 
 typedef struct BpeToken {
     int32_t id;
     uint32_t begin, end; /* bytes of the piece */
+    bool frozen;         /* joins with nothing */
 } BpeToken;
 
 typedef struct BpeScratch { /* all-zero at first; reusable */
     BpeToken *tokens;
     size_t cap;
+    BpeToken *spread; /* tokens with their bytes put in */
+    size_t spread_cap;
     struct BpeNode *nodes;
     uint64_t *heap;
     size_t nodes_cap, heap_n, heap_cap;
+    struct BpeSplit *splits; /* how unused pieces were joined */
+    size_t splits_n, splits_cap;
     Buf spelled;
 } BpeScratch;
 
-/* Tables from the spec's vocabulary and merges, in the arena. Tokens of `added` are never a piece's whole-word answer:
- * they are only found as added tokens. A merge whose parts or result are no tokens is an error. */
-bool bpe_build(const TokSpec *spec, const bool *added, Arena *a, Bpe *out, Err *e);
+/* Tables from the spec's vocabulary and merges, in the arena. Tokens of `outside` (by id) are never found in text: they
+ * are only found as added tokens. A merge whose parts or result are no tokens is an error. */
+bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena *a, Bpe *out, Err *e);
 /* The tokens of piece[0..n), n < 2^31, in s->tokens; returns their number. O(n log n). */
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s);
 void bpe_scratch_release(BpeScratch *s);
+
+/* The ids of <0x00> .. <0xFF>, -1 where there is none. */
+void byte_tokens(const Vocab *texts, int32_t id[256]);
 
 #endif

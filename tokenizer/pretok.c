@@ -1,139 +1,127 @@
 #include "tokenizer/pretok.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "tokenizer/text.h"
 
-enum {
-    PATTERN_MAX = 16384,    /* bytes of a pattern */
-    STEPS_MIN = 10000000,   /* of one match */
-    STEPS_PER_BYTE = 16,    /* more, because a long run is a long match */
-    HEAP_KIB = 65536,       /* of the interpreter */
-    JIT_STACK_MAX = 8 << 20 /* bytes, made when a match first needs it */
-};
-
-/* ---- compiling ---- */
-
-static const char *pattern_of(const SplitSpec *s) {
-    if (s->kind == SPLIT_DIGITS) return s->individual ? "\\p{N}" : "\\p{N}+";
-    return s->pattern;
-}
-
-static ErrCode class_of(int code) {
-    return code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAP_FAILED ? ERR_FIT : ERR_INPUT;
-}
-
-static bool compile_split(const char *pattern, struct PretokSplit *out, Err *e) {
-    int why;
-    PCRE2_SIZE at;
-    char text[160];
-    pcre2_compile_context *c = pcre2_compile_context_create(NULL);
-    if (c) {
-        pcre2_set_newline(c, PCRE2_NEWLINE_LF);
-        pcre2_set_max_pattern_length(c, PATTERN_MAX);
-    }
-    out->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &why, &at, c);
-    pcre2_compile_context_free(c);
-    if (!out->code) {
-        pcre2_get_error_message(why, (PCRE2_UCHAR *)text, sizeof text);
-        return err_set(e, class_of(why), "the pre-tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern,
-                       (size_t)at, text);
-    }
-    out->jit = pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE) == 0; /* else the interpreter runs it */
-    return true;
-}
-
 bool pretok_build(const TokSpec *spec, Pretok *out, Err *e) {
-    *out = (Pretok){0};
-    for (int i = 0; i < spec->n_splits; i++) {
-        size_t code = 0, jit = 0;
-        TRY(compile_split(pattern_of(&spec->splits[i]), &out->splits[i], e));
-        out->n = i + 1;
-        pcre2_pattern_info(out->splits[i].code, PCRE2_INFO_SIZE, &code);
-        pcre2_pattern_info(out->splits[i].code, PCRE2_INFO_JITSIZE, &jit);
-        out->bytes += code + jit;
+    *out = (Pretok){.splits = spec->splits};
+    for (int i = 0; i < spec->n_splits; i++, out->n = i) {
+        if (spec->splits[i].kind != SPLIT_REGEX) continue;
+        TRY(regex_compile(spec->splits[i].pattern, false, &out->regex[i], e));
+        out->bytes += out->regex[i].bytes;
     }
     return true;
 }
 
 void pretok_release(Pretok *p) {
-    for (int i = 0; i < p->n; i++) pcre2_code_free(p->splits[i].code);
+    for (int i = 0; i < p->n; i++) regex_release(&p->regex[i]);
     *p = (Pretok){0};
 }
 
-/* ---- running ---- */
-
-void pretok_begin(PretokRun *r, const Pretok *p, size_t text_bytes) {
-    *r = (PretokRun){.pretok = p};
-    if (!p->n) return;
-    r->data = pcre2_match_data_create(1, NULL);
-    r->match = pcre2_match_context_create(NULL);
-    if (!r->data || !r->match) return; /* reported where it is needed */
-    pcre2_set_match_limit(r->match, (uint32_t)MIN(STEPS_MIN + text_bytes * STEPS_PER_BYTE, (size_t)UINT32_MAX));
-    pcre2_set_heap_limit(r->match, HEAP_KIB);
+void pretok_begin(PretokRun *r, const Pretok *p, PretokOut out, size_t text_bytes) {
+    *r = (PretokRun){.pretok = p, .out = out, .regex = {.text_bytes = text_bytes}};
 }
 
 void pretok_end(PretokRun *r) {
-    pcre2_match_data_free(r->data);
-    pcre2_match_context_free(r->match);
-    pcre2_jit_stack_free(r->stack);
-    *r = (PretokRun){0};
+    regex_run_release(&r->regex);
+    for (size_t i = 0; i < COUNT_OF(r->made); i++) aligned_release(&r->made[i]);
 }
 
-/* The first match at or after `from`: 1, none: 0, an error of PCRE2: negative. */
-static int find(PretokRun *r, const struct PretokSplit *split, Str s, size_t from) {
-    if (!r->data || !r->match) return PCRE2_ERROR_NOMEMORY;
-    int found;
-    for (;;) {
-        found = split->jit
-                    ? pcre2_jit_match(split->code, (PCRE2_SPTR)s.s, s.n, from, PCRE2_NO_UTF_CHECK, r->data, r->match)
-                    : pcre2_match(split->code, (PCRE2_SPTR)s.s, s.n, from, PCRE2_NO_UTF_CHECK, r->data, r->match);
-        if (found != PCRE2_ERROR_JIT_STACKLIMIT || r->stack) break;
-        r->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK_MAX, NULL); /* the machine stack was too small */
-        if (!r->stack) break;
-        pcre2_jit_stack_assign(r->match, NULL, r->stack);
+/* ---- what becomes of matches ---- */
+
+typedef struct Cut { /* one split at work on one piece */
+    PretokRun *run;
+    int level;
+    Piece p;
+    size_t begin, end; /* held back, because what comes may belong to it; begin == end: nothing */
+    bool match;        /* what is held is, or ends with, a match */
+} Cut;
+
+static bool split_level(PretokRun *r, int level, Piece p, Err *e);
+
+static bool cut_flush(Cut *c, Err *e) {
+    size_t begin = c->begin, end = c->end;
+    c->begin = c->end;
+    return begin == end || split_level(c->run, c->level + 1, piece_part(c->p, begin, end), e);
+}
+
+/* One match, or what lies between two. Whether it joins what is held: the rules of the tokenizers package's
+ * SplitDelimiterBehavior, left to right. */
+static bool cut_part(void *ctx, size_t begin, size_t end, bool match, Err *e) {
+    Cut *c = ctx;
+    const SplitSpec *split = &c->run->pretok->splits[c->level];
+    bool held = c->begin < c->end, join = false;
+    match ^= split->invert;
+    switch (split->behavior) {
+    case SPLIT_ISOLATED: break;
+    case SPLIT_REMOVED:
+        if (match) return true;
+        break;
+    case SPLIT_WITH_PREVIOUS: join = match && !c->match; break;
+    case SPLIT_WITH_NEXT: join = !match && c->match; break;
+    case SPLIT_CONTIGUOUS: join = match == c->match; break;
     }
-    return found == PCRE2_ERROR_NOMATCH ? 0 : found < 0 ? found : 1;
+    if (held && !join) TRY(cut_flush(c, e));
+    if (!held || !join) c->begin = begin;
+    c->end = end;
+    c->match = match;
+    if (split->behavior == SPLIT_ISOLATED || split->behavior == SPLIT_REMOVED) return cut_flush(c, e);
+    return true;
 }
 
-static bool too_hard(int code, size_t n, Err *e) {
-    char text[160];
-    pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
-    return err_set(e, class_of(code), "the pre-tokenizer's pattern gives up on a text of %zu bytes: %s", n, text);
-}
-
-/* Matches of split `level` and what lies between them become pieces of the next level. */
-static bool split_level(PretokRun *r, int level, Str s, PretokPiece *piece, void *ctx, Err *e) {
-    if (level == r->pretok->n) {
-        if (s.n) piece(ctx, s.s, s.n);
-        return true;
+static bool cut_text(Cut *c, Str text, Err *e) {
+    const char *from = c->p.s, *end = c->p.s + c->p.n;
+    for (const char *at; (at = memmem(from, (size_t)(end - from), text.s, text.n)); from = at + text.n) {
+        if (at > from) TRY(cut_part(c, (size_t)(from - c->p.s), (size_t)(at - c->p.s), false, e));
+        TRY(cut_part(c, (size_t)(at - c->p.s), (size_t)(at - c->p.s) + text.n, true, e));
     }
-    const PCRE2_SIZE *match = r->data ? pcre2_get_ovector_pointer(r->data) : NULL;
-    size_t done = 0, from = 0;
-    bool matched = false; /* a match ended at `from` */
-    while (from <= s.n && done < s.n) {
-        int found = find(r, &r->pretok->splits[level], s, from);
-        if (found < 0) return too_hard(found, s.n, e);
-        if (!found) break;
-        size_t begin = match[0], end = match[1];
-        if (begin < done || end < begin) break;         /* \K can turn a match round: what is left is one piece */
-        if (begin == end && matched && begin == from) { /* nothing, right after a match: look one character on */
-            if (from == s.n) break;
-            from++;
-            while (from < s.n && utf8_continues(s.s[from])) from++;
-            matched = false;
-            continue;
-        }
-        if (begin > done) TRY(split_level(r, level + 1, (Str){s.s + done, begin - done}, piece, ctx, e));
-        if (end > begin) TRY(split_level(r, level + 1, (Str){s.s + begin, end - begin}, piece, ctx, e));
-        done = from = end;
-        matched = true;
-    }
-    return done == s.n || split_level(r, level + 1, (Str){s.s + done, s.n - done}, piece, ctx, e);
+    return from == end || cut_part(c, (size_t)(from - c->p.s), c->p.n, false, e);
 }
 
-bool pretok_split(PretokRun *r, Str text, PretokPiece *piece, void *ctx, Err *e) {
-    return split_level(r, 0, text, piece, ctx, e);
+/* ---- splits that change text ---- */
+
+static Remake remake_of(PretokRun *r, int level, Piece p) {
+    Remake m;
+    remake_begin(&m, p, p.at ? 0 : r->out.place(r->out.ctx, p.s), &r->made[level]);
+    return m;
 }
+
+static bool replace(PretokRun *r, int level, Piece p, Err *e) {
+    const SplitSpec *split = &r->pretok->splits[level];
+    if (!memmem(p.s, p.n, split->text.s, split->text.n)) return split_level(r, level + 1, p, e);
+    Remake m = remake_of(r, level, p);
+    while (m.idx < p.n) {
+        const char *at = memmem(p.s + m.idx, p.n - m.idx, split->text.s, split->text.n);
+        remake_keep(&m, at ? (size_t)(at - p.s) - m.idx : p.n - m.idx);
+        if (!at) break;
+        remake_drop(&m, split->text.n);
+        remake_insert(&m, split->with);
+    }
+    return split_level(r, level + 1, aligned_piece(m.to), e);
+}
+
+static bool prepend(PretokRun *r, int level, Piece p, Err *e) {
+    const SplitSpec *split = &r->pretok->splits[level];
+    int64_t place = p.at ? place_begin(p.at[0]) : r->out.place(r->out.ctx, p.s);
+    bool has = p.n >= split->text.n && memcmp(p.s, split->text.s, split->text.n) == 0;
+    if (has || (split->first && place > 0)) return split_level(r, level + 1, p, e);
+    Remake m = remake_of(r, level, p);
+    remake_before(&m, split->text, false);
+    remake_keep(&m, p.n);
+    return split_level(r, level + 1, aligned_piece(m.to), e);
+}
+
+/* Depth is the number of splits. */
+static bool split_level(PretokRun *r, int level, Piece p, Err *e) {
+    if (level == r->pretok->n) return !p.n || r->out.piece(r->out.ctx, p, e);
+    const SplitSpec *split = &r->pretok->splits[level];
+    Cut c = {.run = r, .level = level, .p = p};
+    switch (split->kind) {
+    case SPLIT_REPLACE: return replace(r, level, p, e);
+    case SPLIT_PREPEND: return prepend(r, level, p, e);
+    case SPLIT_TEXT: TRY(cut_text(&c, split->text, e)); break;
+    case SPLIT_REGEX: TRY(regex_parts(&r->pretok->regex[level], &r->regex, (Str){p.s, p.n}, cut_part, &c, e)); break;
+    }
+    return cut_flush(&c, e);
+}
+
+bool pretok_split(PretokRun *r, Piece p, Err *e) { return !p.n || split_level(r, 0, p, e); }

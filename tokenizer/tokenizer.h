@@ -10,8 +10,8 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Keeps borrowing from *spec, which must outlive the tokenizer. A pattern that PCRE2 refuses, a vocabulary with an id
- * twice or merges that name no token are errors. */
+/* Keeps borrowing from *spec, which must outlive the tokenizer. A pattern that is refused, a vocabulary with an id
+ * twice, merges that name no token and steps in an order that cannot be streamed are errors. */
 bool tokenizer_new(const TokSpec *spec, Tokenizer **out, Err *e);
 void tokenizer_free(Tokenizer *t);
 const TokSpec *tokenizer_spec(const Tokenizer *t);
@@ -24,13 +24,26 @@ typedef struct TokenList { /* growable; all-zero is empty */
 } TokenList;
 void token_list_release(TokenList *l);
 
-/* Appends the ids of text to *out; flags are LLMWS_TOK_*. Invalid UTF-8 is read as U+FFFD, one per maximal broken part,
+/* Appends the ids of text to *out; flags are LLMWS_TOK_*. An offset is where the token's first and last characters come
+ * from, as the tokenizers package counts. Invalid UTF-8 is read as U+FFFD, one per maximal broken part,
  * as Python's errors="replace" does. At worst O(n log n) in the length of the text, which is below 2 GiB; a pattern
  * that backtracks beyond its limit is an error. */
 bool tokenizer_encode(const Tokenizer *t, Str text, int flags, TokenList *out, Err *e);
 
-/* Appends the raw bytes of one token, as they are in the text (they may be part of a character); special tokens only if
- * keep_special. False for an id outside the vocabulary. */
+/* Ids back to text, one after the other: the decoder's steps need to know what came before. */
+typedef struct TokDecoder {
+    const Tokenizer *t;
+    bool keep_special;
+    bool inside; /* a token came before: what the decoder does at the start of a text is over */
+    int strip;   /* characters that may still be taken off the start */
+} TokDecoder;
+
+/* keep_special: special tokens are text too. begins: the ids are those of a whole text, which loses what the tokenizer
+ * puts before one; else they go on where others ended. */
+TokDecoder tokenizer_decoder(const Tokenizer *t, bool keep_special, bool begins);
+/* Appends the bytes of one token (they may be part of a character). False for an id outside the vocabulary. */
+bool tokenizer_decode(TokDecoder *d, int32_t id, Buf *out);
+/* The same for one token that stands inside a text. */
 bool tokenizer_token_bytes(const Tokenizer *t, int32_t id, bool keep_special, Buf *out);
 
 /* Streaming: bytes in, whole characters out. */

@@ -47,7 +47,8 @@ static void make_spec(TokSpec *spec, bool llama3) {
         {"h", "e"}, {"t", "he"}, {"a", "a"}, {"aa", "aa"}, {"\xc3\xa6", "\xc4\xb9"}};
     static const char *const added[] = {"<s>", "[M]", "word", "ww", "www"};
     enum { N = 256 + COUNT_OF(merges) + COUNT_OF(added) };
-    *spec = (TokSpec){.byte_level = true, .ignore_merges = llama3, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    *spec = (TokSpec){.ignore_merges = llama3, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_ALPHABET};
     spec->vocab = ARENA_NEW(&spec->arena, Str, N);
     spec->merges = arena_alloc(&spec->arena, COUNT_OF(merges), sizeof *spec->merges);
     spec->added = ARENA_NEW(&spec->arena, AddedToken, COUNT_OF(added));
@@ -74,7 +75,7 @@ static void make_spec(TokSpec *spec, bool llama3) {
                                                     .normalized = i == 4};
         spec->vocab[spec->n_vocab++] = str_of(added[i]);
     }
-    if (!llama3) spec->splits[spec->n_splits++] = (SplitSpec){.kind = SPLIT_DIGITS, .individual = true};
+    if (!llama3) spec->splits[spec->n_splits++] = (SplitSpec){.pattern = "\\p{N}"};
     spec->splits[spec->n_splits++] = (SplitSpec){.pattern = llama3 ? SPLIT_LLAMA3 : SPLIT_GPT2};
 }
 

@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """Small tokenizers and what the `tokenizers` package makes of hard strings with them.
 
-    python3 tests/tokenizer/make_goldens.py        # needs the PyPI package tokenizers; 0.23.3 made the stored files
+    python3 tests/tokenizer/make_goldens.py        # needs the PyPI packages tokenizers and sentencepiece; 0.23.3 and
+                                                   # 0.2.3 made the stored files
 
 Writes tests/data/tokenizer/<name>/tokenizer.json and golden.json. A case is {"hex": bytes of the text, "ids",
 "offsets": with special tokens recognised but none added; "added": the ids with those the post-processor adds; "plain":
 the ids with special tokens not recognised, where they differ; "text_hex": the decoded bytes, where they are not the
-text with every broken part replaced}. Trained on the samples below and on this repository's core/*.h.
+text with every broken part replaced}. A tokenizer.model has ids and text_hex of SentencePiece. Trained on the samples below and on this repository's core/*.h.
 """
+import base64
 import glob
 import json
 import os
+import sys
+import tempfile
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+import sentencepiece
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(ROOT, "tests", "data", "tokenizer")
@@ -145,6 +150,96 @@ def unk():
     return t
 
 
+def metaspace():
+    """Characters, bytes for what is unknown, normal forms, an added token that is looked for in normalised text."""
+    t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.StripAccents()])
+    t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t.train_from_iterator(SAMPLES[:4], trainers.BpeTrainer(
+        vocab_size=650, show_progress=False, max_token_length=12,
+        special_tokens=["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)]))
+    state = json.loads(t.to_str())
+    state["added_tokens"] = [a for a in state["added_tokens"] if not a["content"].startswith("<0x")]
+    t = Tokenizer.from_str(json.dumps(state))
+    t.add_tokens([AddedToken("FOO", normalized=True), AddedToken("ÉBar", normalized=True, lstrip=True), AddedToken("[R]", rstrip=True)])
+    return t
+
+
+def gemma():
+    """A space becomes a mark before anything else; unk without bytes, several together."""
+    t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=False))
+    t.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t.train_from_iterator(SAMPLES[:2], trainers.BpeTrainer(vocab_size=200, show_progress=False, special_tokens=["<unk>", "<s>"]))
+    t.post_processor = processors.RobertaProcessing(("<s>", 1), ("<unk>", 0), trim_offsets=False, add_prefix_space=False)
+    return t
+
+
+def charsmap():
+    """SentencePiece's map for a few rules, and the model that it came with."""
+    rules = [("ﬁ", "fi"), ("Ⅷ", "VIII"), ("\u00a0", " "), ("①", "1"), ("½", "1/2"), ("e\u0301", "é"), ("\t", " "), ("\u200b", ""), ("ab", "x y")]
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/rules.tsv", "w", encoding="utf-8") as f:
+            f.writelines("%s\t%s\n" % (" ".join("%X" % ord(c) for c in a), " ".join("%X" % ord(c) for c in b)) for a, b in rules)
+        with open(d + "/text.txt", "w", encoding="utf-8") as f:
+            f.write("\n".join(t.replace("\n", " ") for t in training_text()))
+        out = {}
+        for kind, more in (("unigram", {}), ("bpe", {"byte_fallback": True, "remove_extra_whitespaces": False})):
+            sentencepiece.SentencePieceTrainer.train(
+                input=d + "/text.txt", model_prefix=d + "/m", model_type=kind, vocab_size=700, normalization_rule_tsv=d + "/rules.tsv",
+                user_defined_symbols=["<user>", "[M]", "barbaz"], control_symbols=["<ctl>"], minloglevel=2, character_coverage=0.98,
+                num_threads=1, **more)
+            out[kind] = open(d + "/m.model", "rb").read()
+    return out
+
+
+def precompiled_of(model):
+    """The character map in a model's bytes: field 2 of field 3."""
+    from sentencepiece import sentencepiece_model_pb2
+    m = sentencepiece_model_pb2.ModelProto.FromString(model)
+    return m.normalizer_spec.precompiled_charsmap
+
+
+def unigram(model):
+    state = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None, "pre_tokenizer": None,
+             "normalizer": {"type": "Sequence", "normalizers": [
+                 {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(precompiled_of(model)).decode()},
+                 {"type": "Nmt"}, {"type": "Strip", "strip_left": True, "strip_right": True},
+                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+             "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+             "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["</s>", 0.0]], "byte_fallback": False}}
+    sp = sentencepiece.SentencePieceProcessor(model_proto=model)
+    state["model"]["vocab"] += [[sp.id_to_piece(i), sp.get_score(i)] for i in range(3, sp.get_piece_size()) if not sp.is_control(i)]
+    t = Tokenizer.from_str(json.dumps(state))
+    t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    t.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    t.add_special_tokens(["</s>"])
+    return t
+
+
+def splits():
+    """Every pre-tokenizer of text, one after the other, and no decoder."""
+    t = Tokenizer(models.BPE(unk_token="<unk>"))
+    t.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.Strip(left=True, right=False)])
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("merged_with_previous"), pre_tokenizers.Digits(individual_digits=False),
+        pre_tokenizers.CharDelimiterSplit("x"), pre_tokenizers.Split(Regex("[aeiou]+"), "merged_with_next"),
+        pre_tokenizers.Split("th", "removed"), pre_tokenizers.Split(Regex(r"\p{L}+"), "contiguous", invert=True), pre_tokenizers.Whitespace()])
+    t.train_from_iterator(SAMPLES[:4], trainers.BpeTrainer(vocab_size=250, show_progress=False, special_tokens=["<unk>"]))
+    return t
+
+
+def spm_case(sp, raw):
+    text = raw.decode("utf-8", "replace")
+    ids = sp.encode(text)
+    decoded = sp.decode(ids)
+    out = {"hex": raw.hex(), "spm": ids}
+    if decoded != text:
+        out["text_hex"] = decoded.encode().hex()
+    return out
+
+
 def case(t, raw):
     text = raw.decode("utf-8", "replace")
     e = t.encode(text, add_special_tokens=False)
@@ -162,8 +257,22 @@ def case(t, raw):
 
 
 def main():
-    for name, make in (("smollm_2k", smollm), ("llama3_2k", llama3), ("gpt2_600", gpt2), ("unk_120", unk)):
-        t = make()
+    spm = charsmap()
+    makers = {"smollm_2k": smollm, "llama3_2k": llama3, "gpt2_600": gpt2, "unk_120": unk, "metaspace_650": metaspace,
+              "gemma_200": gemma, "splits_250": splits, "unigram_700": lambda: unigram(spm["unigram"])}
+    chosen = sys.argv[1:] or list(makers) + ["spm_unigram", "spm_bpe"]
+    for name in chosen:
+        if name.startswith("spm_"):
+            folder = os.path.join(OUT, name)
+            os.makedirs(folder, exist_ok=True)
+            with open(os.path.join(folder, "tokenizer.model"), "wb") as f:
+                f.write(spm[name[4:]])
+            sp = sentencepiece.SentencePieceProcessor(model_proto=spm[name[4:]])
+            cases = [spm_case(sp, s.encode()) for s in SAMPLES + HARD] + [spm_case(sp, b) for b in BROKEN]
+            with open(os.path.join(folder, "golden.json"), "w", encoding="ascii") as f:
+                f.write('{"cases": [\n' + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]}\n")
+            continue
+        t = makers[name]()
         folder = os.path.join(OUT, name)
         os.makedirs(folder, exist_ok=True)
         t.save(os.path.join(folder, "tokenizer.json"), pretty=False)

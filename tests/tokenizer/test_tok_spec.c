@@ -102,7 +102,12 @@ static void test_refused(void **state) {
         {"{'model':3}", "'model' is no object"},
         {"{" MODEL "," MODEL "}", "key 'model' stands twice"},
         {"{" BYTES "," MODEL "} x", "follows the end"},
-        {OTHER("'type':'Unigram','vocab':[['a',-1.5]]"), "model type 'Unigram' is not supported, only byte-level BPE"},
+        {OTHER("'type':'Unigram','vocab':[['a',-1.5]]"), "unigram model without an unknown token"},
+        {OTHER("'type':'Unigram','unk_id':1,'vocab':[['a',-1.5]]"), "unk_id 1 is outside the vocabulary of 1"},
+        {OTHER("'type':'Unigram','unk_id':0,'vocab':[['a']]"), "piece 0 of the vocabulary"},
+        {OTHER("'type':'Unigram','unk_id':0,'vocab':[['a',1],'b']"), "piece 1 of the vocabulary"},
+        {OTHER("'type':'Unigram','unk_id':0," VOCAB), "no list 'vocab'"},
+        {OTHER("'type':'BPE','vocab':[['a',-1.5]]," MERGES), "no 'vocab' object"},
         {OTHER("'type':'WordPiece','vocab':{'a':0}"), "'WordPiece'"},
         {OTHER("'type':'BPE'," MERGES), "no 'vocab'"},
         {OTHER("'type':'BPE'," VOCAB), "no list 'merges'"},
@@ -123,34 +128,44 @@ static void test_refused(void **state) {
         {OTHER("'type':'BPE','vocab':{'a':-1},'merges':[]"), "out of range in a file of"},
         {OTHER("'type':'BPE','vocab':{'a':1e3},'merges':[]"), "not a whole number"},
         {OTHER("'type':'BPE','vocab':{'a':'0'},'merges':[]"), "not a whole number"},
-        {OTHER("'type':'BPE'," VOCAB "," MERGES ",'byte_fallback':true"), "byte_fallback is not supported"},
+        {OTHER("'type':'BPE'," VOCAB "," MERGES ",'byte_fallback':1"), "'byte_fallback' must be true or false"},
         {OTHER("'type':'BPE'," VOCAB "," MERGES ",'dropout':0.1"), "dropout is not supported"},
         {OTHER("'type':'BPE'," VOCAB "," MERGES ",'end_of_word_suffix':'</w>'"), "end_of_word_suffix '</w>'"},
         {OTHER("'type':'BPE'," VOCAB "," MERGES ",'continuing_subword_prefix':'##'"), "prefix '##'"},
         {OTHER("'type':'BPE'," VOCAB "," MERGES ",'unk_token':'<unk>'"), "unk_token '<unk>' is not in"},
         {OTHER("'type':'BPE'," VOCAB "," MERGES ",'ignore_merges':1"), "'ignore_merges' must be true or false"},
-        {"{" MODEL "}", "without the pre_tokenizer ByteLevel"},
-        {PRE("{'type':'Metaspace'}"), "pre_tokenizer type 'Metaspace' is not supported"},
-        {PRE("{'type':'Whitespace'}"), "'Whitespace'"},
+        {PRE("{'type':'UnicodeScripts'}"),
+         "pre_tokenizer type 'UnicodeScripts' is not supported (known: Split, Digits"},
+        {PRE("{'type':'Metaspace','prepend_scheme':'last'}"), "prepend_scheme 'last'"},
+        {PRE("{'type':'Metaspace','replacement':''}"), "empty 'replacement'"},
+        {PRE("{'type':'CharDelimiterSplit'}"), "no 'delimiter'"},
         {PRE("'ByteLevel'"), "'pre_tokenizer' is no object"},
         {PRE("{'type':'Sequence'}"), "no list 'pretokenizers'"},
         {SEQUENCE("3"), "no object"},
-        {SEQUENCE("{'type':'Digits'},{'type':'ByteLevel','add_prefix_space':true}"), "after another one"},
         {SEQUENCE("{'type':'ByteLevel','add_prefix_space':false},{'type':'Digits'}"), "after ByteLevel"},
-        {SEQUENCE("{'type':'Split','pattern':{'String':' '},'behavior':'Isolated','invert':false}"),
-         "Regex pattern only"},
-        {SEQUENCE("{'type':'Split','pattern':{'Regex':' '},'behavior':'Removed','invert':false}"),
-         "behavior 'Removed'"},
-        {SEQUENCE("{'type':'Split','pattern':{'Regex':' '},'behavior':'Isolated','invert':true}"), "inverted"},
+        {SEQUENCE("{'type':'Split','pattern':{'String':''},'behavior':'Isolated'}"), "neither a String nor a Regex"},
+        {SEQUENCE("{'type':'Split','pattern':{'Regex':' '},'behavior':'Dropped','invert':false}"),
+         "behavior 'Dropped'"},
         {SEQUENCE("{'type':'Split','pattern':{'Regex':'\\\\w+'},'behavior':'Isolated'}"), "the escape '\\w'"},
         {SEQUENCE(
              "{'type':'Split','pattern':{'Regex':'(a'},'behavior':'Isolated'},{'type':'ByteLevel','add_prefix_space':"
              "false}"),
          "'(a' is refused at byte 2"},
-        {"{'normalizer':{'type':'NFC'}," BYTES "," MODEL "}", "normalizer type 'NFC' is not supported"},
-        {"{'decoder':{'type':'Metaspace'}," BYTES "," MODEL "}", "decoder type 'Metaspace' is not supported"},
-        {POST("{'type':'RobertaProcessing'}"), "post_processor type 'RobertaProcessing' is not supported"},
-        {POST("{'type':'Sequence','processors':[{'type':'BertProcessing'}]}"), "'BertProcessing'"},
+        {"{'normalizer':{'type':'BertNormalizer'}," BYTES "," MODEL "}", "normalizer type 'BertNormalizer' is not"},
+        {"{'normalizer':{'type':'Precompiled','precompiled_charsmap':'?'}," BYTES "," MODEL "}", "is not base64"},
+        {"{'normalizer':{'type':'Precompiled','precompiled_charsmap':'AQAAAAAA'}," BYTES "," MODEL "}",
+         "map of 6 bytes"},
+        {"{'normalizer':{'type':'Replace','content':'x'}," BYTES "," MODEL "}", "neither a String nor a Regex"},
+        {"{'decoder':{'type':'CTC'}," BYTES "," MODEL "}", "decoder type 'CTC' is not supported"},
+        {"{'decoder':{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'ByteLevel'}]}," BYTES "," MODEL "}",
+         "after Fuse is not supported"},
+        {"{'decoder':{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'Strip','content':' ','stop':1}]}," BYTES
+         "," MODEL "}",
+         "strips the end"},
+        {"{'decoder':{'type':'Strip','content':'','start':1}," BYTES "," MODEL "}", "an empty text"},
+        {POST("{'type':'RobertaProcessing','cls':['a',0]}"), "'sep' is not a text and an id"},
+        {POST("{'type':'Sequence','processors':[{'type':'BertProcessing','cls':['a',0],'sep':['b',7]}]}"),
+         "outside the vocabulary of 3"},
         {TEMPLATE(TOKEN_S), "does not name the text"},
         {TEMPLATE(TEXT_A "," TEXT_A), "must name the text 'A' once"},
         {TEMPLATE(TEXT_A ",{'Sequence':{'id':'B'}}"), "must name the text 'A' once"},
@@ -174,13 +189,9 @@ static void test_refused(void **state) {
     arena_release(&a);
 }
 
-static void test_sentencepiece_refused(void **state) {
+static void test_nowhere(void **state) {
     (void)state;
     TokSpec spec;
-    assert_false(hf_tok_spec(TEST_DATA "/llama2", &spec, &err));
-    assert_int_equal(err.code, ERR_INPUT);
-    assert_non_null(strstr(err.msg, "llama2/tokenizer.json"));
-    assert_non_null(strstr(err.msg, "byte_fallback"));
     assert_false(hf_tok_spec(TEST_DATA "/nowhere", &spec, &err));
     assert_non_null(strstr(err.msg, "/nowhere"));
 }
@@ -304,7 +315,10 @@ static void test_added_text(void **state) {
     TokSpec spec;
     Tokenizer *t;
     Buf out = {0};
-    OK(hf_tok_spec_parse(quoted(ADDED("'id':3,'content':'\xc3\xa9'"), &a), &spec, &err));
+    OK(hf_tok_spec_parse(quoted("{'decoder':{'type':'ByteLevel'},'added_tokens':[{'id':3,'content':'\xc3\xa9'}]," BYTES
+                                "," MODEL "}",
+                                &a),
+                         &spec, &err));
     OK(tokenizer_new(&spec, &t, &err));
     assert_true(tokenizer_token_bytes(t, 3, false, &out));
     assert_true(str_is(buf_view(&out), "\xc3\xa9"));
@@ -515,9 +529,10 @@ static void test_gguf_refused(void **state) {
     meta_of(&hf, "smollm", &m);
     put_blob_str(&merge, STR("ab"));
     buf_put(&ints, "\0\0\0\0", 4);
-    refuse_meta(&m, "tokenizer.ggml.model", of_str("llama"), "'llama' is not supported");
+    refuse_meta(&m, "tokenizer.ggml.model", of_str("bert"), "'bert' is not supported (known: gpt2, llama, t5)");
+    refuse_meta(&m, "tokenizer.ggml.model", of_str("llama"), "scores has 0 entries for 2000 tokens");
     refuse_meta(&m, "tokenizer.ggml.model", (Value){.kind = VALUE_NULL}, "no tokenizer");
-    refuse_meta(&m, "tokenizer.ggml.pre", of_str("qwen2"), "'qwen2' is not known (known: gpt-2, smollm, llama-bpe");
+    refuse_meta(&m, "tokenizer.ggml.pre", of_str("qwen9"), "'qwen9' is not known (known: gpt-2, phi-2");
     refuse_meta(&m, "tokenizer.ggml.pre", (Value){.kind = VALUE_NULL}, "'' is not known");
     refuse_meta(&m, "tokenizer.ggml.tokens", of_int(3), "holds 0 tokens");
     refuse_meta(&m, "tokenizer.ggml.tokens", of_blob(&ints, 1, BLOB_I32), "no list of strings");
@@ -540,17 +555,10 @@ static void test_gguf_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_sentencepiece_refused),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_pattern_limit),
-        cmocka_unit_test(test_added_text),
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_gguf),
-        cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_good),       cmocka_unit_test(test_refused),      cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_patterns),     cmocka_unit_test(test_pattern_limit),
+        cmocka_unit_test(test_added_text), cmocka_unit_test(test_paths),        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_gguf_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
