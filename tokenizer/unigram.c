@@ -69,8 +69,9 @@ static void *room(void *block, size_t *cap, size_t n, size_t size) {
 }
 
 static void offer(const Unigram *u, UnigramBest *to, double score, size_t begin, int32_t id) {
+    if (u->f32) score = (float)score;
     if (to->id >= 0 && score <= to->score) return;
-    *to = (UnigramBest){u->f32 ? (float)score : score, (uint32_t)begin, id};
+    *to = (UnigramBest){score, (uint32_t)begin, id};
 }
 
 /* A piece of the user's own has a score that always wins (SentencePiece: its length times the best score). */

@@ -17,6 +17,7 @@ import json
 import os
 import random
 import sys
+import time
 
 
 class Err(ctypes.Structure):
@@ -220,17 +221,45 @@ def check_oracle(lib, folder, only):
     return passed, failed
 
 
+def measure(lib, path, data):
+    opened, encoded, decoded = [], [], []
+    for _ in range(3):
+        t0 = time.process_time()
+        t = Ours(lib, path)
+        t1 = time.process_time()
+        out = Tokens()
+        lib.llmws_tokenize(t.t, data, len(data), 2, ctypes.byref(out), ctypes.byref(t.e))
+        t2 = time.process_time()
+        n = ctypes.c_size_t()
+        text = lib.llmws_detokenize(t.t, out.ids, out.n, 3, ctypes.byref(n), ctypes.byref(t.e))
+        t3 = time.process_time()
+        ctypes.CDLL(None).free(ctypes.c_void_p(text))
+        opened.append(t1 - t0)
+        encoded.append(t2 - t1)
+        decoded.append(t3 - t2)
+        count = out.n
+        lib.llmws_tokens_free(ctypes.byref(out))
+        lib.llmws_tokenizer_close.argtypes = [ctypes.c_void_p]
+        lib.llmws_tokenizer_close(t.t)
+    mb = len(data) / 1e6
+    print("%s: opened in %.1f ms; %.1f MB to %d tokens: %.1f MB/s; back: %.1f MB/s" % (
+        path, min(opened) * 1e3, mb, count, mb / min(encoded), mb / min(decoded)), flush=True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("lib")
     p.add_argument("paths", nargs="*")
     p.add_argument("--mb", type=float, default=5)
     p.add_argument("--oracle")
+    p.add_argument("--time", metavar="FILE", help="only measure: CPU time of opening and of FILE, at most --mb of it, as one text")
     a = p.parse_intermixed_args()
     lib = ctypes.CDLL(os.path.abspath(a.lib))
     passed = failed = 0
     if a.oracle:
         passed, failed = check_oracle(lib, a.oracle, a.paths)
+    if a.time:
+        return [measure(lib, path, open(a.time, "rb").read(int(a.mb * 1e6))) for path in a.paths]
     docs = documents(a.mb * 1e6) if a.paths else []
     for path in a.paths:
         try:

@@ -507,6 +507,140 @@ static void test_gguf(void **state) {
     tok_spec_release(&hf);
 }
 
+/* A tokenizer.model as a GGUF file has it: the same ids, for text without the user's pieces, which are added tokens
+ * there. */
+static void check_gguf_spm(const char *model, const char *path, const char *kind) {
+    static const char *const texts[] = {"Hello, the tensor\n of 1234  words", " ", "", "x",
+                                        "na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac int"};
+    TokSpec spm, gguf;
+    Tokenizer *a, *b;
+    Meta m;
+    Buf scores = {0}, types = {0};
+    OK(hf_tok_spec(path, &spm, &err));
+    meta_of(&spm, "", &m);
+    for (int32_t id = 0; id < spm.n_vocab; id++) {
+        float score = (float)spm.scores[id];
+        int32_t type = spm.types[id];
+        buf_put(&scores, &score, 4);
+        buf_put(&types, &type, 4);
+    }
+    Buf map = {0};
+    if (spm.norms[0].charsmap.n) buf_put(&map, spm.norms[0].charsmap.s, spm.norms[0].charsmap.n);
+    meta_put(&m, "tokenizer.ggml.model", of_str(model));
+    meta_put(&m, "tokenizer.ggml.scores", of_blob(&scores, (size_t)spm.n_vocab, BLOB_F32));
+    meta_put(&m, "tokenizer.ggml.token_type", of_blob(&types, (size_t)spm.n_vocab, BLOB_I32));
+    meta_put(&m, "tokenizer.ggml.precompiled_charsmap", of_blob(&map, map.n, BLOB_U8));
+    meta_put(&m, "tokenizer.ggml.unknown_token_id", of_int(spm.unk));
+    OK(gguf_tok_spec(&m.f, &gguf, &err));
+    assert_non_null(strstr(gguf.kind, kind));
+    OK(tokenizer_new(&spm, &a, &err));
+    OK(tokenizer_new(&gguf, &b, &err));
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        TokenList x = {0}, y = {0};
+        OK(tokenizer_encode(a, str_of(texts[i]), 0, &x, &err));
+        OK(tokenizer_encode(b, str_of(texts[i]), 0, &y, &err));
+        assert_int_equal(x.n, y.n);
+        if (x.n) assert_memory_equal(x.ids, y.ids, x.n * sizeof *x.ids);
+        token_list_release(&x);
+        token_list_release(&y);
+    }
+    tokenizer_free(a);
+    tokenizer_free(b);
+    tok_spec_release(&spm);
+    tok_spec_release(&gguf);
+    meta_release(&m);
+    buf_release(&scores);
+    buf_release(&types);
+    buf_release(&map);
+}
+
+static void test_gguf_spm(void **state) {
+    (void)state;
+    check_gguf_spm("llama", TEST_DATA "/tokenizer/spm_bpe", "SentencePiece BPE, ");
+    check_gguf_spm("t5", TEST_DATA "/tokenizer/spm_unigram", "unigram, 7");
+}
+
+/* ---- tokenizer.model and tekken.json ---- */
+
+/* Cut anywhere, or with a byte changed, a model is an error or another one, never a crash. */
+static void test_spm_damaged(void **state) {
+    (void)state;
+    Mapping m;
+    TokSpec spec;
+    Tokenizer *t;
+    OK(map_file(TEST_DATA "/tokenizer/spm_unigram/tokenizer.model", &m, &err));
+    for (size_t n = 0; n < m.n; n += n < 600 ? 1 : 97) {
+        char *cut = malloc(n + 1);
+        memcpy(cut, m.bytes, n);
+        if (spm_tok_spec_parse((Str){cut, n}, &spec, &err)) tok_spec_release(&spec);
+        free(cut);
+    }
+    char *changed = malloc(m.n);
+    memcpy(changed, m.bytes, m.n);
+    for (size_t i = 0; i < m.n; i += i < 300 ? 1 : 61) {
+        for (int k = 0; k < 3; k++) {
+            changed[i] = (char)(k == 0 ? 0xff : k == 1 ? 0 : m.bytes[i] ^ 8);
+            if (!spm_tok_spec_parse((Str){changed, m.n}, &spec, &err)) continue;
+            TokenList out = {0};
+            if (tokenizer_new(&spec, &t, &err)) tokenizer_encode(t, STR("ab <user> \xef\xac\x81 z"), 3, &out, &err);
+            token_list_release(&out);
+            tokenizer_free(t);
+            tok_spec_release(&spec);
+        }
+        changed[i] = m.bytes[i];
+    }
+    free(changed);
+    unmap_file(&m);
+    assert_false(spm_tok_spec_parse(STR(""), &spec, &err));
+    assert_non_null(strstr(err.msg, "has 0 pieces"));
+    assert_false(spm_tok_spec_parse(STR("\n\x05\n\x01"
+                                        "a\x18\x01\x12\x02\x18\x03"),
+                                    &spec, &err));
+    assert_non_null(strstr(err.msg, "model_type WORD is not supported"));
+}
+
+#define TEKKEN(special, vocab)                                                                                         \
+    "{'config':{'pattern':'\\\\p{L}+','default_vocab_size':5,'default_num_special_tokens':2}," special                 \
+    "'vocab':[" vocab "]}"
+#define ENTRY(rank, bytes) "{'rank':" rank ",'token_bytes':'" bytes "','token_str':null}"
+#define ABC                ENTRY("0", "YQ==") "," ENTRY("1", "Yg==") "," ENTRY("2", "YWI=")
+
+static void test_tekken(void **state) {
+    (void)state;
+    Arena a = {0};
+    TokSpec spec;
+    Tokenizer *t;
+    TokenList out = {0};
+    Buf text = {0};
+    OK(tekken_tok_spec_parse(
+        quoted(TEKKEN("'special_tokens':[{'rank':0,'token_str':'<s>','is_control':true}],", ABC), &a), &spec, &err));
+    OK(tokenizer_new(&spec, &t, &err));
+    OK(tokenizer_encode(t, STR("abba<s>"), LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &out, &err));
+    static const int32_t want[] = {0, 4, 3, 2, 0};
+    assert_int_equal(out.n, 5);
+    assert_memory_equal(out.ids, want, sizeof want);
+    for (size_t i = 1; i < 4; i++) assert_true(tokenizer_token_bytes(t, out.ids[i], false, &text));
+    assert_string_equal(text.s, "abba");
+    buf_release(&text);
+    token_list_release(&out);
+    tokenizer_free(t);
+    tok_spec_release(&spec);
+    static const struct {
+        const char *json, *says;
+    } bad[] = {
+        {TEKKEN("", ENTRY("0", "YQ==")), "lists 1"},
+        {TEKKEN("", ENTRY("0", "YQ==") "," ENTRY("2", "Yg==") "," ENTRY("2", "YWI=")), "entry 1"},
+        {TEKKEN("", ENTRY("0", "?") "," ENTRY("1", "Yg==") "," ENTRY("2", "YWI=")), "entry 0"},
+        {TEKKEN("'special_tokens':[{'rank':2,'token_str':'<s>'}],", ABC), "special token 0"},
+        {"{'vocab':[]}", "lacks"},
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_false(tekken_tok_spec_parse(quoted(bad[i].json, &a), &spec, &err));
+        if (!strstr(err.msg, bad[i].says)) fail_msg("%s", err.msg);
+    }
+    arena_release(&a);
+}
+
 static void refuse_meta(Meta *m, const char *key, Value v, const char *says) {
     TokSpec spec;
     Value before = {.kind = VALUE_NULL};
@@ -558,7 +692,8 @@ int main(void) {
         cmocka_unit_test(test_good),       cmocka_unit_test(test_refused),      cmocka_unit_test(test_nowhere),
         cmocka_unit_test(test_damaged),    cmocka_unit_test(test_patterns),     cmocka_unit_test(test_pattern_limit),
         cmocka_unit_test(test_added_text), cmocka_unit_test(test_paths),        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_gguf_spm),     cmocka_unit_test(test_spm_damaged),
+        cmocka_unit_test(test_tekken),     cmocka_unit_test(test_gguf_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
