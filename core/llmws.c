@@ -12,6 +12,7 @@
 #include "formats/formats.h"
 #include "formats/json_schema.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/trainer.h"
 
 enum { MAX_ENDS = 16 };
 
@@ -113,6 +114,36 @@ const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id) {
     buf_clear(&t->piece);
     if (id >= 0 && id < t->spec.n_vocab) buf_put(&t->piece, t->spec.vocab[id].s, t->spec.vocab[id].n);
     return t->piece.s ? t->piece.s : "";
+}
+
+static bool train_texts(Trainer *t, const LlmwsTrainTokenizer *opt, const char *path, Err *e) {
+    TokSpec spec;
+    Buf json = {0};
+    for (size_t i = 0; i < opt->n; i++) TRY(trainer_feed(t, (Str){opt->texts[i], opt->lengths[i]}, e));
+    TRY(trainer_finish(t, &spec, e));
+    bool ok = hf_tok_write(&spec, &json, e) && write_text_file(path, buf_view(&json), e);
+    buf_release(&json);
+    tok_spec_release(&spec);
+    return ok;
+}
+
+bool llmws_train_tokenizer(const LlmwsTrainTokenizer *opt, const char *path, LlmwsErr *e) {
+    TokSpec how = {.n_splits = 1, .splits = {{.kind = SPLIT_REGEX, .pattern = tok_default_split}}};
+    Trainer *t;
+    if (opt->vocab < 1 || opt->vocab > INT32_MAX / 2 || opt->n_special > (size_t)opt->vocab)
+        return err_set(e, ERR_USAGE, "cannot train a tokenizer of %lld tokens", (long long)opt->vocab);
+    Str *special = mem_alloc(opt->n_special + 1, sizeof *special);
+    for (size_t i = 0; i < opt->n_special; i++) special[i] = str_of(opt->special[i]);
+    TrainerOptions to = {.how = &how,
+                         .special = special,
+                         .n_special = (int32_t)opt->n_special,
+                         .vocab = (int32_t)opt->vocab,
+                         .min_count = opt->min_count ? opt->min_count : 2};
+    bool ok = trainer_new(&to, &t, e);
+    if (ok) ok = train_texts(t, opt, path, e);
+    trainer_free(t);
+    free(special);
+    return ok;
 }
 
 LlmwsDecoder *llmws_decoder_open(LlmwsTokenizer *t, int flags) {

@@ -79,6 +79,18 @@ LLMWS_API bool llmws_tokenizer_has_template(const LlmwsTokenizer *t);
 /* The token as the vocabulary spells it ("" for an id that has none); valid until the next call. */
 LLMWS_API const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id);
 
+/* Trains a byte-level BPE tokenizer of `vocab` tokens on n texts and writes it to `path` as a tokenizer.json. Words are
+ * cut as Llama 3 does it; special tokens come first. The result is the same everywhere, for the texts in any order. */
+typedef struct LlmwsTrainTokenizer {
+    const char *const *texts; /* [n] */
+    const size_t *lengths;
+    size_t n;
+    const char *const *special; /* [n_special] */
+    size_t n_special;
+    int64_t vocab, min_count; /* min_count: a pair of tokens that stands less often is never joined; 0: 2 */
+} LlmwsTrainTokenizer;
+LLMWS_API bool llmws_train_tokenizer(const LlmwsTrainTokenizer *opt, const char *path, LlmwsErr *e);
+
 /* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the
  * rest, with U+FFFD for bytes that never became a character. The returned text is valid until the next call. */
 typedef struct LlmwsDecoder LlmwsDecoder;

@@ -1,8 +1,8 @@
 /* A tokenizer's description, neutral of any file format: normalise, split, model, post-process, decode.
  *
- * formats/ fills one from tokenizer.json, tokenizer.model, tekken.json or GGUF arrays; tokenizer/ compiles it. Everything
- * is borrowed from `arena` or from a mapped file that outlives the spec. A thing that the file asks for and this
- * description cannot say is an error of the reader. */
+ * formats/ fills one from tokenizer.json, tokenizer.model, tekken.json or GGUF arrays; tokenizer/ compiles it.
+ * Everything is borrowed from `arena` or from a mapped file that outlives the spec. A thing that the file asks for and
+ * this description cannot say is an error of the reader. */
 #ifndef CORE_TOK_SPEC_H
 #define CORE_TOK_SPEC_H
 
@@ -10,19 +10,19 @@
 
 typedef enum TokModel { TOK_BPE, TOK_UNIGRAM } TokModel;
 
-typedef enum TokSymbols { /* what a piece of text is made of before the first merge */
-    SYM_ALPHABET,         /* bytes; the vocabulary spells them in GPT-2's byte alphabet */
-    SYM_BYTES,            /* bytes; the vocabulary holds them as they are */
-    SYM_CHARS,            /* characters */
+typedef enum TokSymbols {               /* what a piece of text is made of before the first merge */
+                          SYM_ALPHABET, /* bytes; the vocabulary spells them in GPT-2's byte alphabet */
+                          SYM_BYTES,    /* bytes; the vocabulary holds them as they are */
+                          SYM_CHARS,    /* characters */
 } TokSymbols;
 
 typedef enum TokType { /* SentencePiece's and GGUF's numbers */
-    TOK_NORMAL = 1,
-    TOK_UNKNOWN,
-    TOK_CONTROL,
-    TOK_USER,
-    TOK_UNUSED,
-    TOK_BYTE,
+                       TOK_NORMAL = 1,
+                       TOK_UNKNOWN,
+                       TOK_CONTROL,
+                       TOK_USER,
+                       TOK_UNUSED,
+                       TOK_BYTE,
 } TokType;
 
 typedef enum NormKind {
@@ -59,11 +59,11 @@ typedef enum SplitKind {
 } SplitKind;
 
 typedef enum SplitBehavior { /* what becomes of a match */
-    SPLIT_ISOLATED,
-    SPLIT_REMOVED,
-    SPLIT_WITH_PREVIOUS,
-    SPLIT_WITH_NEXT,
-    SPLIT_CONTIGUOUS, /* matches that touch are one piece */
+                             SPLIT_ISOLATED,
+                             SPLIT_REMOVED,
+                             SPLIT_WITH_PREVIOUS,
+                             SPLIT_WITH_NEXT,
+                             SPLIT_CONTIGUOUS, /* matches that touch are one piece */
 } SplitBehavior;
 
 typedef struct SplitSpec {
@@ -103,19 +103,21 @@ typedef struct TokSpec {
     TokModel model;
     TokSymbols symbols;
     bool ignore_merges; /* a whole piece that is in the vocabulary is taken before any merge */
-    bool merge_by_text; /* no merges are listed: any two neighbours that are spelled like a token join, the best first */
-    bool byte_fallback; /* a character without a token becomes its bytes, <0x41> each */
-    bool fuse_unk;      /* unknown symbols that stand together become one unk */
-    bool f32_scores;    /* sums of scores are rounded as SentencePiece does */
+    bool
+        merge_by_text; /* no merges are listed: any two neighbours that are spelled like a token join, the best first */
+    bool byte_fallback;    /* a character without a token becomes its bytes, <0x41> each */
+    bool fuse_unk;         /* unknown symbols that stand together become one unk */
+    bool f32_scores;       /* sums of scores are rounded as SentencePiece does */
     bool trim_offsets;     /* a token's offsets leave out the white space it begins and ends with ... */
     bool trim_keeps_first; /* ... but not a single space at the beginning of the text */
 
-    Str *vocab;      /* [n_vocab] as spelled in the file; n == 0 for an id that has no entry */
-    double *scores;  /* [n_vocab] or NULL; the higher the better. Without: the lower id is the better */
-    uint8_t *types;  /* [n_vocab] TokType, or NULL: what is no added token is TOK_NORMAL */
+    Str *vocab;     /* [n_vocab] as spelled in the file; n == 0 for an id that has no entry */
+    double *scores; /* [n_vocab] or NULL; the higher the better. Without: the lower id is the better */
+    uint8_t *types; /* [n_vocab] TokType, or NULL: what is no added token is TOK_NORMAL */
     int32_t n_vocab;
     Str (*merges)[2]; /* in rank order */
     int32_t n_merges;
+    bool late_merges; /* they are looked up when a text needs them: one of parts that are no tokens is no error */
 
     NormSpec norms[TOK_STEPS_MAX];
     int n_norms;
@@ -127,7 +129,7 @@ typedef struct TokSpec {
     AddedToken *added;
     int32_t n_added;
 
-    int32_t bos, eos, unk, pad;   /* -1: none. unk: what a symbol without a token becomes; -1: it is left out */
+    int32_t bos, eos, unk, pad; /* -1: none. unk: what a symbol without a token becomes; -1: it is left out */
     int32_t prefix[TOK_AROUND_MAX], suffix[TOK_AROUND_MAX]; /* what ADD_SPECIAL puts around the text */
     int n_prefix, n_suffix;
     Str unk_text;              /* what unk decodes to; n == 0: as it is spelled */

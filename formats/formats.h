@@ -32,6 +32,8 @@ bool hf_tok_spec_parse(Str json, TokSpec *spec, Err *e);
 bool tok_spec_open(const char *path, TokSpec *spec, TensorFile *keep,
                    Err *e); /* keep: filled where path is a GGUF file, else zero */
 void tok_spec_release(TokSpec *spec);
+/* The pattern that new tokenizers split with: Llama 3's. */
+extern const char tok_default_split[];
 
 /* A whole file mapped read-only; regular files only (a FIFO or directory is refused). An empty file is n == 0. The file
  * must not be truncated while it is mapped (SIGBUS); to replace it by rename is safe. */
@@ -81,5 +83,8 @@ bool safetensors_write(const char *path, const Value *metadata, const OutTensor 
  * made. */
 bool safetensors_write_dir(const char *dir, int64_t max_shard, const OutTensor *tensors, size_t n, Err *e);
 bool write_text_file(const char *path, Str text, Err *e);
+/* Appends a tokenizer.json to *out: byte-level BPE with splits by patterns, as trainer.h makes it; another kind is an
+ * error. */
+bool hf_tok_write(const TokSpec *spec, Buf *out, Err *e);
 
 #endif

@@ -210,6 +210,7 @@ static bool read_bpe(const TensorFile *f, TokSpec *spec, Err *e) {
     const PreRow *row;
     Flags flags = {0};
     spec->symbols = SYM_ALPHABET;
+    spec->late_merges = true;
     spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_ALPHABET};
     TRY(read_pre(f, spec, &row, e));
     flags.add_bos = row->add_bos;

@@ -8,6 +8,8 @@ int32_t tok_spec_find(const TokSpec *spec, Str text) {
     return -1;
 }
 
+const char tok_default_split[] = SPLIT_LLAMA3;
+
 const char *tok_spec_kind(TokSpec *spec) {
     const char *name = spec->model == TOK_UNIGRAM   ? "unigram"
                        : spec->symbols == SYM_CHARS ? "SentencePiece BPE"

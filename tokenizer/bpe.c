@@ -6,8 +6,9 @@
 #include "tokenizer/text.h"
 
 enum {
-    SCAN_MAX = 48, /* symbols up to which looking at all pairs beats a heap */
-    AHEAD = 16,    /* merges that are looked up together */
+    SCAN_MAX = 48,  /* symbols up to which looking at all pairs beats a heap */
+    AHEAD = 16,     /* merges that are looked up together */
+    MEMO_BITS = 12, /* pairs that one call remembers */
 };
 #define NO_RANK UINT32_MAX
 #define MARK    "\xe2\x96\x81" /* U+2581, SentencePiece's space */
@@ -93,6 +94,31 @@ static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, 
     return true;
 }
 
+/* Where every token has one merge at most, a merge is known by the token that it makes and where it cuts that: there is
+ * nothing to look up before a text needs it. False where a token has two. */
+static bool build_cuts(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, bool *single, Err *e) {
+    int32_t next = -1;
+    out->cuts = ARENA_NEW(arena, uint32_t, spec->n_vocab);
+    out->better = ARENA_NEW(arena, uint32_t, spec->n_vocab);
+    *single = true;
+    for (int32_t rank = 0; rank < spec->n_merges && *single; rank++, next++) {
+        TRY(find_joined(spec, vocab, rank, &next, e));
+        uint32_t cut = (uint32_t)spec->merges[rank][0].n;
+        *single = !out->cuts[next] || out->cuts[next] == cut;
+        out->cuts[next] = cut;
+        out->better[next] = (uint32_t)rank;
+    }
+    return true;
+}
+
+static bool build_pairs(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
+    bool single = false;
+    if (spec->late_merges) TRY(build_cuts(spec, vocab, arena, out, &single, e));
+    if (single) return true;
+    out->cuts = NULL;
+    return build_merges(spec, vocab, arena, out, e);
+}
+
 static bool is_mark(const char *s) { return memcmp(s, MARK, 3) == 0; }
 
 /* Whether a join of a and b would span text and a mark behind it. */
@@ -175,10 +201,10 @@ bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena
                  .unk = spec->unk,
                  .fuse_unk = spec->fuse_unk,
                  .whole_first = spec->ignore_merges};
-    bool keep = out->by_text || out->whole_first || out->symbols == SYM_CHARS;
+    bool keep = out->by_text || out->whole_first || spec->late_merges || out->symbols == SYM_CHARS;
     Arena temporary = {0};
     bool ok = vocab_build(spec->vocab, spec->n_vocab, outside, keep ? a : &temporary, &out->texts, e) &&
-              (out->by_text ? build_ranks(spec, a, out, e) : build_merges(spec, &out->texts, a, out, e));
+              (out->by_text ? build_ranks(spec, a, out, e) : build_pairs(spec, &out->texts, a, out, e));
     for (int32_t id = 0; id < spec->n_vocab && ok; id++) ok = !outside[id] || one_id(spec, &out->texts, id, e);
     if (ok) build_symbols(&out->texts, out);
     for (int32_t id = 0; id < spec->n_vocab && ok; id++) out->text_max = MAX(out->text_max, spec->vocab[id].n);
@@ -195,8 +221,31 @@ typedef struct Pair {
     int32_t id;    /* what they become */
 } Pair;
 
-static Pair find_pair(const Bpe *b, const char *piece, const BpeToken *left, const BpeToken *right) {
+typedef struct PairMemo {
+    uint64_t key;
+    Pair pair;
+} PairMemo;
+
+/* The merge of two tokens, from the text of what it would make. */
+static Pair find_cut(const Bpe *b, BpeScratch *s, const BpeToken *left, const BpeToken *right) {
+    uint64_t key = pair_key(left->id, right->id);
+    if (!s->memo) s->memo = mem_alloc((size_t)1 << MEMO_BITS, sizeof *s->memo);
+    PairMemo *memo = &s->memo[key_mix(key) >> (64 - MEMO_BITS)];
+    if (memo->key == key) return memo->pair;
+    Str a = b->texts.text[left->id], c = b->texts.text[right->id];
+    *memo = (PairMemo){key, {NO_RANK, -1}};
+    if (a.n + c.n > b->text_max) return memo->pair;
+    buf_clear(&s->spelled);
+    buf_put(&s->spelled, a.s, a.n);
+    buf_put(&s->spelled, c.s, c.n);
+    int32_t id = vocab_find(&b->texts, buf_view(&s->spelled));
+    if (id >= 0 && b->cuts[id] == a.n && a.n) memo->pair = (Pair){b->better[id], id};
+    return memo->pair;
+}
+
+static Pair find_pair(const Bpe *b, const char *piece, BpeScratch *s, const BpeToken *left, const BpeToken *right) {
     Pair none = {NO_RANK, -1};
+    if (b->cuts) return find_cut(b, s, left, right);
     if (!b->by_text) {
         size_t i = pair_slot(b, pair_key(left->id, right->id));
         return b->pairs[i] ? (Pair){b->ranks[i], b->joined[b->ranks[i]]} : none;
@@ -225,20 +274,41 @@ static void *room(void *block, size_t *cap, size_t n, size_t size) {
     return mem_grow(block, *cap, size);
 }
 
-/* One symbol a byte. Unknown ones become unk or are left out, and those behind them move up, as in the package. */
+typedef struct Spelled { /* a place in the piece as the vocabulary spells it */
+    const Bpe *b;
+    const unsigned char *piece;
+    uint32_t byte, begin; /* of the piece; where its spelling begins */
+} Spelled;
+
+static uint32_t spelled_len(const Bpe *b, unsigned char byte) {
+    return b->symbols == SYM_ALPHABET && !(byte > 0x20 && byte < 0x7f) ? 2 : 1;
+}
+
+/* The byte of the piece that is spelled at `at`; asked in order. */
+static uint32_t spelled_at(Spelled *s, uint32_t at) {
+    for (uint32_t n; at >= s->begin + (n = spelled_len(s->b, s->piece[s->byte])); s->byte++) s->begin += n;
+    return s->byte;
+}
+
+/* One symbol a byte. Unknown ones become unk or are left out, and those behind them move up, as in the package, where a
+ * symbol's place is what its letters and those before it add up to. */
 static size_t byte_symbols(const Bpe *b, const char *piece, size_t n, BpeToken *out) {
     size_t k = 0;
     uint32_t at = 0;
     bool last_unk = false;
+    Spelled place = {.b = b, .piece = (const unsigned char *)piece};
     for (size_t i = 0; i < n; i++) {
-        int32_t id = b->byte_id[(unsigned char)piece[i]];
+        unsigned char byte = (unsigned char)piece[i];
+        int32_t id = b->byte_id[byte];
         bool unk = id < 0;
         if (unk && b->unk < 0) continue;
-        at++;
+        uint32_t begin = spelled_at(&place, at), end;
+        at += spelled_len(b, byte);
+        end = spelled_at(&place, at - 1) + 1;
         if (unk && last_unk && b->fuse_unk)
-            out[k - 1].end = at;
+            out[k - 1].end = end;
         else
-            out[k++] = (BpeToken){unk ? b->unk : id, at - 1, at, false};
+            out[k++] = (BpeToken){unk ? b->unk : id, begin, end, false};
         last_unk = unk;
     }
     return k;
@@ -320,7 +390,7 @@ static void join(const Bpe *b, BpeScratch *s, BpeToken *left, const BpeToken *ri
 static size_t join_by_scan(const Bpe *b, const char *piece, BpeScratch *s, size_t k) {
     BpeToken *t = s->tokens;
     Pair pair[SCAN_MAX];
-    for (size_t i = 0; i + 1 < k; i++) pair[i] = find_pair(b, piece, &t[i], &t[i + 1]);
+    for (size_t i = 0; i + 1 < k; i++) pair[i] = find_pair(b, piece, s, &t[i], &t[i + 1]);
     while (k > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < k; i++)
@@ -330,8 +400,8 @@ static size_t join_by_scan(const Bpe *b, const char *piece, BpeScratch *s, size_
         k--;
         memmove(&t[best + 1], &t[best + 2], (k - best - 1) * sizeof *t);
         memmove(&pair[best], &pair[best + 1], (k - best - 1) * sizeof *pair);
-        if (best + 1 < k) pair[best] = find_pair(b, piece, &t[best], &t[best + 1]);
-        if (best > 0) pair[best - 1] = find_pair(b, piece, &t[best - 1], &t[best]);
+        if (best + 1 < k) pair[best] = find_pair(b, piece, s, &t[best], &t[best + 1]);
+        if (best > 0) pair[best - 1] = find_pair(b, piece, s, &t[best - 1], &t[best]);
     }
     return k;
 }
@@ -363,7 +433,7 @@ static uint64_t heap_pop(BpeScratch *s) {
 static void rank_node(const Bpe *b, const char *piece, BpeScratch *s, uint32_t i) {
     BpeNode *node = &s->nodes[i];
     node->pair.rank = NO_RANK;
-    if (node->next != NO_RANK) node->pair = find_pair(b, piece, &node->t, &s->nodes[node->next].t);
+    if (node->next != NO_RANK) node->pair = find_pair(b, piece, s, &node->t, &s->nodes[node->next].t);
     if (node->pair.rank != NO_RANK) heap_push(s, (uint64_t)node->pair.rank << 32 | i);
 }
 
@@ -491,6 +561,7 @@ void bpe_scratch_release(BpeScratch *s) {
     free(s->nodes);
     free(s->heap);
     free(s->splits);
+    free(s->memo);
     buf_release(&s->spelled);
     *s = (BpeScratch){0};
 }

@@ -14,11 +14,12 @@ typedef struct Bpe {
     int32_t ascii_id[128]; /* characters: the token of a letter */
     bool fallback;         /* all of byte_id are there */
     bool by_text;
+    uint32_t *cuts; /* late merges: [n_vocab] bytes of a token's left part, 0: no merge makes it; better has its rank */
     uint64_t *pairs;      /* open addressing: both ids + 1, 0 is free */
     uint32_t *ranks;      /* [slots] of the pair in the same slot */
     int shift;            /* 64 - log2(slots) */
     int32_t *joined;      /* [n_merges] what the pair of a rank becomes */
-    uint32_t *better;     /* by_text: [n_vocab] rank of a token, from its score; NULL: its id */
+    uint32_t *better;     /* [n_vocab] rank of a token; by_text: from its score, or NULL: its id */
     const uint8_t *types; /* as TokSpec.types */
     const Trie *user;     /* by_text: pieces that are one symbol and join with nothing */
     int32_t unk;          /* -1: unknown symbols are left out */
@@ -45,6 +46,7 @@ typedef struct BpeScratch { /* all-zero at first; reusable */
     size_t nodes_cap, heap_n, heap_cap;
     struct BpeSplit *splits; /* how unused pieces were joined */
     size_t splits_n, splits_cap;
+    struct PairMemo *memo;
     Buf spelled;
 } BpeScratch;
 

@@ -230,6 +230,17 @@ def splits():
     return t
 
 
+def trained():
+    """What the package's own trainer makes of tests/parity/text20k.txt, which tests/tokenizer/test_trainer.c trains on too."""
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    t.decoder = decoders.ByteLevel()
+    with open(os.path.join(ROOT, "tests", "parity", "text20k.txt"), encoding="utf-8", newline="") as f:
+        t.train_from_iterator(f.read().split("\n\n"), trainer(1000, ["<s>", "</s>"]))
+    return t
+
+
 def spm_case(sp, raw):
     text = raw.decode("utf-8", "replace")
     ids = sp.encode(text)
@@ -259,7 +270,8 @@ def case(t, raw):
 def main():
     spm = charsmap()
     makers = {"smollm_2k": smollm, "llama3_2k": llama3, "gpt2_600": gpt2, "unk_120": unk, "metaspace_650": metaspace,
-              "gemma_200": gemma, "splits_250": splits, "unigram_700": lambda: unigram(spm["unigram"])}
+              "gemma_200": gemma, "splits_250": splits, "unigram_700": lambda: unigram(spm["unigram"]),
+              "trained_1000": trained}
     chosen = sys.argv[1:] or list(makers) + ["spm_unigram", "spm_bpe"]
     for name in chosen:
         if name.startswith("spm_"):
@@ -276,6 +288,8 @@ def main():
         folder = os.path.join(OUT, name)
         os.makedirs(folder, exist_ok=True)
         t.save(os.path.join(folder, "tokenizer.json"), pretty=False)
+        if name.startswith("trained_"):
+            continue
         cases = [case(t, s.encode()) for s in SAMPLES + HARD] + [case(t, b) for b in BROKEN]
         with open(os.path.join(folder, "golden.json"), "w", encoding="ascii") as f:
             f.write('{"cases": [\n' + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]}\n")
