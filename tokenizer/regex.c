@@ -37,8 +37,8 @@ static bool compile_pcre(const char *pattern, Regex *out, Err *e) {
     pcre2_compile_context_free(c);
     if (!out->code) {
         pcre2_get_error_message(why, (PCRE2_UCHAR *)text, sizeof text);
-        return err_set(e, class_of(why), "the tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern, (size_t)at,
-                       text);
+        return err_set(e, class_of(why), "the tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern,
+                       (size_t)at, text);
     }
     out->jit = pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE) == 0; /* else the interpreter runs it */
     pcre2_pattern_info(out->code, PCRE2_INFO_SIZE, &code);

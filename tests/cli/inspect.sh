@@ -39,6 +39,11 @@ t 0 "*\"ids\":\[$(cat ids)\],*" '' i "$M" --tokenize @text --json
 t 0 "*\"ids\":\[$(cat ids)\],*" '' i "$M/tokenizer.json" --tokenize @- --json <text
 mkdir only && cp "$M/tokenizer.json" "$M/tokenizer_config.json" only
 t 0 "*\"ids\":\[$(cat ids)\],*" '' i only --tokenize @text --json
+mkdir spm && cp "$SRC/tests/data/llama2/tokenizer.model" spm
+for from in spm spm/tokenizer.model "$SRC/tests/data/llama2"; do
+    t 0 '*"ids":\[1,329,75,330,340,340,337,345,327,308,36\],*' '' i "$from" --tokenize 'Hello, world!' --json
+    t 0 '*"text":"Hello, world!"*' '' i "$from" --detokenize 329,75,330,340,340,337,345,327,308,36 --json
+done
 t 0 '*..*H*' '' i "$M" --tokenize Hi --no-special
 t 0 '{"event":"tokens","ids":\[\],"offsets":\[\]}' '' i "$M" --tokenize '' --no-special --json
 usage 'token id 341: the vocabulary ends at 340' "$LLMWS" inspect "$M" --detokenize 341
