@@ -50,6 +50,15 @@ typedef struct BpeScratch { /* all-zero at first; reusable */
     Buf spelled;
 } BpeScratch;
 
+/* Where the pair of two tokens stands in the table of pairs, or is free. */
+static inline uint64_t pair_key(int32_t a, int32_t b) { return ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) + 1; }
+
+static inline size_t pair_slot(const Bpe *b, uint64_t key) {
+    size_t mask = ((size_t)1 << (64 - b->shift)) - 1;
+    for (size_t i = key_mix(key) >> b->shift;; i = (i + 1) & mask)
+        if (!b->pairs[i] || b->pairs[i] == key) return i;
+}
+
 /* Tables from the spec's vocabulary and merges, in the arena. Tokens of `outside` (by id) are never found in text: they
  * are only found as added tokens. A merge whose parts or result are no tokens is an error. */
 bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena *a, Bpe *out, Err *e);

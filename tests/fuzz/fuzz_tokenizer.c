@@ -1,5 +1,5 @@
-/* Input that begins with '{' is a tokenizer.json, which is compiled and used on a text; anything else is a text for two
- * tokenizers that are built here. */
+/* Input that begins with '{' is a tokenizer.json or a tekken.json, one that begins with a line break a tokenizer.model:
+ * it is compiled and used on a text. Anything else is a text for two tokenizers that are built here. */
 #include <stdlib.h>
 
 #include "formats/formats.h"
@@ -93,11 +93,13 @@ static void fuzz_text(Str text) {
     }
 }
 
-static void fuzz_document(Str json) {
+typedef bool Parse(Str file, TokSpec *spec, Err *e);
+
+static void fuzz_document(Str file, Parse *parse) {
     TokSpec spec;
     Tokenizer *t;
     Err e = {0};
-    if (hf_tok_spec_parse(json, &spec, &e) && tokenizer_new(&spec, &t, &e)) {
+    if (parse(file, &spec, &e) && tokenizer_new(&spec, &t, &e)) {
         encode(t, STR("ab <x>a b12\xff the\t\n \xe6\x97\xa5 x"), LLMWS_TOK_PARSE_SPECIAL | LLMWS_TOK_ADD_SPECIAL,
                false);
         tokenizer_free(t);
@@ -110,7 +112,10 @@ static void fuzz_document(Str json) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     Str input = {(const char *)data, n};
     if (n && data[0] == '{')
-        fuzz_document(input);
+        fuzz_document(input,
+                      memmem(data, n, "default_num_special_tokens", 26) ? tekken_tok_spec_parse : hf_tok_spec_parse);
+    else if (n && data[0] == '\n')
+        fuzz_document(input, spm_tok_spec_parse);
     else
         fuzz_text(input);
     return 0;
