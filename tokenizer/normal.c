@@ -42,8 +42,7 @@ static void lowercase(Remake *m) {
 static void strip_accents(Remake *m) {
     while (m->idx < m->in.n) {
         int len;
-        Category c = cp_category(utf8_decode(m->in.s + m->idx, &len));
-        if (c == CAT_MN || c == CAT_MC || c == CAT_ME)
+        if (cp_is_accent(utf8_decode(m->in.s + m->idx, &len)))
             remake_drop(m, (size_t)len);
         else
             remake_keep(m, (size_t)len);

@@ -20,20 +20,25 @@ uint32_t category_mask(Str name) {
     return mask & 1u << CAT_CC ? mask | 1u << CAT_NEL : mask;
 }
 
-int cp_combining(uint32_t cp) {
-    size_t lo = 0, hi = COUNT_OF(ordered_marks);
-    if (cp < ordered_marks[0][0]) return 0;
+static bool in_ranges(const uint32_t (*ranges)[2], size_t n, uint32_t cp) {
+    size_t lo = 0, hi = n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (cp > ordered_marks[mid][1])
+        if (cp > ranges[mid][1])
             lo = mid + 1;
         else
             hi = mid;
     }
+    return lo < n && cp >= ranges[lo][0];
+}
+
+bool cp_is_accent(uint32_t cp) { return in_ranges(accents, COUNT_OF(accents), cp); }
+
+int cp_combining(uint32_t cp) {
+    if (cp < ordered_marks[0][0]) return 0;
     /* U+0345 and its like are the last class of all: the table cannot tell them by what they move before */
-    bool known = lo < COUNT_OF(ordered_marks) && cp >= ordered_marks[lo][0];
     int class = utf8proc_get_property((utf8proc_int32_t)cp)->combining_class;
-    return known || class == 240 ? class : 0;
+    return class == 240 || in_ranges(ordered_marks, COUNT_OF(ordered_marks), cp) ? class : 0;
 }
 
 int cp_decompose(uint32_t cp, bool compat, uint32_t out[DECOMPOSED_MAX]) {

@@ -45,6 +45,7 @@ Category cp_category(uint32_t cp); /* cp <= 0x10ffff */
 /* The categories that a name such as "L" or "Lu" stands for, a bit each; 0: no such name. */
 uint32_t category_mask(Str name);
 
+bool cp_is_accent(uint32_t cp); /* what the package's StripAccents drops */
 /* Place of a combining mark in canonical order, 0 for what stays where it is. */
 int cp_combining(uint32_t cp);
 /* Full decomposition of one character; returns its length, at most 18. */

@@ -6,7 +6,7 @@
 Asked of the package itself, character by character, so that a newer Unicode there is a new run of this here:
 general categories as its regular expressions see them (30 letters from 'a', in the order of CATEGORIES; U+0085, the one
 control character beyond ASCII that is white space, has a letter of its own), and which characters its normalisers take
-for combining marks that have an order.
+for combining marks that have an order, or for accents.
 """
 import sys
 
@@ -43,9 +43,17 @@ def categories():
 def ordered_marks():
     """Ranges of the characters that move before U+0345 (class 240), U+0345 itself and U+0334 (1) included."""
     nfd = normalizers.NFD()
-    marks = [c for cps, _ in chunks() for c in cps if nfd.normalize_str("a\u0345" + chr(c) + "b")[-2] == "\u0345"]
+    return ranges_of(c for cps, _ in chunks() for c in cps if nfd.normalize_str("a\u0345" + chr(c) + "b")[-2] == "\u0345")
+
+
+def accents():
+    strip = normalizers.StripAccents()
+    return ranges_of(c for cps, _ in chunks() for c in cps if not strip.normalize_str(chr(c)))
+
+
+def ranges_of(cps):
     ranges = []
-    for c in marks:
+    for c in cps:
         if ranges and ranges[-1][1] == c - 1:
             ranges[-1][1] = c
         else:
@@ -82,6 +90,8 @@ def main():
         print('    "%s",' % b.decode())
     print("};\nstatic const uint32_t ordered_marks[][2] = {")
     rows("{%#x,%#x}," % tuple(r) for r in ordered_marks())
+    print("};\nstatic const uint32_t accents[][2] = {")
+    rows("{%#x,%#x}," % tuple(r) for r in accents())
     print("};\n/* clang-format on */")
     print(len(blocks), len(mids), file=sys.stderr)
 
