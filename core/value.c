@@ -57,8 +57,8 @@ static const uint8_t blob_width[] = {
     [BLOB_I8] = 1,  [BLOB_U8] = 1,  [BLOB_I16] = 2, [BLOB_U16] = 2, [BLOB_I32] = 4, [BLOB_U32] = 4,
     [BLOB_I64] = 8, [BLOB_U64] = 8, [BLOB_F32] = 4, [BLOB_F64] = 8, [BLOB_BOOL] = 1};
 
-/* One element at byte offset *at; advances it. */
-static Value blob_read(const Value *v, size_t *at) {
+/* One element at byte offset *at, which moves on. Written where it is wanted: a copy would wait for its own stores. */
+static void blob_read(const Value *v, size_t *at, Value *out) {
     const uint8_t *p = v->blob.bytes + *at;
     uint64_t raw = 0;
     float f32;
@@ -66,19 +66,21 @@ static Value blob_read(const Value *v, size_t *at) {
     if (v->blob.kind == BLOB_STR) {
         memcpy(&raw, p, 8);
         *at += 8 + (size_t)raw;
-        return (Value){.kind = VALUE_STR, .s = {(const char *)p + 8, (size_t)raw}};
+        out->kind = VALUE_STR;
+        out->s = (Str){(const char *)p + 8, (size_t)raw};
+        return;
     }
     size_t width = blob_width[v->blob.kind];
     memcpy(&raw, p, width);
     *at += width;
     switch (v->blob.kind) {
-    case BLOB_F32: return memcpy(&f32, p, 4), (Value){.kind = VALUE_FLOAT, .f = (double)f32};
-    case BLOB_F64: return memcpy(&f64, p, 8), (Value){.kind = VALUE_FLOAT, .f = f64};
-    case BLOB_BOOL: return (Value){.kind = VALUE_BOOL, .b = raw != 0};
-    case BLOB_I8: return (Value){.kind = VALUE_INT, .i = (int8_t)raw};
-    case BLOB_I16: return (Value){.kind = VALUE_INT, .i = (int16_t)raw};
-    case BLOB_I32: return (Value){.kind = VALUE_INT, .i = (int32_t)raw};
-    default: return (Value){.kind = VALUE_INT, .i = (int64_t)raw};
+    case BLOB_F32: memcpy(&f32, p, 4), out->kind = VALUE_FLOAT, out->f = (double)f32; break;
+    case BLOB_F64: memcpy(&f64, p, 8), out->kind = VALUE_FLOAT, out->f = f64; break;
+    case BLOB_BOOL: out->kind = VALUE_BOOL, out->b = raw != 0; break;
+    case BLOB_I8: out->kind = VALUE_INT, out->i = (int8_t)raw; break;
+    case BLOB_I16: out->kind = VALUE_INT, out->i = (int16_t)raw; break;
+    case BLOB_I32: out->kind = VALUE_INT, out->i = (int32_t)raw; break;
+    default: out->kind = VALUE_INT, out->i = (int64_t)raw; break;
     }
 }
 
@@ -88,15 +90,17 @@ bool value_next(const Value *v, size_t *cursor, Value *item) {
         return *item = v->array.items[(*cursor)++], true;
     }
     if (!v || v->kind != VALUE_BLOB || *cursor >= v->blob.n_bytes) return false;
-    return *item = blob_read(v, cursor), true;
+    return blob_read(v, cursor, item), true;
 }
 
 Value value_item(const Value *v, size_t i) {
     if (v->kind == VALUE_ARRAY) return v->array.items[i];
     size_t at = 0;
+    Value item = {.kind = VALUE_NULL};
     if (v->blob.kind == BLOB_STR)
-        for (; i; i--) blob_read(v, &at);
+        for (; i; i--) blob_read(v, &at, &item);
     else
         at = i * blob_width[v->blob.kind];
-    return blob_read(v, &at);
+    blob_read(v, &at, &item);
+    return item;
 }

@@ -31,7 +31,8 @@ static struct VocabSlot *slot_of(const Vocab *v, uint64_t key, Str text) {
 bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e) {
     uint64_t keys[AHEAD];
     int bits = 4;
-    while ((int64_t)1 << bits < (int64_t)n * 2) bits++;
+    while ((int64_t)1 << bits < (int64_t)n * 4 / 3)
+        bits++; /* memory that is touched first costs more than a longer way */
     *out = (Vocab){ARENA_NEW(a, struct VocabSlot, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, text};
     for (int32_t from = 0; from < n; from += AHEAD) {
         for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
