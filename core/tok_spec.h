@@ -27,6 +27,10 @@ typedef struct AddedToken {
     bool special, lstrip, rstrip, normalized, single_word;
 } AddedToken;
 
+typedef struct ChatText {
+    const char *name, *text;
+} ChatText;
+
 typedef struct TokSpec {
     TokModel model;
     bool byte_level;       /* pieces are spelled in GPT-2's byte alphabet; decoding undoes it */
@@ -50,8 +54,10 @@ typedef struct TokSpec {
     int32_t bos, eos, unk, pad;   /* -1: none. unk: what a symbol without a token becomes; -1: it is left out */
     int32_t prefix[4], suffix[4]; /* what ADD_SPECIAL puts around the text */
     int n_prefix, n_suffix;
-    const char *chat_template; /* NULL: none */
-    const char *kind;          /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
+    const char *chat_template; /* the one called "default"; NULL: none */
+    ChatText *templates;       /* all of them; "tool_use" is for conversations with tools */
+    int32_t n_templates;
+    const char *kind; /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
     Arena arena;
 } TokSpec;
 

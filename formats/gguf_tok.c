@@ -137,13 +137,9 @@ static bool read_ids(const TensorFile *f, TokSpec *spec, const struct PreRow *ro
 
 static bool read_spec(const TensorFile *f, TokSpec *spec, Err *e) {
     const struct PreRow *row = NULL;
-    Str template = {"", 0};
     TRY(read_pre(f, spec, &row, e) && read_texts(f, spec, e) && read_merges(f, spec, e) && read_types(f, spec, e) &&
         read_ids(f, spec, row, e));
-    TRY(value_as_str(value_get(&f->meta, "tokenizer.chat_template"), "tokenizer.chat_template", &template, e));
-    if (template.n && (memchr(template.s, 0, template.n) || !utf8_valid(template)))
-        return err_set(e, ERR_INPUT, "tokenizer.chat_template is not valid UTF-8 text");
-    if (template.n) spec->chat_template = arena_strn(&spec->arena, template.s, template.n);
+    TRY(chat_texts_gguf(&f->meta, spec, e));
     spec->kind = arena_printf(&spec->arena, "byte-level BPE, %d tokens, pre-tokenizer %s", spec->n_vocab, row->tag);
     return true;
 }

@@ -23,6 +23,14 @@ bool hf_pattern(Str onig, Arena *a, const char **pcre, Err *e);
  * null; jinja has n == 0 where there is none. Copies what it keeps. */
 bool hf_tok_config(const Value *config, Str jinja, TokSpec *spec, Err *e);
 
+/* Chat templates: the value of "chat_template" in tokenizer_config.json (a text, or a list of {"name", "template"}),
+ * the keys tokenizer.chat_template[.NAME] of GGUF metadata, or the files NAME.jinja of a directory, which need not
+ * exist; without `keep` these replace the ones that the spec has. Names must not repeat; what is kept is copied. */
+bool chat_texts_put(TokSpec *spec, Str name, Str text, Err *e);
+bool chat_texts_config(const Value *v, TokSpec *spec, Err *e);
+bool chat_texts_gguf(const Value *meta, TokSpec *spec, Err *e);
+bool chat_texts_dir(const char *dir, bool keep, TokSpec *spec, Err *e);
+
 /* The id that the vocabulary or the added tokens give a text; -1: none. Looks at every token. */
 int32_t tok_spec_find(const TokSpec *spec, Str text);
 bool path_is_dir(const char *path);
