@@ -409,7 +409,8 @@ static size_t percent_field(Percent *p, JTail *out, const JText *t, size_t at) {
     if (f.width < 0) f.align = '<', f.width = f.width == INT64_MIN ? INT64_MAX : -f.width;
     if (at < s.n && s.s[at] == '.') {
         at++;
-        f.precision = MAX(star_or_int(p, s, &at), 0);
+        f.precision = star_or_int(p, s, &at);
+        f.precision = MAX(f.precision, 0);
     }
     if (at < s.n && strchr("hlL", s.s[at])) at++;
     f.type = at < s.n ? s.s[at] : 0;
