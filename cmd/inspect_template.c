@@ -58,24 +58,18 @@ static void template_text(Buf *b, const Ui *ui, const LlmwsPrompt *p) {
 bool inspect_template(const InspectOpts *o, const Ui *ui, const char *path, Err *e) {
     LlmwsTokenizer *t = llmws_tokenizer_open(path, e);
     if (!t) return false;
-    bool std_in = strcmp(o->template, "-") == 0;
-    Buf file = {0}, json = {0}, b = {0};
-    LlmwsPrompt p;
-    buf_printf(&file, "@%s", std_in ? "/dev/stdin" : o->template);
-    bool ok = read_text_or_file(file.s, &json, e);
+    const char *shown = strcmp(o->template, "-") == 0 ? "standard input" : o->template;
+    Buf json = {0}, b = {0};
+    LlmwsPrompt p = {0};
+    bool ok = read_text(o->template, &json, e);
     if (ok && json.n != strlen(json.s ? json.s : ""))
-        ok = err_set(e, ERR_INPUT, "'%s' is no JSON text: it holds a NUL byte", o->template);
+        ok = err_set(e, ERR_INPUT, "'%s' is no JSON text: it holds a NUL byte", shown);
     if (ok && !llmws_chat_render(t, json.s ? json.s : "", NULL, 0, &p, e))
-        ok = err_prefix(e, "cannot make a prompt of '%s'", o->template);
-    else if (ok) {
-        if (ui->json)
-            template_json(&b, &p);
-        else
-            template_text(&b, ui, &p);
-        llmws_prompt_free(&p);
-        ok = out_flush(&b, e);
-    }
-    buf_release(&file);
+        ok = err_prefix(e, "cannot make a prompt of '%s'", shown);
+    if (ok && ui->json) template_json(&b, &p);
+    if (ok && !ui->json) template_text(&b, ui, &p);
+    ok = ok && out_flush(&b, e);
+    llmws_prompt_free(&p);
     buf_release(&json);
     buf_release(&b);
     llmws_tokenizer_close(t);

@@ -156,7 +156,9 @@ JValue jcall_row(Jinja *j, const JRow *row, JValue self, const JArgs *args) {
     }
     for (int i = 0; i < row->need; i++)
         if (!jgiven(a[i + 1])) jinja_fail(j, "'%s' needs %d arguments", row->name, row->need);
-    return row->fn(j, a, &rest);
+    JValue out = row->fn(j, a, &rest);
+    bool method = row >= jinja_str_methods && row < jinja_str_methods + jinja_n_str_methods;
+    return method && self.s->markup ? jkeep_markup(j, out) : out;
 }
 
 static JValue call_joiner(Jinja *j, JCycler *c, const JArgs *args) {

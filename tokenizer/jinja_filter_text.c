@@ -14,12 +14,16 @@ static bool absent(JValue v) { return !jgiven(v) || v.kind == J_NONE; }
 
 /* ---- plain text ---- */
 
-FILTER(upper) { return (void)r, jstr(jtext_case(j, jto_str(j, a[0]), RULE_UPPER)); }
-FILTER(lower) { return (void)r, jstr(jtext_case(j, jto_str(j, a[0]), RULE_LOWER)); }
+static JValue keep(Jinja *j, JValue *a, JText *t) { /* markup stays markup */
+    return a[0].kind == J_STR && a[0].s->markup ? jkeep_markup(j, jstr(t)) : jstr(t);
+}
+
+FILTER(upper) { return (void)r, keep(j, a, jtext_case(j, jto_str(j, a[0]), RULE_UPPER)); }
+FILTER(lower) { return (void)r, keep(j, a, jtext_case(j, jto_str(j, a[0]), RULE_LOWER)); }
 FILTER(title) { return (void)r, jstr(jtext_case(j, jto_str(j, a[0]), RULE_TITLE_FILTER)); }
-FILTER(capitalize) { return (void)r, jstr(jtext_case(j, jto_str(j, a[0]), RULE_CAPITALIZE)); }
+FILTER(capitalize) { return (void)r, keep(j, a, jtext_case(j, jto_str(j, a[0]), RULE_CAPITALIZE)); }
 FILTER(string) { return (void)r, jstr(jto_str(j, a[0])); }
-FILTER(trim) { return (void)r, jstr(jtext_strip(j, jto_str(j, a[0]), a[1], STRIP_LEFT | STRIP_RIGHT)); }
+FILTER(trim) { return (void)r, keep(j, a, jtext_strip(j, jto_str(j, a[0]), a[1], STRIP_LEFT | STRIP_RIGHT)); }
 FILTER(escape) { return (void)r, jstr(jtext_escape(j, jto_str(j, a[0]))); }
 
 FILTER(forceescape) {
@@ -79,7 +83,7 @@ FILTER(indent) {
         if (i && (blank || lines->v[i].s->n)) jtail_repeat(j, out, unit, width);
         jtail_all(j, out, lines->v[i].s);
     }
-    return jstr(jtail_done(j, out));
+    return keep(j, a, jtail_done(j, out));
 }
 
 FILTER(truncate) {

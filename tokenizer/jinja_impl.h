@@ -322,6 +322,8 @@ JText *jtext_strip(Jinja *j, JText *t, JValue chars, int ends);
 JText *jtext_replace(Jinja *j, JText *t, const JText *from, const JText *to, int64_t count);
 JText *jtext_escape(Jinja *j, const JText *t); /* for HTML; a markup */
 JText *jtext_reverse(Jinja *j, const JText *t);
+/* v with each text in it, of a list or tuple too, as markup; what Python's subclass of str does in its methods. */
+JValue jkeep_markup(Jinja *j, JValue v);
 bool jtext_is(const JText *t, bool (*test)(uint32_t)); /* all characters, and there are some */
 bool jtext_cased(const JText *t, bool upper);          /* isupper, islower */
 bool py_alnum(uint32_t c);

@@ -114,7 +114,10 @@ static bool repeatable(JValue v) { return v.kind == J_STR || v.kind == J_LIST ||
 JValue jarith(Jinja *j, JOp op, JValue a, JValue b) {
     if (jis_int(a) && jis_int(b)) return int_op(j, op, jas_int(a), jas_int(b));
     if (jis_number(a) && jis_number(b)) return float_op(j, op, jas_float(a), jas_float(b));
-    if (op == OP_MOD && a.kind == J_STR) return jstr(jpercent(j, a.s, b));
+    if (op == OP_MOD && a.kind == J_STR) {
+        if (a.s->markup) jinja_fail(j, "to put text into text that was marked safe is not supported");
+        return jstr(jpercent(j, a.s, b));
+    }
     if (a.kind == J_UNDEFINED) jinja_fail_undefined(j, a);
     if (b.kind == J_UNDEFINED) jinja_fail_undefined(j, b);
     if (op == OP_ADD && a.kind == b.kind && a.kind == J_STR) return add_texts(j, a.s, b.s);
@@ -185,7 +188,7 @@ JValue jslice(Jinja *j, JValue obj, JValue start, JValue stop, JValue step) {
     if (obj.kind == J_UNDEFINED) jinja_fail_undefined(j, obj);
     if (!repeatable(obj) && obj.kind != J_RANGE) jinja_fail(j, "a '%s' cannot be sliced", jtype_name(obj));
     Slice s = slice_of(j, jlength(j, obj), start, stop, step);
-    if (obj.kind == J_STR) return slice_text(j, obj.s, s);
+    if (obj.kind == J_STR) return obj.s->markup ? jkeep_markup(j, slice_text(j, obj.s, s)) : slice_text(j, obj.s, s);
     if (obj.kind == J_RANGE) {
         JRange *r = JINJA_NEW(j, JRange, 1);
         int64_t by = obj.range->step * s.step, from = obj.range->start + s.start * obj.range->step;
@@ -248,7 +251,10 @@ JValue jget_item(Jinja *j, JValue obj, JValue key) {
     if ((repeatable(obj) || obj.kind == J_RANGE) && jis_int(key)) {
         int64_t n = jlength(j, obj), i = jas_int(key);
         if (i < 0) i += n;
-        if (i >= 0 && i < n) return jindex_value(j, obj, i);
+        if (i >= 0 && i < n) {
+            JValue v = jindex_value(j, obj, i);
+            return obj.kind == J_STR && obj.s->markup ? jkeep_markup(j, v) : v;
+        }
     }
     if (key.kind == J_STR) {
         JValue v = attribute(j, obj, jtext_view(key.s));

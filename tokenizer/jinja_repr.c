@@ -47,6 +47,7 @@ static void put_int(Jinja *j, JTail *out, int64_t i) {
 /* ---- repr ---- */
 
 static void repr_text(Jinja *j, JTail *out, const JText *t) {
+    if (t->markup) put(j, out, "Markup(");
     bool single = t->n && memchr(t->s, '\'', t->n), twice = t->n && memchr(t->s, '"', t->n);
     char quote = single && !twice ? '"' : '\'', code[16];
     jtail_put(j, out, &quote, 1, true);
@@ -72,6 +73,7 @@ static void repr_text(Jinja *j, JTail *out, const JText *t) {
         from = at += (size_t)len;
     }
     jtail_put(j, out, &quote, 1, true);
+    if (t->markup) put(j, out, ")");
 }
 
 static void repr_items(Jinja *j, JTail *out, const JSeq *s, bool sorted) {

@@ -87,6 +87,17 @@ JText *jtext_escape(Jinja *j, const JText *t) {
     return done;
 }
 
+JValue jkeep_markup(Jinja *j, JValue v) {
+    if (v.kind == J_STR) {
+        JText *t = jtext_slice(j, v.s, 0, v.s->n);
+        t->markup = true;
+        return jstr(t);
+    }
+    for (size_t i = 0; (v.kind == J_LIST || v.kind == J_TUPLE) && i < v.seq->n; i++)
+        v.seq->v[i] = jkeep_markup(j, v.seq->v[i]);
+    return v;
+}
+
 /* ---- searching ---- */
 
 static size_t find_bytes(Jinja *j, Str in, size_t from, Str what) { /* in.n + 1: nowhere */
@@ -317,6 +328,12 @@ static JValue m_rpartition(Jinja *j, JValue *a, const JArgs *r) { return (void)r
 
 /* ---- building ---- */
 
+/* These escape what they are given when the text is markup. */
+static const JText *plain(Jinja *j, const JText *t) {
+    if (t->markup) jinja_fail(j, "to put text into text that was marked safe is not supported");
+    return t;
+}
+
 static void replace_nothing(Jinja *j, JTail *out, const JText *t, const JText *to, int64_t count) {
     size_t at = 0;
     for (; count != 0; count -= count > 0) {
@@ -350,6 +367,7 @@ JText *jtext_replace(Jinja *j, JText *t, const JText *from, const JText *to, int
 static JValue m_replace(Jinja *j, JValue *a, const JArgs *r) {
     int64_t count = jgiven(a[3]) ? jarg_int(j, a[3], "the number of replacements") : -1;
     (void)r;
+    plain(j, a[0].s);
     return jstr(jtext_replace(j, a[0].s, jarg_str(j, a[1], "what is replaced"), jarg_str(j, a[2], "the replacement"),
                               MAX(count, -1)));
 }
@@ -359,6 +377,7 @@ static JValue m_join(Jinja *j, JValue *a, const JArgs *r) {
     JIter *it = jiter_of(j, a[1]);
     bool first = true;
     (void)r;
+    plain(j, a[0].s);
     for (JValue v; jiter_next(j, it, &v); first = false) {
         if (!first) jtail_all(j, out, a[0].s);
         jtail_all(j, out, jarg_str(j, v, "what is joined"));
@@ -397,7 +416,7 @@ static JValue m_zfill(Jinja *j, JValue *a, const JArgs *r) {
     return jstr(jtail_done(j, out));
 }
 
-static JValue m_format(Jinja *j, JValue *a, const JArgs *r) { return jstr(jformat(j, a[0].s, r)); }
+static JValue m_format(Jinja *j, JValue *a, const JArgs *r) { return jstr(jformat(j, plain(j, a[0].s), r)); }
 
 #define CASE_METHOD(name, rule)                                                                                        \
     static JValue m_##name(Jinja *j, JValue *a, const JArgs *r) { return (void)r, jstr(jtext_case(j, a[0].s, rule)); }

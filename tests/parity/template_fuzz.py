@@ -209,4 +209,6 @@ def make(rng):
 
 def known(template, ours, theirs):
     """Where we refuse what jinja2 does: named limits, each an error."""
+    if "pprint" in template and "have no order" in ours.get("error", ""):
+        return True
     return "error" in ours and any(x in ours["error"] for x in ("is not supported", "does not fit in 64 bits", "too large to be", "has no text; if it", "views of a dict cannot be compared", "a loop cannot be gone over", "memory allowed", "memory than", "HTML entity", "complex number"))
