@@ -8,7 +8,7 @@
 
 static JText *text_new(Jinja *j, const char *s, size_t n, const uint8_t *marks, bool trusted) {
     JText *t = JINJA_NEW(j, JText, 1);
-    *t = (JText){.s = s, .marks = n ? marks : NULL, .n = n, .chars = n ? -1 : 0, .trusted = trusted || !n};
+    *t = (JText){.s = s ? s : "", .marks = n ? marks : NULL, .n = n, .chars = n ? -1 : 0, .trusted = trusted || !n};
     return t;
 }
 
