@@ -59,7 +59,7 @@ FILTER(first) {
     return jiter_next(j, jiter_of(j, a[0]), &v) ? v : jundefined(j, "the sequence is empty, there is no first item");
 }
 
-static bool reversible(JValue v) { return jhas_length(v) && v.kind != J_LOOP && !(v.kind == J_VIEW && 0); }
+static bool reversible(JValue v) { return jhas_length(v) && v.kind != J_LOOP; }
 
 FILTER(last) {
     (void)r;
@@ -179,7 +179,7 @@ FILTER(join) {
 
 FILTER(attr) {
     JText *name = jarg_str(j, a[1], "the name of the attribute");
-    bool refused;
+    bool refused = false;
     (void)r;
     if (a[0].kind == J_UNDEFINED) jinja_fail_undefined(j, a[0]);
     if (a[0].kind == J_DICT && !jmethod_find(a[0], jtext_view(name), &refused))

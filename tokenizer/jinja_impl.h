@@ -110,9 +110,10 @@ struct JRange {
     int64_t start, stop, step, n;
 };
 
+typedef enum JViewKind { VIEW_KEYS, VIEW_VALUES, VIEW_ITEMS } JViewKind;
 struct JView {
     const JDict *dict;
-    enum { VIEW_KEYS, VIEW_VALUES, VIEW_ITEMS } what;
+    JViewKind what;
 };
 
 typedef bool JNextFn(Jinja *j, JIter *it, JValue *out);

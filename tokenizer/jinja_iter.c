@@ -41,7 +41,7 @@ static bool next_pair(Jinja *j, JIter *it, JValue *out) { /* of a view or a dict
     const JDict *d = it->source.kind == J_VIEW ? it->source.view->dict : it->source.dict;
     if ((size_t)it->i >= d->n) return false;
     const JPair *p = &d->pairs[it->i++];
-    int what = it->source.kind == J_VIEW ? (int)it->source.view->what : VIEW_KEYS;
+    JViewKind what = it->source.kind == J_VIEW ? it->source.view->what : VIEW_KEYS;
     *out = what == VIEW_KEYS ? p->key : what == VIEW_VALUES ? p->value : jpair_tuple(j, p->key, p->value);
     return true;
 }

@@ -40,7 +40,7 @@ static JValue m_get(Jinja *j, JValue *a, const JArgs *r) {
     return v ? *v : jgiven(a[2]) ? a[2] : J_NONE_VALUE;
 }
 
-static JValue view(Jinja *j, JValue *a, int what) {
+static JValue view(Jinja *j, JValue *a, JViewKind what) {
     JView *v = JINJA_NEW(j, JView, 1);
     v->dict = a[0].dict;
     v->what = what;

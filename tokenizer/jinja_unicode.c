@@ -6,7 +6,7 @@
 
 bool py_space(uint32_t c) { return cp_is_space(c) || (c >= 0x1c && c <= 0x1f); }
 
-static int category(uint32_t c) { return utf8proc_category((utf8proc_int32_t)c); }
+static int category(uint32_t c) { return (int)utf8proc_category((utf8proc_int32_t)c); }
 
 bool py_alpha(uint32_t c) {
     int k = category(c);
