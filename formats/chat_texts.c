@@ -10,7 +10,7 @@ enum { MAX_TEMPLATES = 64 };
 
 bool chat_texts_put(TokSpec *spec, Str name, Str text, Err *e) {
     if (memchr(text.s, 0, text.n) || !utf8_valid(text))
-        return err_set(e, ERR_INPUT, "the chat template '%.*s' is not valid UTF-8 text", STR_ARG(name));
+        return err_set(e, ERR_INPUT, "chat_template '%.*s' is not valid UTF-8 text", STR_ARG(name));
     if (!spec->templates) spec->templates = ARENA_NEW(&spec->arena, ChatText, MAX_TEMPLATES);
     if (spec->n_templates == MAX_TEMPLATES)
         return err_set(e, ERR_INPUT, "there are more than %d chat templates", MAX_TEMPLATES);
