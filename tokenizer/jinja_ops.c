@@ -102,9 +102,8 @@ static JValue join_lists(Jinja *j, JValue a, JValue b) {
 
 static JValue add_texts(Jinja *j, JText *a, JText *b) {
     if (!a->markup && !b->markup) return jstr(jtext_concat(j, a, b));
-    JText none = {.s = "", .trusted = true}, *out;
-    out = jtext_concat(j, a->markup ? a : jtext_escape(j, a), b->markup ? b : jtext_escape(j, b));
-    out = jtext_concat(j, jtext_slice(j, out, 0, out->n), &none);
+    JText *both = jtext_concat(j, a->markup ? a : jtext_escape(j, a), b->markup ? b : jtext_escape(j, b));
+    JText *out = jtext_slice(j, both, 0, both->n);
     out->markup = true;
     return jstr(out);
 }

@@ -121,6 +121,7 @@ a{% endfilter %}
 {{ users | map(attribute='name') | unique | list }} {{ users | selectattr('on', 'true') | map(attribute='age') | list }}
 {% for g in users | groupby('name') %}{{ g.grouper }}:{{ g.list | length }};{% endfor %}{% for k, v in users | groupby('name') %}{{ k }}{% endfor %}
 {{ ('<a>' | safe) + '<b>' }} {{ '<a>' | e + '<' }} {{ ('<' | e) ~ '<' }}
+{{ ((e | safe) + e).rsplit(none, 1) }}{{ ('' | e) + '' }}|
 {{ h | escape }}{{ h | striptags }}{{ h | urlencode }}
 {{ {'class': 'a b', 'x': none, 'y': 1} | xmlattr }}
 {{ '%s %r %5.2f %05d %x %c %%' % ('a', 'b', 3.14159, 42, 255, 'z') }}
