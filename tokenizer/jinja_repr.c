@@ -151,13 +151,13 @@ static void repr_container(Jinja *j, JTail *out, JValue v, bool sorted) {
     case J_DICT: repr_dict(j, out, v.dict, sorted); break;
     case J_NAMESPACE:
         put(j, out, "<Namespace ");
-        repr_dict(j, out, v.dict, sorted);
+        repr_dict(j, out, v.dict, false); /* pprint sorts only what it knows */
         put(j, out, ">");
         break;
     case J_VIEW:
         put(j, out, jtype_name(v));
         put(j, out, "(");
-        jrepr(j, out, jlist(jcollect(j, v)), sorted);
+        jrepr(j, out, jlist(jcollect(j, v)), false);
         put(j, out, ")");
         break;
     default: jinja_fail(j, "a '%s' has no text; if it is a sequence, make it a list first", jtype_name(v));
