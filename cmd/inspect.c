@@ -40,6 +40,12 @@ static const OptRow token_rows[] = {
      AT(no_special),
      .help = "text without the tokens that the model adds around it"},
     {.name = "detokenize", .kind = OPT_TEXT, .arg = "1,2,3|@FILE", AT(detokenize), .help = "the text of ids"},
+    {.name = "template",
+     .kind = OPT_TEXT,
+     .arg = "MESSAGES.json|-",
+     AT(template),
+     .help = "the prompt that the model's chat template makes of a list of messages, or of an object {messages, tools, "
+             "add_generation_prompt, ...}; special tokens are marked"},
 };
 
 static const OptRow pass_rows[] = {
@@ -318,6 +324,7 @@ static bool inspect_run(const void *opts, Err *e) {
     TRY(inspect_path(o, &path, e));
     if (o->tokenize) return inspect_tokenize(o, path, e);
     if (o->detokenize) return inspect_detokenize(o, path, e);
+    if (o->template) return inspect_template(o, &ui, path, e);
     TRY(model_open(path, &ui, &m, e));
     bool ok = inspect_model(o, &ui, path, m, e);
     llmws_model_close(m);
@@ -328,6 +335,7 @@ static const Example examples[] = {
     {"What is this model?", "llmws inspect model.gguf"},
     {"Will it fit with 32768 tokens of context?", "llmws inspect model.gguf --estimate -c 32768"},
     {"How is this text split?", "llmws inspect model.gguf --tokenize 'Hello, world'"},
+    {"The prompt that the chat template makes of a conversation:", "llmws inspect model.gguf --template messages.json"},
     {"The logits of a prompt, for NumPy or PyTorch:",
      "llmws inspect model.gguf -p 'Hello' --capture lm_head -o logits.safetensors"},
     {NULL, NULL},

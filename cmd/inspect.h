@@ -1,5 +1,5 @@
-/* llmws inspect, in three files: the summary and lists (inspect.c), text and ids (inspect_tok.c), one forward pass with
- * values kept (inspect_capture.c). */
+/* llmws inspect, in four files: the summary and lists (inspect.c), text and ids (inspect_tok.c), prompts of chat
+ * templates (inspect_template.c), one forward pass with values kept (inspect_capture.c). */
 #ifndef CMD_INSPECT_H
 #define CMD_INSPECT_H
 
@@ -11,7 +11,7 @@ typedef struct InspectOpts {
         RunOpts run;
     };
     bool tensors, modules, estimate, no_special;
-    const char *tokenize, *detokenize;
+    const char *tokenize, *detokenize, *template;
     int64_t parallel;
 } InspectOpts;
 
@@ -24,6 +24,8 @@ void shape_text(char out[96], const int64_t *dims, int n); /* "[64,128]" */
 int tokenize_flags(const InspectOpts *o);
 bool inspect_tokenize(const InspectOpts *o, const char *path, Err *e);
 bool inspect_detokenize(const InspectOpts *o, const char *path, Err *e);
+/* The prompt that the model's chat template makes of --template, its ids and spans with --json. */
+bool inspect_template(const InspectOpts *o, const Ui *ui, const char *path, Err *e);
 /* One forward pass over --ids or -p: a line for every captured value, the arrays to --out. */
 bool inspect_capture(const InspectOpts *o, const Ui *ui, LlmwsModel *m, Err *e);
 

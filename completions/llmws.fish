@@ -65,6 +65,7 @@ complete -c llmws -n '__fish_seen_subcommand_from inspect' -l parallel -x -d 'se
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l tokenize -x -d 'the ids of a text and where in it they stand; a directory or file that holds only a tokenizer is enough'
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l no-special -d 'text without the tokens that the model adds around it'
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l detokenize -x -d 'the text of ids'
+complete -c llmws -n '__fish_seen_subcommand_from inspect' -l template -x -d 'the prompt that the model\'s chat template makes of a list of messages, or of an object {messages, tools, add_generation_prompt, ...}; special tokens are marked'
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l ids -x -d 'token ids to run once through the model'
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l prompt -s p -x -d 'text instead of ids'
 complete -c llmws -n '__fish_seen_subcommand_from inspect' -l capture -x -d 'keep these values of every token: a name of \'llmws inspect MODEL --modules\', with * ** {8,12} 8..16; lm_head is the logits'

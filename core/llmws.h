@@ -91,6 +91,36 @@ typedef struct LlmwsTrainTokenizer {
 } LlmwsTrainTokenizer;
 LLMWS_API bool llmws_train_tokenizer(const LlmwsTrainTokenizer *opt, const char *path, LlmwsErr *e);
 
+/* ---- conversations ---- */
+
+enum { LLMWS_CHAT_TRUST_TEXT = 1 }; /* special tokens count in messages too, not only where the template wrote them */
+enum { LLMWS_ID_SPECIAL = 1, LLMWS_ID_ANSWER = 2 }; /* a special token; part of an answer, as {% generation %} says */
+
+typedef struct LlmwsTextSpan {
+    size_t begin, end;  /* bytes of the text */
+    bool from_template; /* else from messages, tools, ... */
+} LlmwsTextSpan;
+
+typedef struct LlmwsPrompt {
+    char *text; /* NUL-terminated */
+    size_t len;
+    LlmwsTextSpan *spans; /* all of the text, in order */
+    size_t n_spans;
+    int32_t *ids;
+    int64_t (*offsets)[2]; /* as in LlmwsTokens */
+    uint8_t *marks;        /* LLMWS_ID_* of each id */
+    size_t n;
+} LlmwsPrompt;
+
+/* The prompt that the model's own chat template makes of a conversation. messages: JSON, a list of {"role", "content",
+ * ...} or an object with "messages" and whatever else the template reads ("tools", "add_generation_prompt",
+ * "enable_thinking", ...; "chat_template" names one of several templates). options: a JSON object of more of these,
+ * which count first, or NULL. Ids come from the text as it is: a BOS is there once if the template writes one. A
+ * template that refuses the conversation, or cannot be run, is an error. Free *out with llmws_prompt_free. */
+LLMWS_API bool llmws_chat_render(LlmwsTokenizer *t, const char *messages, const char *options, int flags,
+                                 LlmwsPrompt *out, LlmwsErr *e);
+LLMWS_API void llmws_prompt_free(LlmwsPrompt *p);
+
 /* Incremental decoding: each push returns the text that is certain by now, whole characters only; flush returns the
  * rest, with U+FFFD for bytes that never became a character. The returned text is valid until the next call. */
 typedef struct LlmwsDecoder LlmwsDecoder;

@@ -99,6 +99,10 @@ typedef struct AddedToken {
 
 enum { TOK_STEPS_MAX = 12, TOK_AROUND_MAX = 4 };
 
+typedef struct ChatText {
+    const char *name, *text;
+} ChatText;
+
 typedef struct TokSpec {
     TokModel model;
     TokSymbols symbols;
@@ -133,8 +137,10 @@ typedef struct TokSpec {
     int32_t prefix[TOK_AROUND_MAX], suffix[TOK_AROUND_MAX]; /* what ADD_SPECIAL puts around the text */
     int n_prefix, n_suffix;
     Str unk_text;              /* what unk decodes to; n == 0: as it is spelled */
-    const char *chat_template; /* NULL: none */
-    const char *kind;          /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
+    const char *chat_template; /* the one called "default"; NULL: none */
+    ChatText *templates;       /* all of them; "tool_use" is for conversations with tools */
+    int32_t n_templates;
+    const char *kind; /* for people: "byte-level BPE, 49152 tokens, pre-tokenizer smollm" */
     Arena arena;
 } TokSpec;
 

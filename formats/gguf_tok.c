@@ -197,15 +197,6 @@ static bool read_ids(const TensorFile *f, TokSpec *spec, const Flags *flags, Err
     return true;
 }
 
-static bool read_template(const TensorFile *f, TokSpec *spec, Err *e) {
-    Str template = {"", 0};
-    TRY(value_as_str(value_get(&f->meta, "tokenizer.chat_template"), "tokenizer.chat_template", &template, e));
-    if (template.n && (memchr(template.s, 0, template.n) || !utf8_valid(template)))
-        return err_set(e, ERR_INPUT, "tokenizer.chat_template is not valid UTF-8 text");
-    if (template.n) spec->chat_template = arena_strn(&spec->arena, template.s, template.n);
-    return true;
-}
-
 static bool read_bpe(const TensorFile *f, TokSpec *spec, Err *e) {
     const PreRow *row;
     Flags flags = {0};
@@ -276,7 +267,7 @@ static bool read_spec(const TensorFile *f, TokSpec *spec, Err *e) {
     TRY(value_as_str(key_of(f, "model"), "tokenizer.ggml.model", &model, e));
     if (!model.n) return err_set(e, ERR_INPUT, "the file holds no tokenizer (tokenizer.ggml.model)");
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (str_is(model, rows[i].model)) return rows[i].read(f, spec, e) && read_template(f, spec, e);
+        if (str_is(model, rows[i].model)) return rows[i].read(f, spec, e) && chat_texts_gguf(&f->meta, spec, e);
     return err_set(e, ERR_INPUT, "tokenizer.ggml.model '%.*s' is not supported (known: gpt2, llama, t5)",
                    STR_ARG(model));
 }

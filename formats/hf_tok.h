@@ -56,6 +56,15 @@ bool tekken_tok_spec_parse(Str file, TokSpec *spec, Err *e);
 
 /* "byte-level BPE, 49152 tokens", in the spec's arena. */
 const char *tok_spec_kind(TokSpec *spec);
+
+/* Chat templates: the value of "chat_template" in tokenizer_config.json (a text, or a list of {"name", "template"}),
+ * the keys tokenizer.chat_template[.NAME] of GGUF metadata, or the files NAME.jinja of a directory, which need not
+ * exist; without `keep` these replace the ones that the spec has. Names must not repeat; what is kept is copied. */
+bool chat_texts_put(TokSpec *spec, Str name, Str text, Err *e);
+bool chat_texts_config(const Value *v, TokSpec *spec, Err *e);
+bool chat_texts_gguf(const Value *meta, TokSpec *spec, Err *e);
+bool chat_texts_dir(const char *dir, bool keep, TokSpec *spec, Err *e);
+
 /* The id that the vocabulary or the added tokens give a text; -1: none. Looks at every token. */
 int32_t tok_spec_find(const TokSpec *spec, Str text);
 bool path_is_dir(const char *path);

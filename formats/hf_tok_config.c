@@ -17,19 +17,6 @@ static bool config_token(const Value *config, const char *key, bool needed, cons
     return *out >= 0 || !needed || err_set(e, ERR_INPUT, "the %s '%.*s' is not in the vocabulary", key, STR_ARG(text));
 }
 
-/* A template, or a list of {"name", "template"} of which "default" is taken. */
-static bool config_template(const Value *config, Str *out, Err *e) {
-    const Value *v = value_get(config, "chat_template");
-    if (!v || v->kind != VALUE_ARRAY) return value_as_str(v, "chat_template", out, e);
-    for (size_t i = 0; i < v->array.n; i++) {
-        Str name = {"", 0};
-        TRY(value_as_str(value_get(&v->array.items[i], "name"), "chat_template.name", &name, e));
-        if (str_is(name, "default"))
-            return value_as_str(value_get(&v->array.items[i], "template"), "chat_template.template", out, e);
-    }
-    return true;
-}
-
 /* Arrays of the vocabulary with room for `n` ids. */
 static void grow_vocab(TokSpec *spec, int32_t n) {
     Str *vocab = ARENA_NEW(&spec->arena, Str, n);
@@ -101,11 +88,8 @@ bool hf_tok_config(const Value *config, Str jinja, TokSpec *spec, Err *e) {
         value_as_bool(value_get(config, "add_eos_token"), "add_eos_token", &add_eos, e));
     if (add_bos && spec->bos >= 0 && !spec->n_prefix) spec->prefix[spec->n_prefix++] = spec->bos;
     if (add_eos && spec->eos >= 0 && !spec->n_suffix) spec->suffix[spec->n_suffix++] = spec->eos;
-    if (!jinja.n) TRY(config_template(config, &jinja, e));
-    if (jinja.n && (memchr(jinja.s, 0, jinja.n) || !utf8_valid(jinja)))
-        return err_set(e, ERR_INPUT, "the chat template is not valid UTF-8 text");
-    if (jinja.n) spec->chat_template = arena_strn(&spec->arena, jinja.s, jinja.n);
-    return true;
+    return jinja.n ? chat_texts_put(spec, STR("default"), jinja, e)
+                   : chat_texts_config(value_get(config, "chat_template"), spec, e);
 }
 
 bool path_is_dir(const char *path) {
@@ -137,6 +121,7 @@ static bool add_neighbours(const char *dir, TokSpec *spec, Err *e) {
               map_optional(arena_printf(&a, "%schat_template.jinja", dir), &jinja, e);
     if (ok && !hf_tok_config(&config, (Str){jinja.bytes, jinja.n}, spec, e))
         ok = err_prefix(e, "cannot use '%stokenizer_config.json'", dir);
+    ok = ok && chat_texts_dir(arena_printf(&a, "%sadditional_chat_templates", dir), jinja.n, spec, e);
     unmap_file(&jinja);
     arena_release(&a);
     return ok;

@@ -4,6 +4,7 @@ mkdir bin && ln -s "$LLMWS" bin/llmws
 PATH=$T/bin:$PATH
 export LLMWS_MODEL=$M
 printf 'Once upon a time' >prompt.txt
+printf '[{"role": "user", "content": "Hello"}]' >messages.json
 
 lines() { # FILE: the text between .nf and .fi below EXAMPLES, as a reader sees it
     sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/p' "$1" | sed -n '/^\.nf/,/^\.fi/{/^\./!p}' |

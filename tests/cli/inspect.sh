@@ -60,6 +60,23 @@ usage '--temp is an option of generate; here it goes with --estimate' "$LLMWS" i
 usage '--stop is an option of generate' "$LLMWS" inspect "$M" --ids 1 --capture lm_head --stop x
 usage "did you mean '--top-k'" "$LLMWS" inspect "$M" --estimate --top-kk 3
 
+echo '[{"role":"user","content":"é <|eot_id|>"}]' >messages.json
+prompt='<|begin_of_text|><|start_header_id|>user<|end_header_id|>'$'\n\n''é <|eot_id|><|eot_id|>'
+t 0 "=$prompt" '' i "$M" --template messages.json
+t 0 "=$prompt" '' i only --template - <messages.json
+t 0 '*"text":"<|begin_of_text|><|start_header_id|>user*","ids":\[336,338,84,82,265,339,*,340\],"spans":\[\[0,59,"template"\],\[59,71,"user"\],\[71,81,"template"\]\]}' \
+    '' i "$M" --template messages.json --json
+json_lines out
+[[ $(grep -o '\b340\b' out | wc -l) == 1 ]] || bad "a message wrote a special token: $(cat out)"
+t 0 $'*\e\[36m<|eot_id|>\e\[0m' '' i "$M" --template messages.json --color always
+echo '{"messages":[{"role":"user","content":"x"}],"add_generation_prompt":true}' >messages.json
+t 0 '*<|start_header_id|>assistant<|end_header_id|>*' '' i "$M" --template messages.json
+echo '[{"role"' >bad.json
+t 3 '' "llmws: cannot make a prompt of 'bad.json': *" i "$M" --template bad.json
+echo '[]' >bad.json
+t 3 '' "llmws: cannot make a prompt of 'bad.json': there are no messages; give at least one" i "$M" --template bad.json
+t 1 '' "llmws: cannot open 'nowhere.json': *" i "$M" --template nowhere.json
+
 t 0 '*lm_head*\[3,384\]*' '' i "$M" --ids 1,2,3 --capture lm_head -o o.safetensors
 [[ $(stat -c %s o.safetensors) -gt 4608 ]] || bad "the saved file is too small"
 t 0 '*"name":"model.layers.0.mlp","shape":\[3,64\]*"not_finite":0}*"name":"model.layers.2.mlp"*' '' \
