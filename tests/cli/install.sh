@@ -16,7 +16,7 @@ sed -n '/^```c$/,/^```$/{/^```/d;p}' "$SRC/README.md" >use.c
 so=$(find "$T/tree/" -name libllmws.so)
 lib=${so%/*}
 export PKG_CONFIG_PATH=$lib/pkgconfig
-cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$BUILD/CMakeCache.txt")
+cc=$(sed -n 's/^set(CMAKE_C_COMPILER "\(.*\)")$/\1/p' "$BUILD"/CMakeFiles/*/CMakeCCompiler.cmake)
 strict=(-std=c11 -Wall -Wextra -Werror)
 t 0 '' '' "$cc" "${strict[@]}" use.c $(pkg-config --cflags --libs llmws) -Wl,-rpath,"$lib" -o shared
 t 0 '' '' "$cc" "${strict[@]}" use.c $(pkg-config --cflags --libs llmws) -o by_path

@@ -21,9 +21,9 @@ for f in bin/llmws include/llmws.h lib/libllmws.a lib/libllmws.so lib/libllmws.s
 done
 [[ $(wc -l <list) == $(grep -cE ' \./usr/' list) ]] || bad "something stands outside /usr: $(grep -vE ' \./usr/' list)"
 count=$((count + 1))
-(($(stat -c %s root/usr/bin/llmws) < $(stat -c %s "$LLMWS"))) || bad "the program is not stripped"
+(($(stat -c %s root/usr/bin/llmws) < $(stat -c %s "$BUILD/llmws"))) || bad "the program is not stripped"
 
 # A copy of the program alone is enough.
 mv root/usr/bin/llmws alone && rm -r root
-t 0 '*"event":"done"*' '' ./alone generate -m "$M" --ids 1,2,3 -n 2 --temp 0 --ignore-eos --json -t 1
+t 0 '*"event":"done"*' '' ${LLMWS_EMULATOR-} ./alone generate -m "$M" --ids 1,2,3 -n 2 --temp 0 --ignore-eos --json -t 1
 finish
