@@ -152,7 +152,7 @@ static uint32_t parse_char(Parse *p) {
         p->at += len;
         return cp;
     }
-    char c = *++p->at;
+    const unsigned char c = (unsigned char)*++p->at;
     const char *letter = c ? strchr(letters, c) : NULL;
     if (c == 'x' && p->at[1] == '{') {
         char *end;
@@ -161,7 +161,7 @@ static uint32_t parse_char(Parse *p) {
         p->at = end + 1;
         return (uint32_t)cp;
     }
-    if (!c || (!letter && (c < 0 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))))
+    if (!c || (!letter && (c > 127 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))))
         return (uint32_t)give_up(p);
     p->at++;
     return letter ? (uint32_t)codes[letter - letters] : (uint32_t)c;
