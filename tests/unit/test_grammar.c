@@ -208,10 +208,18 @@ static Texts texts_of(Buf *b) {
 
 static Texts expand(const Ast *a, const Texts *rules);
 
+/* Texts of x and y that fit together; most do not, so lengths are taken once. */
 static Texts product(Texts x, Texts y) {
     Buf b = {0};
+    size_t *len = mem_alloc(y.n + 1, sizeof *len);
+    for (size_t j = 0; j < y.n; j++) len[j] = strlen(y.t[j]);
     for (size_t i = 0; i < x.n; i++)
-        for (size_t j = 0; j < y.n; j++) add_text(&b, x.t[i], y.t[j]);
+        for (size_t j = 0, room = LEN_MAX - strlen(x.t[i]); j < y.n; j++)
+            if (len[j] <= room)
+                add_text(&b, x.t[i], y.t[j]);
+            else
+                cut = true;
+    free(len);
     return texts_of(&b);
 }
 
