@@ -102,8 +102,7 @@ bool chat_reply(Chat *c, Err *e) {
     if (stopped && !c->interactive) c->leave = true;
     if (stopped && !c->leave) stop_forget();
     if (stopped && !a->ids.n) return nothing_said(c, e);
-    Message *m = conversation_add(&c->talk, ROLE_MODEL, buf_view(&a->all));
-    buf_put(&m->reasoning, a->reasoning.s, a->reasoning.n);
+    conversation_reasoning(conversation_add(&c->talk, ROLE_MODEL, buf_view(&a->all)), buf_view(&a->reasoning));
     if (c->interactive && strcmp(a->stop_reason, "context") == 0)
         chat_note(c, "(the context is full; /clear begins anew, /undo takes this turn back)");
     if (c->interactive) chat_note(c, "%s", ""); /* the prompt stands apart */
@@ -189,7 +188,7 @@ static void greet(const Chat *c) {
     LlmwsModelInfo info;
     llmws_model_info(c->model, &info);
     if (!c->interactive || c->ui.quiet) return;
-    chat_note(c, "%s; /help lists the commands, Ctrl-D leaves.", info.name);
+    chat_note(c, "%s; /help lists the commands, Ctrl-D leaves.", *info.name ? info.name : info.family);
     if (c->talk.n) chat_note(c, "(going on after %zu messages)", c->talk.n);
 }
 

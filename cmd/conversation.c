@@ -6,13 +6,26 @@
 
 static const char *const roles[] = {[ROLE_USER] = "user", [ROLE_MODEL] = "assistant"};
 
+/* JSON's readers here take no NUL, and a template could do nothing with one. */
+static void put_text(Buf *out, Str text) {
+    for (const char *nul; text.n && (nul = memchr(text.s, 0, text.n));) {
+        size_t n = (size_t)(nul - text.s);
+        buf_put(out, text.s, n);
+        buf_str(out, "\xef\xbf\xbd");
+        text = (Str){nul + 1, text.n - n - 1};
+    }
+    buf_put(out, text.s, text.n);
+}
+
 Message *conversation_add(Conversation *c, Role role, Str content) {
     c->items = mem_grow(c->items, c->n + 1, sizeof *c->items);
     Message *m = &c->items[c->n++];
     *m = (Message){.role = role};
-    buf_put(&m->content, content.s, content.n);
+    put_text(&m->content, content);
     return m;
 }
+
+void conversation_reasoning(Message *m, Str text) { put_text(&m->reasoning, text); }
 
 void conversation_cut(Conversation *c, size_t n) {
     for (; c->n > n; c->n--) {
@@ -58,7 +71,7 @@ static bool read_message(Conversation *c, const Value *v, size_t i, Err *e) {
         return err_set(e, ERR_INPUT, "message %zu: role '%.*s', not '%s': user and assistant take turns", i + 1,
                        STR_ARG(role), roles[want]);
     Message *m = conversation_add(c, want, content);
-    buf_put(&m->reasoning, reasoning.s, reasoning.n);
+    conversation_reasoning(m, reasoning);
     return true;
 }
 

@@ -18,8 +18,9 @@ typedef struct Conversation { /* all zero: empty */
     size_t n;
 } Conversation;
 
-/* Copies the text; the message is valid until the next one is added. */
+/* Copies the text, in which NUL becomes U+FFFD; the message is valid until the next one is added. */
 Message *conversation_add(Conversation *c, Role role, Str content);
+void conversation_reasoning(Message *m, Str text);
 /* Forgets the messages from the n-th on. */
 void conversation_cut(Conversation *c, size_t n);
 /* Appends {"messages": [...]}, one message a line. */

@@ -297,7 +297,7 @@ LineGot edit_read(Edit *ed, const char *prompt, Buf *out, Err *e) {
     (void)e;
     ed->prompt = prompt;
     ed->stopped = false;
-    ed->el_resize(ed->el);
+    ed->el_set(ed->el, EL_PREP_TERM, 1); /* before the prompt is seen: nothing typed at it is echoed by the terminal */
     tell_terminal(ed, "\033[?2004h");
     const char *got = ed->el_gets(ed->el, &n);
     tell_terminal(ed, "\033[?2004l");
