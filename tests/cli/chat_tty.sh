@@ -163,11 +163,11 @@ type \x03
 SCRIPT
 
 # Ctrl-C in an answer stops it; what was said stays. The next turn goes on from there.
-long=("${chat[@]}" --ignore-eos -c 100000 --isa ref -q)
+long=("${chat[@]}" --ignore-eos -c 100000 --isa ref)
 play 0 "${long[@]}" --session cut.json --logit-bias 40=1000 <<'SCRIPT'
 want 0/100000 > 
 type Hello\r
-want ((((
+want IIII
 type \x03
 want /100000 > 
 type /set max-tokens 3\r
@@ -180,7 +180,14 @@ want /100000 >
 type \x04
 SCRIPT
 count=$((count + 1))
-grep -qP '"assistant", "content": "\({4}' cut.json || bad "what was said did not stay: $(head -c 600 cut.json)"
+grep -qP '"assistant", "content": "I{4}' cut.json || bad "what was said did not stay: $(head -c 600 cut.json)"
+
+play 130 "${long[@]}" --logit-bias 40=1000 <<'SCRIPT'
+want 0/100000 > 
+type Hello\r
+want IIII
+last \x03
+SCRIPT
 
 # Before anything is said the question is taken back.
 printf '%.0shello there ' {1..3000} >long.txt
@@ -192,5 +199,47 @@ type \\x03
 want taken back
 want > 
 type \\x04
+SCRIPT
+
+# The window becomes narrow while a line is typed; wide characters wrap.
+play 0 "${chat[@]}" -n 2 --ignore-eos -c 2000 --session narrow.json <<'SCRIPT'
+want 0/2000 > 
+type one two three four five six seven eight nine ten eleven
+want eleven
+size 10 21
+type  twelve \xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0
+want \xe4\xbd\xa0
+size 24 100
+type \x01\x04\x05!\r
+want 2004l
+want /2000 > 
+type \x04
+SCRIPT
+holds narrow.json '"content": "ne two three four five six seven eight nine ten eleven twelve 你好你好你好你!"'
+count=$((count + 1))
+iconv -f UTF-8 -t UTF-8 shown >/dev/null || bad "what was shown is not UTF-8"
+
+# What a model says cannot steer the terminal, nor what a user pasted.
+printf 'root ::= "\\x1b[31mred\\x07"\n' >esc.gbnf
+play 0 "${chat[@]}" --grammar esc.gbnf <<'SCRIPT'
+want 0/512 > 
+type Hello\r
+want \\x1b[31mred\\x07
+none \x1b[31mred
+want /512 > 
+type \x04
+SCRIPT
+
+# Thinking is dim.
+printf 'root ::= "<think>\\nwell\\n</think>\\n\\nyes"\n' >think.gbnf
+play 0 "${chat[@]}" --grammar think.gbnf <<'SCRIPT'
+want 0/512 > 
+type Hello\r
+want \x1b[2mw
+want \x1b[0m
+want yes
+none think
+want /512 > 
+type \x04
 SCRIPT
 finish

@@ -6,6 +6,7 @@
  *     type TEXT    keys; \r \n \t \\ and \xHH in both
  *     size R C     another size of the window
  *     none TEXT    TEXT was not shown up to here
+ *     last TEXT    keys, again and again until the command ends
  *
  * The waits are long, so that a busy machine fails nothing; nothing waits for time to pass. */
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 60000, BAD = 99 };
@@ -69,7 +71,8 @@ static size_t unescape(char *s) {
 }
 
 static int want(Play *p, const char *text, size_t n) {
-    for (;;) {
+    time_t latest = time(NULL) + PATIENCE_MS / 1000;
+    while (time(NULL) <= latest) {
         char *at = p->n > p->seen ? memmem(p->shown + p->seen, p->n - p->seen, text, n) : NULL;
         if (at) {
             p->seen = (size_t)(at - p->shown) + n;
@@ -77,6 +80,7 @@ static int want(Play *p, const char *text, size_t n) {
         }
         if (!more(p, PATIENCE_MS)) return 0;
     }
+    return 0;
 }
 
 static int type(Play *p, const char *text, size_t n) {
@@ -94,13 +98,26 @@ static int type(Play *p, const char *text, size_t n) {
 
 static int finished(Play *p) {
     int status;
-    while (more(p, PATIENCE_MS)) {}
+    time_t latest = time(NULL) + PATIENCE_MS / 1000;
+    while (more(p, PATIENCE_MS) && time(NULL) <= latest) {}
     for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
         if (waitpid(p->pid, &status, WNOHANG) == p->pid)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         poll(NULL, 0, 10);
     }
     return BAD;
+}
+
+/* Signals that come close together may become one: keys that make signals are typed until they did. */
+static int until_end(Play *p, const char *text, size_t n) {
+    siginfo_t ended = {0};
+    time_t latest = time(NULL) + PATIENCE_MS / 1000;
+    while (time(NULL) <= latest) {
+        if (waitid(P_PID, (id_t)p->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == p->pid) return 1;
+        if (write(p->tty, text, n) < 0 && errno != EAGAIN && errno != EIO) return 0;
+        more(p, 100);
+    }
+    return 0;
 }
 
 static int obey(Play *p, char *line) {
@@ -112,6 +129,7 @@ static int obey(Play *p, char *line) {
     size_t n = unescape(arg);
     if (strcmp(line, "want") == 0) return want(p, arg, n);
     if (strcmp(line, "type") == 0) return type(p, arg, n);
+    if (strcmp(line, "last") == 0) return until_end(p, arg, n);
     return strcmp(line, "none") == 0 && !(p->n && memmem(p->shown, p->n, arg, n));
 }
 
