@@ -304,7 +304,8 @@ bool answer_begin(Answer *a, Err *e) {
     free(a->likely);
     a->likely = mem_alloc((size_t)a->o->logprobs + 1, sizeof *a->likely);
     llmws_decoder_close(a->decoder);
-    a->decoder = a->tok ? llmws_decoder_open(a->tok, 0) : NULL;
+    /* a template puts the space before an answer there itself; a text just goes on */
+    a->decoder = a->tok ? llmws_decoder_open(a->tok, a->think ? LLMWS_TEXT_BEGINS : 0) : NULL;
     return !a->sampling.bound || llmws_constraint_rewind(a->sampling.bound, 0, e);
 }
 
