@@ -40,7 +40,6 @@ void edit_close(Edit *ed) { (void)ed; }
 enum { ACTION = 0x1e, HISTORY_MAX = 1000 };
 
 struct Edit {
-    void *handle;
 #define F(name) __typeof__(name) *name;
     FUNCTIONS(F)
 #undef F
@@ -233,12 +232,12 @@ void edit_remember(Edit *ed, Str text) {
 /* ---- the editor ---- */
 
 static bool load(Edit *ed) {
-    ed->handle = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!ed->handle) ed->handle = dlopen("libedit.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!ed->handle) return false;
+    void *lib = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL); /* stays: terminfo keeps what it read */
+    if (!lib) lib = dlopen("libedit.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return false;
     void *p;
 #define F(name)                                                                                                        \
-    if (!(p = dlsym(ed->handle, #name))) return false;                                                                 \
+    if (!(p = dlsym(lib, #name))) return false;                                                                        \
     memcpy(&ed->name, &p, sizeof p);
     FUNCTIONS(F)
 #undef F
@@ -320,7 +319,6 @@ void edit_close(Edit *ed) {
     if (ed->el) ed->el_end(ed->el);
     if (ed->in) fclose(ed->in);
     if (ed->out) fclose(ed->out);
-    if (ed->handle) dlclose(ed->handle);
     free(ed->path);
     buf_release(&ed->keys);
     buf_release(&ed->typed);

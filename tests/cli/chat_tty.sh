@@ -4,6 +4,8 @@ PTY=$BUILD/tests/pty
 [[ -x $PTY && ! ${LLMWS_EMULATOR-} ]] || exit 77
 export TERM=xterm HOME=$T XDG_STATE_HOME=$T/state
 unset VISUAL EDITOR
+echo 'leak:wcsdup' >leaks # libedit keeps the names of functions that a program adds
+export LSAN_OPTIONS=suppressions=$T/leaks:print_suppressions=0
 chat=("$LLMWS" chat -m "$M" --temp 0 -t 1)
 
 play() { # STATUS COMMAND...: the lines of stdin are the script; what was shown is in ./shown

@@ -45,6 +45,7 @@ static int more(Play *p, int ms) {
 
 static int end(Play *p, int status) {
     fwrite(p->shown, 1, p->n, stdout);
+    free(p->shown);
     if (status == BAD) kill(p->pid, SIGKILL);
     return status;
 }
