@@ -2,15 +2,12 @@
 #ifndef CMD_GENERATE_H
 #define CMD_GENERATE_H
 
-#include "cmd/capture.h"
-#include "cmd/sample_opts.h"
+#include "cmd/answer.h"
 
 typedef struct GenerateOpts { /* first field of inspect's options */
-    SampleOpts sample;
+    AnswerOpts answer;
     const char *prompt, *file, *ids, *cache;
-    int64_t max_tokens, logprobs;
-    bool raw, echo;
-    OptList stop;
+    bool raw, chat, echo;
     CaptureOpts capture;
 } GenerateOpts;
 

@@ -67,7 +67,7 @@ static const OptTable opts_token = {"Text and tokens", token_rows, COUNT_OF(toke
 static const OptTable opts_pass = {"One forward pass", pass_rows, COUNT_OF(pass_rows)};
 static const OptTable *const tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass,
                                          &opts_capture, &opts_session, &opts_output, NULL};
-static const OptTable *const of_generate[] = {&opts_prompt, &opts_sampling, NULL};
+static const OptTable *const of_generate[] = {&opts_prompt, &opts_answer, &opts_sampling, NULL};
 
 bool inspect_path(const InspectOpts *o, const char **path, Err *e) {
     if (!o->run.args.n) return model_path(&o->run, path, e);

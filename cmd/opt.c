@@ -209,6 +209,17 @@ static bool unknown_long(const OptTable *const *tables, const char *arg, size_t 
                 : err_set(e, ERR_USAGE, "unknown option '--%s'", word);
 }
 
+bool opt_reset(const OptTable *const *tables, const char *name, void *into, Err *e) {
+    size_t n = strlen(name);
+    const OptRow *r = find_long(tables, name, n);
+    if (!r) return unknown_long(tables, name, n, e);
+    if (r->kind == OPT_LIST)
+        ((OptList *)((char *)into + r->at))->n = 0; /* keeps its room */
+    else
+        row_init(r, into);
+    return true;
+}
+
 /* The value that follows in its own argument. A text that is itself the name of an option is more likely a forgotten
  * value. */
 static bool take_next(const OptTable *const *tables, const OptRow *r, char *const **at, const char **value, Err *e) {

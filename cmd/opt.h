@@ -53,6 +53,8 @@ bool opt_parse(const OptTable *const *tables, char *const *argv, void *into, Opt
 /* The name of an option of `tables`, and of none of `except`, whose field no longer is what opt_init made it; NULL:
  * none. */
 const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from);
+/* Makes the option of that name what opt_init made it. */
+bool opt_reset(const OptTable *const *tables, const char *name, void *into, Err *e);
 void opt_release(const OptTable *const *tables, void *into);
 
 /* The word of words[0..n) nearest to `word` by edit distance, NULL when none is near enough to be meant. */

@@ -90,6 +90,17 @@ static void err_line(bool color, const char *head, const char *style, const char
     buf_release(&b);
 }
 
+void err_text(const Ui *ui, Str text) {
+    Buf b = {0};
+    if (ui->err_tty)
+        put_inert(&b, text, true);
+    else
+        buf_put(&b, text.s, text.n);
+    progress_clear();
+    if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
+    buf_release(&b);
+}
+
 static void err_vline(const Ui *ui, const char *head, const char *fmt, va_list ap) {
     Buf b = {0};
     buf_vprintf(&b, fmt, ap);
@@ -221,9 +232,14 @@ void memory_phase_end(const Ui *ui, const char *name, int64_t before) {
 
 static _Atomic(LlmwsSession *) watched;
 static atomic_int caught;
+static atomic_bool asking;
 
 static void on_stop(int sig) {
     LlmwsSession *s = watched;
+    if (asking) {
+        caught = sig;
+        return;
+    }
     if (!s || caught) {
         progress_clear();
         _exit(128 + sig);
@@ -241,3 +257,35 @@ void stop_install(void) {
 
 void stop_watch(LlmwsSession *s) { watched = s; }
 int stop_signal(void) { return caught; }
+void stop_forget(void) { caught = 0; }
+
+static void on_change(int sig) { (void)sig; } /* only so that a wait ends */
+
+void stop_block(bool on) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGWINCH);
+    sigaddset(&set, SIGCONT);
+    pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* Blocked but for the moments of waiting: none is missed between a look and a wait. */
+void stop_ask(bool on) {
+    struct sigaction act = {.sa_handler = on ? on_change : SIG_DFL};
+    sigemptyset(&act.sa_mask);
+    if (on) stop_block(true);
+    asking = on;
+    sigaction(SIGWINCH, &act, NULL);
+    sigaction(SIGCONT, &act, NULL);
+    if (!on) stop_block(false);
+}
+
+bool input_wait(int fd, int ms) {
+    sigset_t none;
+    sigemptyset(&none);
+    struct timespec limit = {ms / 1000, ms % 1000 * 1000000L};
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return !caught && ppoll(&p, 1, ms < 0 ? NULL : &limit, &none) > 0;
+}

@@ -38,6 +38,8 @@ int term_width(void);
 void ui_warn(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);
 void ui_note(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);
 void ui_detail(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);
+/* Text as it comes, made inert for a terminal; always. */
+void err_text(const Ui *ui, Str text);
 /* "llmws: message", always. */
 void ui_error(bool color, const char *message);
 
@@ -76,5 +78,13 @@ void memory_phase_end(const Ui *ui, const char *name, int64_t before);
 void stop_install(void);
 void stop_watch(LlmwsSession *s); /* NULL: none */
 int stop_signal(void);            /* the remembered signal, 0: none */
+void stop_forget(void);
+/* While a user is asked something a signal is only remembered, and ends input_wait. */
+void stop_ask(bool on);
+/* Waits for input at fd, at most ms milliseconds (-1: as long as it takes); only while stop_ask is on. False: none
+ * came, or a signal did, a change of the window's size included. */
+bool input_wait(int fd, int ms);
+/* Threads that are started between these two leave signals to the others. */
+void stop_block(bool on);
 
 #endif

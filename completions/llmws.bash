@@ -12,21 +12,23 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate inspect bench help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --raw --max-tokens --stop --logprobs --prompt-cache --echo --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
         -f | --file) kind=file ;;
         --ids) kind=none ;;
+        --prompt-cache) kind=file ;;
+        --system) kind=none ;;
         -n | --max-tokens) kind=none ;;
         --stop) kind=none ;;
+        --reasoning) words='show hide stderr' ;;
         --logprobs) kind=none ;;
-        --prompt-cache) kind=file ;;
         --temp) kind=none ;;
         --top-k) kind=none ;;
         --top-p) kind=none ;;
@@ -57,6 +59,48 @@ _llmws() {
         --capture-dtype) words='f32 f16 bf16' ;;
         --capture-buffer) kind=none ;;
         --intervene) kind=none ;;
+        --backend) words='auto cpu' ;;
+        -t | --threads) kind=none ;;
+        -c | --ctx) kind=none ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
+        --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    chat)
+        options='--model --session --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        --session) kind=file ;;
+        --system) kind=none ;;
+        -n | --max-tokens) kind=none ;;
+        --stop) kind=none ;;
+        --reasoning) words='show hide stderr' ;;
+        --logprobs) kind=none ;;
+        --temp) kind=none ;;
+        --top-k) kind=none ;;
+        --top-p) kind=none ;;
+        --min-p) kind=none ;;
+        --typical) kind=none ;;
+        --top-n-sigma) kind=none ;;
+        --xtc-probability) kind=none ;;
+        --xtc-threshold) kind=none ;;
+        --repeat-penalty) kind=none ;;
+        --repeat-last-n) kind=none ;;
+        --presence-penalty) kind=none ;;
+        --frequency-penalty) kind=none ;;
+        --dry-multiplier) kind=none ;;
+        --dry-base) kind=none ;;
+        --dry-allowed-length) kind=none ;;
+        --dry-penalty-last-n) kind=none ;;
+        --dry-sequence-breaker) kind=none ;;
+        --samplers) kind=none ;;
+        --grammar) kind=file ;;
+        --json-schema) kind=file ;;
+        --logit-bias) kind=none ;;
+        --seed) kind=none ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
@@ -124,4 +168,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-inspect llmws-bench
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench

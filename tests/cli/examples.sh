@@ -17,7 +17,7 @@ for page in "$SRC"/man/llmws-*.1; do
         run=${line// -m model.gguf/}
         run=${run// model.gguf/}
         [[ $run != *.gguf* ]] || bad "${page##*/}: a model that the test does not know: $line"
-        t 0 '*' '' bash -o pipefail -c "$run"
+        t 0 '*' '' bash -o pipefail -c "$run" </dev/null
         [[ ! -s after.json || -e before.json ]] || cp after.json before.json
     done < <(lines "$page")
     ((count > before)) || bad "${page##*/} has no examples"

@@ -10,7 +10,7 @@ t 0 'Usage: llmws inspect *' '' "$LLMWS" --help inspect
 t 0 'Usage: llmws inspect *' '' env COLUMNS=50 "$LLMWS" inspect --help
 sed '/^Examples/,$d' out | grep -P '^.{51,}' && bad "COLUMNS=50: help is wider"
 t 0 'llmws [0-9]*.[0-9]*' '' "$LLMWS" --version
-for c in generate inspect bench; do
+for c in generate chat inspect bench; do
     t 0 "Usage: llmws $c *Examples:*llmws $c *" '' "$LLMWS" "$c" --help
     cp "$T/out" "$T/help"
     t 0 "=$(cat "$T/help")" '' "$LLMWS" help "$c"
