@@ -1,6 +1,5 @@
 #include "core/arch.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,88 +52,41 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
     void *field = (char *)c + k->field;
     if (k->required && (!v || v->kind == VALUE_NULL)) return err_set(e, ERR_INPUT, "'%s' is missing", what);
     switch (k->kind) {
-    case KEY_INT: return value_as_int(v, what, field, e);
+    case KEY_INT:
+        if (k->none && v && v->kind == VALUE_NULL) return *(int64_t *)field = 0, true;
+        return value_as_int(v, what, field, e);
     case KEY_FLOAT: return value_as_float(v, what, field, e);
     case KEY_BOOL: return value_as_bool(v, what, field, e);
+    case KEY_LIST:
+        if (!v || v->kind == VALUE_NULL) return true;
+        if (v->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "'%s' must be a list", what);
+        return *(const Value **)field = v, true;
     default: return must_hold(k, what, v, e);
     }
 }
 
-/* ---- rotary positions ---- */
-
-static bool rope_kind(Str name, RopeKind *kind, Err *e) {
-    if (!name.n || str_is(name, "default") || str_is(name, "none")) return *kind = ROPE_DEFAULT, true;
-    if (str_is(name, "linear")) return *kind = ROPE_LINEAR, true;
-    if (str_is(name, "llama3")) return *kind = ROPE_LLAMA3, true;
-    return err_set(e, ERR_INPUT, "rope scaling '%.*s' is not supported; supported: default, linear, llama3",
-                   STR_ARG(name));
+static bool check_list(const Value *list, const char *what, int64_t layers, Err *e) {
+    if (!list || (int64_t)value_count(list) == layers) return true;
+    return err_set(e, ERR_INPUT, "'%s' lists %zu layers of %lld", what, value_count(list), (long long)layers);
 }
 
-/* Both forms of config.json: rope_theta beside rope_scaling {rope_type or type, ...}, and transformers 5's
- * rope_parameters. */
-static bool hf_rope(const Value *meta, RopeConfig *r, Err *e) {
-    const Value *now = value_get(meta, "rope_parameters"),
-                *s = now && now->kind == VALUE_OBJECT ? now : value_get(meta, "rope_scaling");
-    Str name = {0};
-    if (s && s->kind != VALUE_OBJECT && s->kind != VALUE_NULL)
-        return err_set(e, ERR_INPUT, "'rope_scaling' must be an object or null");
-    const Value *type = value_get(s, "rope_type");
-    TRY(value_as_str(type ? type : value_get(s, "type"), "rope_type", &name, e) && rope_kind(name, &r->kind, e));
-    TRY(value_as_float(value_get(meta, "rope_theta"), "rope_theta", &r->theta, e));
-    TRY(value_as_float(value_get(s, "rope_theta"), "rope_theta", &r->theta, e));
-    TRY(value_as_float(value_get(s, "factor"), "rope factor", &r->factor, e));
-    TRY(value_as_float(value_get(s, "low_freq_factor"), "low_freq_factor", &r->low_freq, e));
-    TRY(value_as_float(value_get(s, "high_freq_factor"), "high_freq_factor", &r->high_freq, e));
-    TRY(value_as_int(value_get(s, "original_max_position_embeddings"), "original_max_position_embeddings",
-                     &r->original_ctx, e));
-    double partial = 1;
-    TRY(value_as_float(value_get(meta, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
-    TRY(value_as_float(value_get(s, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
-    if (partial != 1) return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; only 1 is supported", partial);
-    return true;
-}
-
-static const Value *gguf_key(const Value *meta, const ArchRow *a, const char *name) {
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", a->gguf, name);
-    return value_get(meta, key);
-}
-
-static bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    Str name = {0};
-    TRY(value_as_float(gguf_key(&f->meta, a, "rope.freq_base"), "rope.freq_base", &r->theta, e));
-    TRY(value_as_int(gguf_key(&f->meta, a, "rope.dimension_count"), "rope.dimension_count", &r->dims, e));
-    TRY(value_as_str(gguf_key(&f->meta, a, "rope.scaling.type"), "rope.scaling.type", &name, e) &&
-        rope_kind(name, &r->kind, e));
-    TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.factor"), "rope.scaling.factor", &r->factor, e));
-    if (r->kind == ROPE_LLAMA3)
-        return err_set(e, ERR_INPUT, "rope scaling 'llama3' comes as the tensor 'rope_freqs.weight' in GGUF");
-    const NamedTensor *t = tensor_file_find(f, STR("rope_freqs.weight"));
-    if (!t) return true;
-    if (r->kind != ROPE_DEFAULT)
-        return err_set(e, ERR_INPUT, "both 'rope_freqs.weight' and another rope scaling are given");
-    if (t->t.dtype != DT_f32 || t->t.ndim != 1 || t->t.ne[0] * 2 != c->head_dim)
-        return err_set(e, ERR_INPUT, "tensor 'rope_freqs.weight' must be f32 [%lld]", (long long)c->head_dim / 2);
-    r->kind = ROPE_FACTORS;
-    r->factors = t->t.data;
-    return true;
-}
-
-static bool check_rope(const RopeConfig *r, const Config *c, Err *e) {
-    if (!(r->theta > 0) || !isfinite(r->theta)) return err_set(e, ERR_INPUT, "rope base %g must be positive", r->theta);
-    if (r->dims != c->head_dim)
-        return err_set(e, ERR_INPUT, "%lld rotated dims of %lld are not supported by this family", (long long)r->dims,
-                       (long long)c->head_dim);
-    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3;
-    if (scaled && !(r->factor >= 1 && isfinite(r->factor)))
-        return err_set(e, ERR_INPUT, "rope factor %g must be 1 or more", r->factor);
-    if (r->kind == ROPE_LLAMA3 && !(r->low_freq > 0 && r->high_freq > r->low_freq && r->original_ctx > 0))
-        return err_set(
-            e, ERR_INPUT,
-            "rope scaling llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings");
-    for (int64_t i = 0; r->factors && i < r->dims / 2; i++)
-        if (!(r->factors[i] > 0) || !isfinite(r->factors[i]))
-            return err_set(e, ERR_INPUT, "rope_freqs.weight[%lld] is %g", (long long)i, (double)r->factors[i]);
+static bool check_layers(const Config *c, Err *e) {
+    TRY(check_list(c->kinds, "layer_types", c->layers, e) && check_list(c->rotated, "no_rope_layers", c->layers, e));
+    for (size_t i = 0; c->kinds && i < (size_t)c->layers; i++) {
+        Str kind = {0};
+        Value v = value_item(c->kinds, i);
+        TRY(value_as_str(&v, "layer_types", &kind, e));
+        if (!str_is(kind, "full_attention") && !str_is(kind, "sliding_attention"))
+            return err_set(e, ERR_INPUT, "'layer_types' has '%.*s'; supported: full_attention, sliding_attention",
+                           STR_ARG(kind));
+    }
+    for (size_t i = 0; c->rotated && i < (size_t)c->layers; i++) {
+        Value v = value_item(c->rotated, i);
+        if (v.kind != VALUE_INT) return err_set(e, ERR_INPUT, "'no_rope_layers' must be a list of 0 and 1");
+    }
+    if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->nope_period < 0)
+        return err_set(e, ERR_INPUT, "a window of %lld from layer %lld is out of range", (long long)c->window,
+                       (long long)c->window_from);
     return true;
 }
 
@@ -157,7 +109,8 @@ static bool check_sizes(const Config *c, Err *e) {
 }
 
 static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
-    *c = (Config){.norm_eps = 1e-6, .ctx = 2048, .name = "", .rope = {.theta = 10000, .factor = 1}};
+    *c = a->defaults;
+    c->name = "";
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
         const char *what = f->format == STORE_HF ? k->hf : k->gguf;
         if (what) TRY(read_key(k, what, key_value(f, a, k), c, e));
@@ -178,10 +131,9 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
                            (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
-    TRY(check_sizes(c, e));
+    TRY(check_sizes(c, e) && check_layers(c, e));
     c->rope.dims = c->head_dim;
-    TRY(f->format == STORE_HF ? hf_rope(&f->meta, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e));
-    return check_rope(&c->rope, c, e);
+    return f->format == STORE_HF ? hf_rope(&f->meta, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
 }
 
 bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
@@ -220,44 +172,18 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_WIDTH: return c->width;
     case DIM_Q: return c->heads * c->head_dim;
     case DIM_KV: return c->kv_heads * c->head_dim;
+    case DIM_HEAD: return c->head_dim;
     case DIM_FFN: return c->ffn;
     case DIM_VOCAB: return c->vocab;
     default: return 0;
     }
 }
 
-void rope_frequencies(const RopeConfig *r, float *out) {
-    for (int64_t i = 0; i < r->dims / 2; i++) {
-        float f = (float)(1.0 / pow(r->theta, (double)(2 * i) / (double)r->dims));
-        if (r->kind == ROPE_LINEAR) f = f / (float)r->factor;
-        if (r->kind == ROPE_FACTORS) f = f / r->factors[i];
-        if (r->kind == ROPE_LLAMA3) {
-            /* waves longer than original/low are slowed by the factor, shorter than original/high kept, between them
-             * blended */
-            double wave = 2 * M_PI / (double)f, original = (double)r->original_ctx;
-            double blend = (original / wave - r->low_freq) / (r->high_freq - r->low_freq);
-            blend = fmin(fmax(blend, 0), 1);
-            f = (float)((1 - blend) * (double)f / r->factor + blend * (double)f);
-        }
-        out[i] = f;
-    }
-}
-
-void rope_table(const float *freq, int64_t half, const int32_t *index, int64_t n, float *out) {
-    for (int64_t t = 0; t < n; t++)
-        for (int64_t i = 0; i < half; i++, out += 2) {
-            float angle = (float)index[t] * freq[i];
-            out[0] = cosf(angle);
-            out[1] = sinf(angle);
-        }
-}
-
-const char *rope_text(const RopeConfig *r, Arena *a) {
-    switch (r->kind) {
-    case ROPE_LINEAR: return arena_printf(a, "theta %g, linear x%g", r->theta, r->factor);
-    case ROPE_LLAMA3:
-        return arena_printf(a, "theta %g, llama3 x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
-    case ROPE_FACTORS: return arena_printf(a, "theta %g, frequency factors", r->theta);
-    default: return arena_printf(a, "theta %g", r->theta);
-    }
+LayerConfig arch_layer(const Config *c, int64_t layer) {
+    LayerConfig l = {.rotated = !c->nope_period || (layer + 1) % c->nope_period};
+    bool windowed = c->windows && layer >= c->window_from;
+    if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
+    if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
+    if (windowed) l.window = c->window;
+    return l;
 }

@@ -27,9 +27,21 @@ typedef struct Config { /* of one model; sizes in the shape letters of core/base
     bool tied; /* the head is the embedding */
     RopeConfig rope;
     const char *name; /* general.name, or "" */
+    /* which layers are special: a list in the file, or else a rule; see arch_layer */
+    int64_t window;       /* keys that a windowed layer sees, 0: all of them */
+    bool windows;         /* there are windowed layers */
+    int64_t window_from;  /* the first of them */
+    int64_t nope_period;  /* every so many layers one without rotary positions, 0: none */
+    const Value *kinds;   /* [layers] "sliding_attention" or "full_attention", NULL: not given */
+    const Value *rotated; /* [layers] 1 or 0, NULL: not given */
 } Config;
 
-typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_MUST } KeyKind;
+typedef struct LayerConfig { /* what may differ from layer to layer */
+    int64_t window;          /* of the mask rule */
+    bool rotated;            /* has rotary positions */
+} LayerConfig;
+
+typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST } KeyKind;
 
 typedef struct KeyRow { /* one setting in both worlds */
     const char *hf;     /* path in config.json, NULL: has none */
@@ -37,17 +49,19 @@ typedef struct KeyRow { /* one setting in both worlds */
     KeyKind kind;
     size_t field; /* offset in Config; KEY_MUST has none */
     bool required;
+    bool none;        /* KEY_INT: null is 0, not the default */
     const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported */
 } KeyRow;
 
 typedef enum DimName {
     DIM_END,
     DIM_WIDTH,
-    DIM_Q,
-    DIM_KV,
+    DIM_Q,    /* heads*head_dim */
+    DIM_KV,   /* kv_heads*head_dim */
+    DIM_HEAD, /* head_dim */
     DIM_FFN,
     DIM_VOCAB
-} DimName; /* Q: heads*head_dim, KV: kv_heads*head_dim */
+} DimName;
 
 typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
                          TRANSFORM_NONE,
@@ -56,7 +70,28 @@ typedef enum Transform { /* between the file's rows and ours; each has an invers
 
 typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
 
+/* What a tensor is for. A block has the parts that its family's rows list: the builder asks for a part and leaves out
+ * what there is none of. The weight's name without its last word is the module's. */
+typedef enum Part {
+    PART_EMBED,
+    PART_ATTN_NORM,
+    PART_Q,
+    PART_K,
+    PART_V,
+    PART_Q_NORM, /* over each head, before the rotation */
+    PART_K_NORM,
+    PART_O,
+    PART_FFN_NORM,
+    PART_GATE,
+    PART_UP,
+    PART_DOWN,
+    PART_NORM,
+    PART_HEAD,
+    PART_BIAS, /* of the linear map or norm of the same module */
+} Part;
+
 typedef struct TensorRow {
+    Part part;
     const char *hf, *gguf; /* with {} for the layer */
     DimName dims[3];       /* outermost first */
     Transform gguf_transform;
@@ -66,9 +101,11 @@ typedef struct TensorRow {
 typedef struct ArchRow {
     const char *name;             /* "llama" */
     const char *const *hf_models; /* model_type values */
-    const char *gguf;             /* general.architecture */
+    const char *gguf;             /* general.architecture; of rows that share it the first reads, and all write it */
     const KeyRow *keys;           /* ended by a row without names */
     const TensorRow *tensors;
+    Config defaults;               /* of settings that config.json leaves out */
+    const char *block;             /* module of layer {} */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights */
     const char *lora_targets;      /* default modules of an adapter */
 } ArchRow;
@@ -83,6 +120,13 @@ bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
 /* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
 void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
 int64_t arch_dim(const Config *c, DimName d);
+LayerConfig arch_layer(const Config *c, int64_t layer);
+
+/* ---- rotary positions (core/arch_rope.c) ---- */
+
+/* Read and check the scaling and base of rotary positions; c has its sizes already. */
+bool hf_rope(const Value *meta, const Config *c, RopeConfig *r, Err *e);
+bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
  * wavelength rule, as in transformers' rope utilities). */

@@ -7,24 +7,33 @@ typedef struct Builder {
     const Model *m;
     Graph *g;
     bool trainable;
+    int64_t layer; /* at hand */
+    LayerConfig l; /* of it */
     ModelGraph io;
     StrMap leaves; /* weight name -> node */
     Arena arena;
 } Builder;
 
 /* The leaf of a weight, made once however often it is used. */
-static int weight(Builder *b, const char *name) {
-    int32_t have = strmap_get(&b->leaves, str_of(name));
+static int leaf(Builder *b, const Weight *w) {
+    int32_t have = strmap_get(&b->leaves, str_of(w->name));
     if (have >= 0) return have;
-    const Weight *w = model_weight(b->m, name);
-    if (!w) BUG("family '%s' has no weight '%s'", b->m->arch->name, name);
     Dim dims[MAX_DIMS];
     for (int d = 0; d < w->t.ndim; d++) dims[d] = DIM(w->t.ne[d]);
     int id = graph_leaf(b->g, b->trainable ? NODE_STATE : NODE_WEIGHT, b->trainable ? DT_f32 : w->t.dtype, w->t.ndim,
-                        dims, name);
+                        dims, w->name);
     b->g->nodes[id].trainable = b->trainable;
     strmap_put(&b->leaves, &b->arena, str_of(w->name), id);
     return id;
+}
+
+/* The weight of a part in the layer at hand, NULL where the family has none. */
+static const Weight *has(const Builder *b, Part p) { return model_part(b->m, p, b->layer); }
+
+static const Weight *weight(const Builder *b, Part p) {
+    const Weight *w = has(b, p);
+    if (!w) BUG("family '%s' lacks part %d", b->m->arch->name, (int)p);
+    return w;
 }
 
 static int op1(Builder *b, Op op, const OpParams *p, int x) { return graph_op(b->g, op, p, GRAPH_IN(x)); }
@@ -37,25 +46,37 @@ static int module(Builder *b, int out, int in, const char *name) {
     return out;
 }
 
-static const char *under(Builder *b, const char *path, const char *leaf) {
-    return arena_printf(&b->arena, "%s.%s", path, leaf);
+static const char *under(Builder *b, const char *path, const char *last) {
+    return arena_printf(&b->arena, "%s.%s", path, last);
 }
 
-static int linear_with(Builder *b, int x, const char *name, const char *weight_name) {
-    int y = op2(b, OP_matmul, NULL, x, weight(b, weight_name));
-    const Weight *w = model_weight(b->m, weight_name);
+/* "a.b.c" -> "a.b": of a weight its module, of a module the one it stands in. */
+static const char *above(Builder *b, const char *name) {
+    const char *dot = strrchr(name, '.');
+    return arena_strn(&b->arena, name, (size_t)(dot - name));
+}
+
+static const Weight *bias_of(Builder *b, const char *module_name) {
+    return model_weight(b->m, under(b, module_name, "bias"));
+}
+
+static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
+    int y = op2(b, OP_matmul, NULL, x, leaf(b, w));
+    const Weight *bias = bias_of(b, name);
+    if (bias) y = op2(b, OP_bias, NULL, y, leaf(b, bias));
     if (!b->g->failed && w->interleaved) b->g->nodes[y].interleaved = w->head_dim;
     return module(b, y, x, name);
 }
 
-static int linear(Builder *b, int x, const char *path, const char *leaf) {
-    const char *name = under(b, path, leaf);
-    return linear_with(b, x, name, under(b, name, "weight"));
+static int linear(Builder *b, int x, Part p) {
+    const Weight *w = weight(b, p);
+    return linear_named(b, x, w, above(b, w->name));
 }
 
-static int norm(Builder *b, int x, const char *name) {
+static int norm(Builder *b, int x, Part part) {
+    const Weight *w = weight(b, part);
     OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps}};
-    return module(b, op2(b, OP_rms_norm, &p, x, weight(b, under(b, name, "weight"))), x, name);
+    return module(b, op2(b, OP_rms_norm, &p, x, leaf(b, w)), x, above(b, w->name));
 }
 
 /* [T, n*E] seen as [T, n, E], or back. */
@@ -69,62 +90,98 @@ static int flat(Builder *b, int x, int64_t width) {
     return op1(b, OP_view, &p, x);
 }
 
-static int rotate(Builder *b, int x, int64_t n, const char *name) {
+/* Queries or keys [T, n, E] as attention wants them: normed and turned, where the family and the layer have it so. */
+static int prepared(Builder *b, int x, Part norm_part, const char *name) {
     bool interleaved = !b->g->failed && b->g->nodes[x].interleaved;
-    OpParams p = {.rope = {.interleaved = interleaved}};
-    int y = op2(b, OP_rope, &p, heads(b, x, n), b->io.rope);
-    if (!b->g->failed && interleaved) b->g->nodes[y].interleaved = b->m->cfg.head_dim;
-    return graph_name(b->g, y, "%s", name);
+    if (has(b, norm_part)) x = norm(b, x, norm_part);
+    if (b->l.rotated) {
+        OpParams p = {.rope = {.interleaved = interleaved}};
+        x = op2(b, OP_rope, &p, x, b->io.rope);
+        if (!b->g->failed && interleaved) b->g->nodes[x].interleaved = b->m->cfg.head_dim;
+    }
+    if (!b->g->failed && b->g->nodes[x].name)
+        graph_alias(b->g, x, "%s", name);
+    else
+        graph_name(b->g, x, "%s", name);
+    return x;
 }
 
-static int self_attention(Builder *b, int x, const char *path) {
+typedef struct Qkv {
+    int q, k, v;
+} Qkv;
+
+static int projected(Builder *b, int x, Part p, int64_t n) {
+    int y = linear(b, x, p), h = heads(b, y, n);
+    if (!b->g->failed) b->g->nodes[h].interleaved = b->g->nodes[y].interleaved;
+    return h;
+}
+
+static Qkv queries_keys_values(Builder *b, int x, const char *path) {
     const Config *c = &b->m->cfg;
-    int q = rotate(b, linear(b, x, path, "q_proj"), c->heads, under(b, path, "q"));
-    int k = rotate(b, linear(b, x, path, "k_proj"), c->kv_heads, under(b, path, "k"));
-    int v = graph_name(b->g, heads(b, linear(b, x, path, "v_proj"), c->kv_heads), "%s", under(b, path, "v"));
-    OpParams p = {.attn = {.scale = (float)(1 / sqrt((double)c->head_dim))}};
-    int a = graph_op(b->g, OP_attention, &p, GRAPH_IN(q, k, v));
-    int o = linear(b, flat(b, a, c->heads * c->head_dim), path, "o_proj");
+    Qkv h;
+    h.q = prepared(b, projected(b, x, PART_Q, c->heads), PART_Q_NORM, under(b, path, "q"));
+    h.k = prepared(b, projected(b, x, PART_K, c->kv_heads), PART_K_NORM, under(b, path, "k"));
+    h.v = graph_name(b->g, projected(b, x, PART_V, c->kv_heads), "%s", under(b, path, "v"));
+    return h;
+}
+
+static int self_attention(Builder *b, int x) {
+    const Config *c = &b->m->cfg;
+    const char *path = above(b, above(b, weight(b, PART_O)->name));
+    Qkv h = queries_keys_values(b, x, path);
+    OpParams p = {.attn = {.scale = (float)(1 / sqrt((double)c->head_dim)), .mask = {b->l.window}}};
+    int a = graph_op(b->g, OP_attention, &p, GRAPH_IN(h.q, h.k, h.v));
+    int o = linear(b, flat(b, a, c->heads * c->head_dim), PART_O);
     graph_alias(b->g, o, "%s", path);
     graph_alias(b->g, x, "%s.input", path);
     return o;
 }
 
-static int gated_mlp(Builder *b, int x, const char *path) {
-    int gate = linear(b, x, path, "gate_proj");
+static int mlp(Builder *b, int x) {
+    const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
+    int gate = linear(b, x, PART_GATE);
     int act = module(b, op1(b, OP_silu, NULL, gate), gate, under(b, path, "act_fn"));
-    int h = op2(b, OP_mul, NULL, act, linear(b, x, path, "up_proj"));
-    int down = linear(b, h, path, "down_proj");
+    int h = op2(b, OP_mul, NULL, act, linear(b, x, PART_UP));
+    int down = linear(b, h, PART_DOWN);
     graph_alias(b->g, down, "%s", path);
     graph_alias(b->g, x, "%s.input", path);
     return down;
 }
 
 /* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */
-static int block(Builder *b, int x, const char *path) {
-    int a = self_attention(b, norm(b, x, under(b, path, "input_layernorm")), under(b, path, "self_attn"));
+static int block(Builder *b, int x) {
+    const char *gap = strstr(b->m->arch->block, "{}");
+    const char *path =
+        arena_printf(&b->arena, "%.*s%lld", (int)(gap - b->m->arch->block), b->m->arch->block, (long long)b->layer);
+    int a = self_attention(b, norm(b, x, PART_ATTN_NORM));
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
-    int m = gated_mlp(b, norm(b, mid, under(b, path, "post_attention_layernorm")), under(b, path, "mlp"));
+    int m = mlp(b, norm(b, mid, PART_FFN_NORM));
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
 }
 
-static void leaves(Builder *b) {
+static void inputs(Builder *b) {
     b->io.ids = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_T}, "ids");
     b->io.rope = graph_leaf(b->g, NODE_INPUT, DT_f32, 3, (Dim[]){DIM_T, DIM(b->m->cfg.rope.dims / 2), DIM(2)}, "rope");
     b->io.out_rows = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_O}, "out_rows");
+}
+
+static int embedded(Builder *b) {
+    const Weight *w = weight(b, PART_EMBED);
+    return graph_name(b->g, op2(b, OP_embed, NULL, leaf(b, w), b->io.ids), "%s", above(b, w->name));
 }
 
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
                  Err *e) {
     Builder b = {.m = m, .g = g, .trainable = trainable};
     graph_init(g, max_tokens, max_outputs);
-    leaves(&b);
-    int x = op2(&b, OP_embed, NULL, weight(&b, "model.embed_tokens.weight"), b.io.ids);
-    graph_name(g, x, "model.embed_tokens");
-    for (int64_t i = 0; i < m->cfg.layers; i++)
-        x = block(&b, x, arena_printf(&b.arena, "model.layers.%lld", (long long)i));
-    x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), "model.norm");
-    b.io.logits = linear_with(&b, x, "lm_head", m->cfg.tied ? "model.embed_tokens.weight" : "lm_head.weight");
+    inputs(&b);
+    int x = embedded(&b);
+    for (b.layer = 0; b.layer < m->cfg.layers; b.layer++) {
+        b.l = arch_layer(&m->cfg, b.layer);
+        x = block(&b, x);
+    }
+    x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
+    b.io.logits = linear_named(&b, x, weight(&b, m->cfg.tied ? PART_EMBED : PART_HEAD), "lm_head");
     if (!g->failed) g->nodes[b.io.logits].keep = true;
     arena_release(&b.arena);
     *io = b.io;

@@ -131,6 +131,18 @@ const Weight *model_weight(const Model *m, const char *name) {
     return i < 0 ? NULL : &m->weights[i];
 }
 
+const Weight *model_part(const Model *m, Part part, int64_t layer) {
+    char name[256];
+    for (const TensorRow *r = m->arch->tensors; r->hf; r++) {
+        if (r->part != part || (r->when == WHEN_UNTIED && m->cfg.tied)) continue;
+        const char *gap = strstr(r->hf, "{}");
+        if (!gap) return model_weight(m, r->hf);
+        snprintf(name, sizeof name, "%.*s%lld%s", (int)(gap - r->hf), r->hf, (long long)layer, gap + 2);
+        return model_weight(m, name);
+    }
+    return NULL;
+}
+
 int64_t weight_row(const Weight *w, StoreFormat format, int64_t r) {
     bool wanted = format == STORE_GGUF;
     if (!w->head_dim || wanted == w->interleaved) return r;

@@ -33,6 +33,8 @@ void model_release(Model *m);
 /* Of names, shapes, dtypes and samples of the data: tells models apart without reading them whole. */
 uint64_t model_fingerprint(const Model *m);
 const Weight *model_weight(const Model *m, const char *name); /* NULL: none */
+/* The weight of a part in a layer (any number where it stands outside of the layers); NULL: the family has none. */
+const Weight *model_part(const Model *m, Part part, int64_t layer);
 
 /* Where row r of the weight, counted in the order of `format`, stands in the file: the transform and its inverse in
  * one. */

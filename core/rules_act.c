@@ -24,6 +24,29 @@ bool shape_mul(const Graph *g, Node *n, Err *e) {
     return rule_like(g, n, 0);
 }
 
+bool shape_bias(const Graph *g, Node *n, Err *e) {
+    const Node *x = node_in(g, n, 0);
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, x->ne[last_dim(x)], e));
+    return rule_like(g, n, 0);
+}
+
+void grad_bias(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0)) grad_give(gr, n.in[0], grad_of(gr, id));
+    if (grad_wants(gr, id, 1)) grad_give(gr, n.in[1], grad_op(gr, OP_bias_db, NULL, GRAPH_IN(grad_of(gr, id))));
+}
+
+bool shape_bias_db(const Graph *g, Node *n, Err *e) {
+    const Node *x = node_in(g, n, 0);
+    TRY(rule_dtype(g, n, 0, DT_f32, e));
+    n->dtype = DT_f32;
+    n->ndim = 1;
+    n->ne[0] = x->ne[last_dim(x)];
+    return true;
+}
+
+void grad_bias_db(Grad *gr, int id) { grad_refuse(gr, id); }
+
 bool shape_silu(const Graph *g, Node *n, Err *e) {
     (void)e;
     return rule_like(g, n, 0);

@@ -26,6 +26,36 @@ static void mul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 const char takes_mul[] = "ff>f";
 const Kernel ref_mul = {"ref", ref_out_rows, mul_run, NULL};
 
+static size_t bias_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->out) * 4; }
+
+static void bias_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const float *b = ref_row(&a->in[1], 0, scratch);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) y[i] = x[i] + b[i];
+    }
+}
+
+const char takes_bias[] = "fd>f";
+const Kernel ref_bias = {"ref", ref_out_rows, bias_run, bias_scratch};
+
+/* A unit is a column. */
+static int64_t columns(const OpArgs *a) { return ref_inner(&a->out); }
+
+static void bias_db_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    float *db = tensor_row(&a->out, 0);
+    for (int64_t i = u0; i < u1; i++) db[i] = 0;
+    for (int64_t r = 0; r < tensor_rows(&a->in[0]); r++) {
+        const float *dy = tensor_row(&a->in[0], r);
+        for (int64_t i = u0; i < u1; i++) db[i] += dy[i];
+    }
+}
+
+const char takes_bias_db[] = "f>f";
+const Kernel ref_bias_db = {"ref", columns, bias_db_run, NULL};
+
 static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     for (int64_t r = u0; r < u1; r++) {

@@ -71,6 +71,8 @@
 #define BINARY(op, how, ...)                                                                                           \
     {OP_##op, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
 #define UNARY(op, how, ...) {OP_##op, IN(FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
+#define BIAS(T, N)                                                                                                     \
+    {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)}
 #define PATCH(...)          .params.patch = {__VA_ARGS__}
 
 #define LOSS(O, V, how)                                                                                                \
@@ -309,6 +311,10 @@ const Case cases[] = {
     BINARY(mul, normal, 5, 33),
     BINARY(mul, edge, 64, 16),
     {OP_mul, IN(F32(5, 33), SLICE(5, 33)), .out = F32(5, 33)},
+    BIAS(1, 33),
+    BIAS(7, 48),
+    {OP_bias, IN(SLICE(5, 33), OF(bf16, 33)), .out = F32(5, 33)},
+    {OP_bias, IN(FILL(edge, f32, 3, 2, 16), FILL(edge, f32, 16)), .out = F32(3, 2, 16)},
     UNARY(silu, normal, 5, 33),
     UNARY(silu, big, 64, 16),
     UNARY(silu, edge, 3, 95),

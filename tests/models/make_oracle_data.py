@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Copies tiny models of the oracle, and what transformers makes of them, into tests/data.
+
+    python3 tests/models/make_oracle_data.py ORACLE NAME ...        # needs the PyPI package safetensors
+
+ORACLE: the folder with expected.json, expected/ and models/. Of each model the configuration and weights, without a tokenizer (tests/data/tokenizer
+has those); of what is expected what test_models.c reads: ids, greedy tokens, logits and hidden states, no training and no adapters.
+"""
+import glob
+import json
+import os
+import shutil
+import sys
+
+from safetensors.numpy import load_file, save_file
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+
+
+def main():
+    oracle = sys.argv[1]
+    path = os.path.join(DATA, "expected", "expected.json")
+    mine = json.load(open(path, encoding="utf-8"))
+    all_models = json.load(open(os.path.join(oracle, "expected.json"), encoding="utf-8"))["models"]
+    for name in sys.argv[2:]:
+        to = os.path.join(DATA, name)
+        os.makedirs(to, exist_ok=True)
+        for pattern in ("config.json", "*.safetensors", "*.index.json"):
+            for f in glob.glob(os.path.join(oracle, "models", name, pattern)):
+                shutil.copyfile(f, os.path.join(to, os.path.basename(f)))
+        cases = all_models[name]["cases"]
+        mine[name] = {"cases": {"short": {k: cases["short"][k] for k in ("ids", "greedy")}, "long": {"ids": cases["long"]["ids"]}}}
+        arrays = load_file(os.path.join(oracle, "expected", name + ".safetensors"))
+        save_file({k: v for k, v in arrays.items() if k.startswith(("short.", "long."))}, os.path.join(DATA, "expected", name + ".safetensors"))
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("{\n" + ",\n".join('"%s": %s' % (k, json.dumps(v)) for k, v in mine.items()) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
