@@ -61,12 +61,18 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
         if (!v || v->kind == VALUE_NULL) return true;
         if (v->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "'%s' must be a list", what);
         return *(const Value **)field = v, true;
+    case KEY_MUST_ALL:
+        for (size_t i = 0; v && i < value_count(v); i++) {
+            Value item = value_item(v, i);
+            TRY(must_hold(k, what, &item, e));
+        }
+        return true;
     default: return must_hold(k, what, v, e);
     }
 }
 
 static bool check_list(const Value *list, const char *what, int64_t layers, Err *e) {
-    if (!list || (int64_t)value_count(list) == layers) return true;
+    if (!list || (int64_t)value_count(list) >= layers) return true;
     return err_set(e, ERR_INPUT, "'%s' lists %zu layers of %lld", what, value_count(list), (long long)layers);
 }
 

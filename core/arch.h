@@ -41,7 +41,7 @@ typedef struct LayerConfig { /* what may differ from layer to layer */
     bool rotated;            /* has rotary positions */
 } LayerConfig;
 
-typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST } KeyKind;
+typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST, KEY_MUST_ALL } KeyKind;
 
 typedef struct KeyRow { /* one setting in both worlds */
     const char *hf;     /* path in config.json, NULL: has none */
@@ -50,7 +50,8 @@ typedef struct KeyRow { /* one setting in both worlds */
     size_t field; /* offset in Config; KEY_MUST has none */
     bool required;
     bool none;        /* KEY_INT: null is 0, not the default */
-    const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported */
+    const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported;
+                         KEY_MUST_ALL: of each item of a list */
 } KeyRow;
 
 typedef enum DimName {

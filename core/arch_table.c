@@ -5,7 +5,7 @@
 #define NAMES(...)                                                                                                     \
     (const char *const[]) { __VA_ARGS__, NULL }
 
-#define BASE     .norm_eps = 1e-6, .ctx = 2048, .rope = {.theta = 10000, .factor = 1}
+#define BASE(base) .norm_eps = 1e-6, .ctx = 2048, .rope = {.theta = (base), .factor = 1}
 #define LORA_ALL "q_proj+k_proj+v_proj+o_proj+gate_proj+up_proj+down_proj"
 
 #define SIZE_KEYS                                                                                                      \
@@ -80,6 +80,59 @@ static const KeyRow mistral_keys[] = {
     {0},
 };
 
+/* ---- qwen2: llama's shape with biases of q, k and v; windows from a layer on where they are switched on ---- */
+
+#define QWEN_WINDOW_KEYS                                                                                               \
+    {"sliding_window", NULL, KEY_INT, FIELD(window), .none = true},                                                    \
+        {"use_sliding_window", NULL, KEY_BOOL, FIELD(windows)},                                                        \
+        {"max_window_layers", NULL, KEY_INT, FIELD(window_from)}, {                                                    \
+        "layer_types", NULL, KEY_LIST, FIELD(kinds)                                                                    \
+    }
+
+static const KeyRow qwen2_keys[] = {SIZE_KEYS, RMS_KEY, SILU_KEY, QWEN_WINDOW_KEYS, {0}};
+
+#define QKV_BIAS_ROWS                                                                                                  \
+    {PART_BIAS, "model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", {DIM_Q}},                               \
+        {PART_BIAS, "model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias", {DIM_KV}}, {                        \
+        PART_BIAS, "model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias", { DIM_KV }                           \
+    }
+
+static const TensorRow qwen2_tensors[] = {
+    EMBED_ROW,    ATTN_NORM_ROW(0), QKV_ROWS(0), QKV_BIAS_ROWS, O_ROW,
+    FFN_NORM_ROW, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,      {0},
+};
+
+/* ---- qwen3: norms of each head's queries and keys instead of biases ---- */
+
+static const KeyRow qwen3_keys[] = {
+    SIZE_KEYS, RMS_KEY, SILU_KEY, QWEN_WINDOW_KEYS, {"attention_bias", NULL, KEY_MUST, .must = "false"}, {0},
+};
+
+#define QK_NORM_ROWS(...)                                                                                              \
+    {PART_Q_NORM, "model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight", {DIM_HEAD}, __VA_ARGS__}, {  \
+        PART_K_NORM, "model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight", {DIM_HEAD}, __VA_ARGS__   \
+    }
+
+static const TensorRow qwen3_tensors[] = {
+    EMBED_ROW,    ATTN_NORM_ROW(0), QKV_ROWS(0), QK_NORM_ROWS(0), O_ROW,
+    FFN_NORM_ROW, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,        {0},
+};
+
+/* ---- smollm3: every fourth layer without rotary positions ---- */
+
+static const KeyRow smollm3_keys[] = {
+    SIZE_KEYS,
+    RMS_KEY,
+    SILU_KEY,
+    {"use_sliding_window", NULL, KEY_MUST, .must = "false"},
+    {"layer_types", NULL, KEY_MUST_ALL, .must = "full_attention"},
+    {"no_rope_layer_interval", NULL, KEY_INT, FIELD(nope_period)},
+    {"no_rope_layers", NULL, KEY_LIST, FIELD(rotated)},
+    {"attention_bias", NULL, KEY_MUST, .must = "false"},
+    {"mlp_bias", NULL, KEY_MUST, .must = "false"},
+    {0},
+};
+
 const ArchRow arch_table[] = {
     {
         .name = "llama",
@@ -87,7 +140,7 @@ const ArchRow arch_table[] = {
         .gguf = "llama",
         .keys = llama_keys,
         .tensors = llama_tensors,
-        .defaults = {BASE, .windows = true},
+        .defaults = {BASE(10000), .windows = true},
         .block = "model.layers.{}",
         .hf_ignored = NAMES("model.layers.*.self_attn.rotary_emb.inv_freq"),
         .lora_targets = LORA_ALL,
@@ -98,7 +151,40 @@ const ArchRow arch_table[] = {
         .gguf = "llama",
         .keys = mistral_keys,
         .tensors = llama_tensors,
-        .defaults = {BASE, .windows = true, .window = 4096, .kv_heads = 8},
+        .defaults = {BASE(10000), .windows = true, .window = 4096, .kv_heads = 8},
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "qwen2",
+        .hf_models = NAMES("qwen2"),
+        .gguf = "qwen2",
+        .keys = qwen2_keys,
+        .tensors = qwen2_tensors,
+        .defaults = {BASE(10000), .window = 4096, .window_from = 28},
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "qwen3",
+        .hf_models = NAMES("qwen3"),
+        .gguf = "qwen3",
+        .keys = qwen3_keys,
+        .tensors = qwen3_tensors,
+        .defaults = {BASE(10000), .head_dim = 128, .window = 4096, .window_from = 28},
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "smollm3",
+        .hf_models = NAMES("smollm3"),
+        .gguf = "smollm3",
+        .keys = smollm3_keys,
+        .tensors = llama_tensors,
+        .defaults = {BASE(2e6), .tied = true, .nope_period = 4},
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
