@@ -139,7 +139,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     }
     TRY(check_sizes(c, e) && check_layers(c, e));
     c->rope.dims = c->head_dim;
-    return f->format == STORE_HF ? hf_rope(&f->meta, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
+    return f->format == STORE_HF ? hf_rope(&f->meta, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
 }
 
 bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
@@ -149,8 +149,15 @@ bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
 /* Read beside the row's keys: by arch_find, the rope readers, and who asks for the ids that end an answer. */
 static const char *const other_hf[] = {
     "model_type", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "eos_token_id", NULL};
-static const char *const other_gguf[] = {"rope.freq_base", "rope.dimension_count", "rope.scaling.type",
-                                         "rope.scaling.factor", NULL};
+static const char *const other_gguf[] = {"rope.freq_base",
+                                         "rope.dimension_count",
+                                         "rope.scaling.type",
+                                         "rope.scaling.factor",
+                                         "rope.scaling.original_context_length",
+                                         "rope.scaling.attn_factor",
+                                         "rope.scaling.yarn_beta_fast",
+                                         "rope.scaling.yarn_beta_slow",
+                                         NULL};
 
 static bool is_read(const ArchRow *a, StoreFormat format, Str key) {
     for (const char *const *o = format == STORE_HF ? other_hf : other_gguf; *o; o++)
@@ -179,7 +186,9 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_Q: return c->heads * c->head_dim;
     case DIM_KV: return c->kv_heads * c->head_dim;
     case DIM_HEAD: return c->head_dim;
+    case DIM_QKV: return (c->heads + 2 * c->kv_heads) * c->head_dim;
     case DIM_FFN: return c->ffn;
+    case DIM_FFN2: return 2 * c->ffn;
     case DIM_VOCAB: return c->vocab;
     default: return 0;
     }

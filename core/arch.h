@@ -9,16 +9,19 @@
 
 #include "core/store.h"
 
-typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_FACTORS } RopeKind;
+typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_FACTORS } RopeKind;
 
 typedef struct RopeConfig {
     RopeKind kind;
     double theta;
-    double factor;              /* linear, llama3 */
-    double low_freq, high_freq; /* llama3 */
-    int64_t original_ctx;       /* llama3 */
-    const float *factors;       /* ROPE_FACTORS: [dims/2] divisors of the frequencies (GGUF's rope_freqs) */
-    int64_t dims;               /* rotated dims of a head */
+    double factor;               /* linear, llama3, yarn */
+    double low_freq, high_freq;  /* llama3 */
+    int64_t original_ctx;        /* llama3, yarn */
+    double beta_fast, beta_slow; /* yarn: turns within original_ctx between which frequencies blend */
+    bool fractional;             /* yarn: the ends of the blend are not rounded to whole dims */
+    double attention;            /* factor of cos and sin; 0: what the kind says, 1 but for yarn */
+    const float *factors;        /* ROPE_FACTORS: [dims/2] divisors of the frequencies (GGUF's rope_freqs) */
+    int64_t dims;                /* rotated dims of a head */
 } RopeConfig;
 
 typedef struct Config { /* of one model; sizes in the shape letters of core/base.h */
@@ -60,7 +63,9 @@ typedef enum DimName {
     DIM_Q,    /* heads*head_dim */
     DIM_KV,   /* kv_heads*head_dim */
     DIM_HEAD, /* head_dim */
+    DIM_QKV,  /* q, k and v side by side */
     DIM_FFN,
+    DIM_FFN2, /* gate and up side by side */
     DIM_VOCAB
 } DimName;
 
@@ -79,12 +84,14 @@ typedef enum Part {
     PART_Q,
     PART_K,
     PART_V,
+    PART_QKV,    /* the three as one weight, rows of q first */
     PART_Q_NORM, /* over each head, before the rotation */
     PART_K_NORM,
     PART_O,
     PART_FFN_NORM,
     PART_GATE,
     PART_UP,
+    PART_GATE_UP, /* the two as one weight, rows of the gate first */
     PART_DOWN,
     PART_NORM,
     PART_HEAD,
@@ -106,6 +113,7 @@ typedef struct ArchRow {
     const KeyRow *keys;           /* ended by a row without names */
     const TensorRow *tensors;
     Config defaults;               /* of settings that config.json leaves out */
+    bool partial_rope;             /* may turn only some dims of a head */
     const char *block;             /* module of layer {} */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights */
     const char *lora_targets;      /* default modules of an adapter */
@@ -126,14 +134,17 @@ LayerConfig arch_layer(const Config *c, int64_t layer);
 /* ---- rotary positions (core/arch_rope.c) ---- */
 
 /* Read and check the scaling and base of rotary positions; c has its sizes already. */
-bool hf_rope(const Value *meta, const Config *c, RopeConfig *r, Err *e);
+bool hf_rope(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
- * wavelength rule, as in transformers' rope utilities). */
+ * wavelength rule, as in transformers' rope utilities; yarn: Peng et al. 2023). */
 void rope_frequencies(const RopeConfig *r, float *out);
-/* Cos and sin of index[t] * freq[i], [n, half, 2]. The angle is rounded to f32 first, as the reference does. */
-void rope_table(const float *freq, int64_t half, const int32_t *index, int64_t n, float *out);
+/* What cos and sin are multiplied with. */
+float rope_attention(const RopeConfig *r);
+/* Cos and sin of index[t] * freq[i], times `scale`, [n, half, 2]. The angle is rounded to f32 first, as the reference
+ * does. */
+void rope_table(const float *freq, int64_t half, float scale, const int32_t *index, int64_t n, float *out);
 /* "theta 5e+05, llama3 x8 from 8192" */
 const char *rope_text(const RopeConfig *r, Arena *a);
 

@@ -8,13 +8,32 @@ static bool rope_kind(Str name, RopeKind *kind, Err *e) {
     if (!name.n || str_is(name, "default") || str_is(name, "none")) return *kind = ROPE_DEFAULT, true;
     if (str_is(name, "linear")) return *kind = ROPE_LINEAR, true;
     if (str_is(name, "llama3")) return *kind = ROPE_LLAMA3, true;
-    return err_set(e, ERR_INPUT, "rope scaling '%.*s' is not supported; supported: default, linear, llama3",
+    if (str_is(name, "yarn")) return *kind = ROPE_YARN, true;
+    return err_set(e, ERR_INPUT, "rope scaling '%.*s' is not supported; supported: default, linear, llama3, yarn",
                    STR_ARG(name));
+}
+
+static double mscale(double factor, double m) { return factor <= 1 ? 1 : 0.1 * m * log(factor) + 1; }
+
+static bool hf_yarn(const Value *s, const Config *c, RopeConfig *r, Err *e) {
+    double m = 0, all = 0;
+    bool truncate = true;
+    if (!r->original_ctx) r->original_ctx = c->ctx;
+    TRY(value_as_float(value_get(s, "beta_fast"), "beta_fast", &r->beta_fast, e));
+    TRY(value_as_float(value_get(s, "beta_slow"), "beta_slow", &r->beta_slow, e));
+    TRY(value_as_float(value_get(s, "attention_factor"), "attention_factor", &r->attention, e));
+    TRY(value_as_float(value_get(s, "mscale"), "mscale", &m, e));
+    TRY(value_as_float(value_get(s, "mscale_all_dim"), "mscale_all_dim", &all, e));
+    TRY(value_as_bool(value_get(s, "truncate"), "truncate", &truncate, e));
+    r->fractional = !truncate;
+    if (!value_get(s, "attention_factor") && m > 0 && all > 0)
+        r->attention = mscale(r->factor, m) / mscale(r->factor, all);
+    return true;
 }
 
 /* Both forms of config.json: rope_theta beside rope_scaling {rope_type or type, ...}, and transformers 5's
  * rope_parameters. */
-static bool read_hf(const Value *meta, RopeConfig *r, Err *e) {
+static bool read_hf(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
     const Value *now = value_get(meta, "rope_parameters"),
                 *s = now && now->kind == VALUE_OBJECT ? now : value_get(meta, "rope_scaling");
     Str name = {0};
@@ -29,10 +48,15 @@ static bool read_hf(const Value *meta, RopeConfig *r, Err *e) {
     TRY(value_as_float(value_get(s, "high_freq_factor"), "high_freq_factor", &r->high_freq, e));
     TRY(value_as_int(value_get(s, "original_max_position_embeddings"), "original_max_position_embeddings",
                      &r->original_ctx, e));
+    if (r->kind == ROPE_YARN) TRY(hf_yarn(s, c, r, e));
     double partial = 1;
     TRY(value_as_float(value_get(meta, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
     TRY(value_as_float(value_get(s, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
-    if (partial != 1) return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; only 1 is supported", partial);
+    if (partial != 1 && !a->partial_rope)
+        return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; only 1 is supported", partial);
+    if (!(partial > 0 && partial <= 1))
+        return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; it must be above 0 and at most 1", partial);
+    r->dims = (int64_t)((double)c->head_dim * partial);
     return true;
 }
 
@@ -49,6 +73,15 @@ static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, Ro
     TRY(value_as_str(gguf_key(&f->meta, a, "rope.scaling.type"), "rope.scaling.type", &name, e) &&
         rope_kind(name, &r->kind, e));
     TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.factor"), "rope.scaling.factor", &r->factor, e));
+    TRY(value_as_int(gguf_key(&f->meta, a, "rope.scaling.original_context_length"),
+                     "rope.scaling.original_context_length", &r->original_ctx, e));
+    if (r->kind == ROPE_YARN) {
+        double attention = 1;
+        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_fast"), "yarn_beta_fast", &r->beta_fast, e));
+        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_slow"), "yarn_beta_slow", &r->beta_slow, e));
+        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.attn_factor"), "attn_factor", &attention, e));
+        r->attention = attention * mscale(r->factor, 1);
+    }
     if (r->kind == ROPE_LLAMA3)
         return err_set(e, ERR_INPUT, "rope scaling 'llama3' comes as the tensor 'rope_freqs.weight' in GGUF");
     const NamedTensor *t = tensor_file_find(f, STR("rope_freqs.weight"));
@@ -62,35 +95,62 @@ static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, Ro
     return true;
 }
 
-static bool check_rope(const RopeConfig *r, const Config *c, Err *e) {
+static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, Err *e) {
     if (!(r->theta > 0) || !isfinite(r->theta)) return err_set(e, ERR_INPUT, "rope base %g must be positive", r->theta);
-    if (r->dims != c->head_dim)
+    bool part = r->dims >= 2 && r->dims <= c->head_dim && r->dims % 2 == 0;
+    if (!part || (r->dims != c->head_dim && !a->partial_rope))
         return err_set(e, ERR_INPUT, "%lld rotated dims of %lld are not supported by this family", (long long)r->dims,
                        (long long)c->head_dim);
-    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3;
+    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;
     if (scaled && !(r->factor >= 1 && isfinite(r->factor)))
         return err_set(e, ERR_INPUT, "rope factor %g must be 1 or more", r->factor);
     if (r->kind == ROPE_LLAMA3 && !(r->low_freq > 0 && r->high_freq > r->low_freq && r->original_ctx > 0))
         return err_set(
             e, ERR_INPUT,
             "rope scaling llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings");
+    if (r->kind == ROPE_YARN && !(r->theta > 1 && r->beta_slow > 0 && r->beta_fast >= r->beta_slow &&
+                                  r->original_ctx > 0 && r->attention >= 0 && isfinite(r->attention)))
+        return err_set(e, ERR_INPUT,
+                       "rope scaling yarn needs 0 < beta_slow <= beta_fast and original_max_position_embeddings");
     for (int64_t i = 0; r->factors && i < r->dims / 2; i++)
         if (!(r->factors[i] > 0) || !isfinite(r->factors[i]))
             return err_set(e, ERR_INPUT, "rope_freqs.weight[%lld] is %g", (long long)i, (double)r->factors[i]);
     return true;
 }
 
-bool hf_rope(const Value *meta, const Config *c, RopeConfig *r, Err *e) {
-    return read_hf(meta, r, e) && check_rope(r, c, e);
+bool hf_rope(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+    return read_hf(meta, a, c, r, e) && check_rope(r, a, c, e);
 }
 
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    return read_gguf(f, a, c, r, e) && check_rope(r, c, e);
+    return read_gguf(f, a, c, r, e) && check_rope(r, a, c, e);
+}
+
+float rope_attention(const RopeConfig *r) {
+    if (r->attention > 0) return (float)r->attention;
+    return r->kind == ROPE_YARN ? (float)mscale(r->factor, 1) : 1;
+}
+
+/* The dim whose wave turns so often within original_ctx. */
+static double yarn_dim(const RopeConfig *r, double turns) {
+    return (double)r->dims * log((double)r->original_ctx / (turns * 2 * M_PI)) / (2 * log(r->theta));
+}
+
+/* Fast waves are kept, slow ones slowed by the factor, between them blended by dim. */
+static float yarn(const RopeConfig *r, int64_t i) {
+    double low = yarn_dim(r, r->beta_fast), high = yarn_dim(r, r->beta_slow);
+    if (!r->fractional) low = floor(low), high = ceil(high);
+    low = fmax(low, 0), high = fmin(high, (double)(r->dims - 1));
+    if (low == high) high += 0.001;
+    float wave = powf((float)r->theta, (float)(2 * i) / (float)r->dims);
+    float keep = 1 - fminf(fmaxf(((float)i - (float)low) / (float)(high - low), 0), 1);
+    return 1 / ((float)r->factor * wave) * (1 - keep) + 1 / wave * keep;
 }
 
 void rope_frequencies(const RopeConfig *r, float *out) {
     for (int64_t i = 0; i < r->dims / 2; i++) {
         float f = (float)(1.0 / pow(r->theta, (double)(2 * i) / (double)r->dims));
+        if (r->kind == ROPE_YARN) f = yarn(r, i);
         if (r->kind == ROPE_LINEAR) f = f / (float)r->factor;
         if (r->kind == ROPE_FACTORS) f = f / r->factors[i];
         if (r->kind == ROPE_LLAMA3) {
@@ -105,12 +165,12 @@ void rope_frequencies(const RopeConfig *r, float *out) {
     }
 }
 
-void rope_table(const float *freq, int64_t half, const int32_t *index, int64_t n, float *out) {
+void rope_table(const float *freq, int64_t half, float scale, const int32_t *index, int64_t n, float *out) {
     for (int64_t t = 0; t < n; t++)
         for (int64_t i = 0; i < half; i++, out += 2) {
             float angle = (float)index[t] * freq[i];
-            out[0] = cosf(angle);
-            out[1] = sinf(angle);
+            out[0] = cosf(angle) * scale;
+            out[1] = sinf(angle) * scale;
         }
 }
 
@@ -119,6 +179,8 @@ const char *rope_text(const RopeConfig *r, Arena *a) {
     case ROPE_LINEAR: return arena_printf(a, "theta %g, linear x%g", r->theta, r->factor);
     case ROPE_LLAMA3:
         return arena_printf(a, "theta %g, llama3 x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
+    case ROPE_YARN:
+        return arena_printf(a, "theta %g, yarn x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
     case ROPE_FACTORS: return arena_printf(a, "theta %g, frequency factors", r->theta);
     default: return arena_printf(a, "theta %g", r->theta);
     }

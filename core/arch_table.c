@@ -5,7 +5,8 @@
 #define NAMES(...)                                                                                                     \
     (const char *const[]) { __VA_ARGS__, NULL }
 
-#define BASE(base) .norm_eps = 1e-6, .ctx = 2048, .rope = {.theta = (base), .factor = 1}
+#define BASE(base)                                                                                                     \
+    .norm_eps = 1e-6, .ctx = 2048, .rope = {.theta = (base), .factor = 1, .beta_fast = 32, .beta_slow = 1}
 #define LORA_ALL "q_proj+k_proj+v_proj+o_proj+gate_proj+up_proj+down_proj"
 
 #define SIZE_KEYS                                                                                                      \
@@ -133,6 +134,30 @@ static const KeyRow smollm3_keys[] = {
     {0},
 };
 
+/* ---- phi3: Phi-3, Phi-3.5, Phi-4; q, k, v and gate, up are one weight each ---- */
+
+static const KeyRow phi3_keys[] = {
+    SIZE_KEYS,
+    RMS_KEY,
+    SILU_KEY,
+    {"sliding_window", "attention.sliding_window", KEY_INT, FIELD(window), .none = true},
+    {"attention_bias", NULL, KEY_MUST, .must = "false"},
+    {0},
+};
+
+static const TensorRow phi3_tensors[] = {
+    EMBED_ROW,
+    ATTN_NORM_ROW(0),
+    {PART_QKV, "model.layers.{}.self_attn.qkv_proj.weight", "blk.{}.attn_qkv.weight", {DIM_QKV, DIM_WIDTH}},
+    O_ROW,
+    FFN_NORM_ROW,
+    {PART_GATE_UP, "model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight", {DIM_FFN2, DIM_WIDTH}},
+    DOWN_ROW,
+    NORM_ROW(0),
+    HEAD_ROW,
+    {0},
+};
+
 const ArchRow arch_table[] = {
     {
         .name = "llama",
@@ -188,6 +213,18 @@ const ArchRow arch_table[] = {
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "phi3",
+        .hf_models = NAMES("phi3"),
+        .gguf = "phi3",
+        .keys = phi3_keys,
+        .tensors = phi3_tensors,
+        .defaults = {BASE(10000), .windows = true},
+        .partial_rope = true,
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = "qkv_proj+o_proj+gate_up_proj+down_proj",
     },
 };
 const size_t arch_count = COUNT_OF(arch_table);

@@ -116,12 +116,26 @@ static int projected(Builder *b, int x, Part p, int64_t n) {
     return h;
 }
 
+/* Columns [begin, begin + n) of dim 1. */
+static int slice(Builder *b, int x, int64_t begin, int64_t n) {
+    OpParams p = {.view = {.slice = true, .begin = begin, .ne = {0, n}}};
+    return op1(b, OP_view, &p, x);
+}
+
 static Qkv queries_keys_values(Builder *b, int x, const char *path) {
-    const Config *c = &b->m->cfg;
+    const int64_t H = b->m->cfg.heads, K = b->m->cfg.kv_heads;
     Qkv h;
-    h.q = prepared(b, projected(b, x, PART_Q, c->heads), PART_Q_NORM, under(b, path, "q"));
-    h.k = prepared(b, projected(b, x, PART_K, c->kv_heads), PART_K_NORM, under(b, path, "k"));
-    h.v = graph_name(b->g, projected(b, x, PART_V, c->kv_heads), "%s", under(b, path, "v"));
+    if (has(b, PART_QKV)) {
+        int all = projected(b, x, PART_QKV, H + 2 * K);
+        h = (Qkv){slice(b, all, 0, H), slice(b, all, H, K), slice(b, all, H + K, K)};
+    } else {
+        h.q = projected(b, x, PART_Q, H);
+        h.k = projected(b, x, PART_K, K);
+        h.v = projected(b, x, PART_V, K);
+    }
+    h.q = prepared(b, h.q, PART_Q_NORM, under(b, path, "q"));
+    h.k = prepared(b, h.k, PART_K_NORM, under(b, path, "k"));
+    graph_name(b->g, h.v, "%s", under(b, path, "v"));
     return h;
 }
 
@@ -138,10 +152,13 @@ static int self_attention(Builder *b, int x) {
 }
 
 static int mlp(Builder *b, int x) {
+    const int64_t F = b->m->cfg.ffn;
     const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
-    int gate = linear(b, x, PART_GATE);
+    int both = has(b, PART_GATE_UP) ? linear(b, x, PART_GATE_UP) : -1;
+    int gate = both >= 0 ? slice(b, both, 0, F) : linear(b, x, PART_GATE);
     int act = module(b, op1(b, OP_silu, NULL, gate), gate, under(b, path, "act_fn"));
-    int h = op2(b, OP_mul, NULL, act, linear(b, x, PART_UP));
+    int up = both >= 0 ? slice(b, both, F, F) : linear(b, x, PART_UP);
+    int h = op2(b, OP_mul, NULL, act, up);
     int down = linear(b, h, PART_DOWN);
     graph_alias(b->g, down, "%s", path);
     graph_alias(b->g, x, "%s.input", path);

@@ -220,7 +220,9 @@ void cache_abort(Cache *c) {
 
 const Step *cache_step(const Cache *c) { return &c->step; }
 
-void cache_rope(const Cache *c, float *out) { rope_table(c->freq, c->spec.rope.dims / 2, c->index, c->step.n, out); }
+void cache_rope(const Cache *c, float *out) {
+    rope_table(c->freq, c->spec.rope.dims / 2, rope_attention(&c->spec.rope), c->index, c->step.n, out);
+}
 
 /* ---- save and load ---- */
 

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-enum { FIXED_KEYS = 8 };
+enum { FIXED_KEYS = 12 };
 
 static Str owned(Arena *a, const char *fmt, const char *x, const char *y) {
     char text[256];
@@ -36,9 +36,42 @@ static void put_rope(Export *x, const Model *m) {
     const RopeConfig *r = &m->cfg.rope;
     put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.freq_base"), float_value(r->theta));
     put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.dimension_count"), int_value(r->dims));
-    if (r->kind != ROPE_LINEAR) return;
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.type"), str_value(STR("linear")));
+    if (r->kind != ROPE_LINEAR && r->kind != ROPE_YARN) return;
+    Str type = r->kind == ROPE_YARN ? STR("yarn") : STR("linear");
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.type"), str_value(type));
     put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.factor"), float_value(r->factor));
+    if (r->kind != ROPE_YARN) return;
+    RopeConfig usual = *r; /* the reader multiplies what the kind says */
+    usual.attention = 0;
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.original_context_length"),
+        int_value(r->original_ctx));
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.yarn_beta_fast"), float_value(r->beta_fast));
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.yarn_beta_slow"), float_value(r->beta_slow));
+    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.attn_factor"),
+        float_value((double)rope_attention(r) / (double)rope_attention(&usual)));
+}
+
+/* A file that says all of the model is read as the same model. */
+static bool says_all(const Model *m, const Export *x, Err *e) {
+    TensorFile f = {.format = STORE_GGUF, .path = m->file.path, .meta = x->meta};
+    Config c;
+    const ArchRow *a = arch_find(&f, e);
+    bool ok = a && arch_config(a, &f, &c, e);
+    arena_release(&f.arena);
+    if (!ok) return err_prefix(e, "writing GGUF");
+    for (int64_t i = 0; i < m->cfg.layers; i++) {
+        LayerConfig mine = arch_layer(&m->cfg, i), read = arch_layer(&c, i);
+        if (mine.window != read.window)
+            return err_set(e, ERR_INPUT, "GGUF has no form for the window of '%s' in layer %lld", m->file.path,
+                           (long long)i);
+        if (mine.rotated != read.rotated)
+            return err_set(e, ERR_INPUT, "GGUF has no form for '%s' without rotary positions in layer %lld",
+                           m->file.path, (long long)i);
+    }
+    bool fractional = m->cfg.rope.fractional;
+    return fractional
+               ? err_set(e, ERR_INPUT, "GGUF has no form for 'truncate' of rope scaling yarn in '%s'", m->file.path)
+               : true;
 }
 
 /* GGUF says llama3 scaling as the divisor of each frequency. */
@@ -94,5 +127,5 @@ bool export_gguf(const Model *m, Export *x, Err *e) {
         x->tensors[x->n++] = (ExportTensor){.name = gguf_name(&x->arena, w), .w = w};
     }
     add_rope_factors(x, m);
-    return true;
+    return says_all(m, x, e);
 }

@@ -129,7 +129,11 @@ static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
 static uint64_t fingerprint(const Session *s) {
     const RopeConfig *r = &s->m->cfg.rope;
     uint64_t h = hash_bytes(&s->changes, sizeof s->changes, model_fingerprint(s->m));
-    double rope[] = {r->kind, r->theta, r->factor, r->low_freq, r->high_freq, (double)r->original_ctx};
+    double rope[] = {r->kind,       r->theta,
+                     r->factor,     r->low_freq,
+                     r->high_freq,  (double)r->original_ctx,
+                     r->beta_fast,  r->beta_slow,
+                     r->fractional, (double)rope_attention(r)};
     if (r->factors) h = hash_bytes(r->factors, (size_t)r->dims / 2 * sizeof *r->factors, h);
     return hash_bytes(rope, sizeof rope, h);
 }

@@ -109,7 +109,8 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
         t->first_row[i] = (int32_t)(i - i % len);
     }
     t->step.n = n;
-    rope_table(t->freq, t->m->cfg.rope.dims / 2, t->index, n, exec_data(&t->x, t->io.rope));
+    rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
+               exec_data(&t->x, t->io.rope));
     *(float *)exec_data(&t->x, t->seed) = 1;
     if (how) {
         double at = (double)++t->done;

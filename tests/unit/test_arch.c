@@ -68,7 +68,13 @@ static void both_forms(void **state) {
 /* Meta's published rule for Llama 3.1, worked by hand for a wave on each side of the thresholds. */
 static void llama3_frequencies(void **state) {
     (void)state;
-    RopeConfig r = {ROPE_LLAMA3, 500000, 8, 1, 4, 8192, NULL, 128};
+    RopeConfig r = {.kind = ROPE_LLAMA3,
+                    .theta = 500000,
+                    .factor = 8,
+                    .low_freq = 1,
+                    .high_freq = 4,
+                    .original_ctx = 8192,
+                    .dims = 128};
     float f[64], plain[64];
     rope_frequencies(&r, f);
     r.kind = ROPE_DEFAULT;
@@ -94,8 +100,8 @@ static void refusals(void **state) {
     refuses("{" BASE ",\"attention_bias\":true}", "'attention_bias' is true");
     refuses("{" BASE ",\"mlp_bias\":true}", "'mlp_bias' is true");
     refuses("{" BASE ",\"quantization_config\":{\"bits\":4}}", "'quantization_config'");
-    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
-            "'yarn' is not supported; supported: default, linear, llama3");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
+            "'dynamic' is not supported; supported: default, linear, llama3, yarn");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "rope factor 0");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", "low_freq_factor");
     refuses("{" BASE ",\"rope_scaling\":\"linear\"}", "'rope_scaling' must be an object");
