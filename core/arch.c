@@ -6,7 +6,7 @@
 /* ---- finding the row ---- */
 
 static bool row_is(const ArchRow *a, StoreFormat format, Str name) {
-    if (format == STORE_GGUF) return str_is(name, a->gguf);
+    if (format == STORE_GGUF) return a->gguf && str_is(name, a->gguf);
     for (const char *const *m = a->hf_models; *m; m++)
         if (str_is(name, *m)) return true;
     return false;
@@ -55,7 +55,9 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
     case KEY_INT:
         if (k->none && v && v->kind == VALUE_NULL) return *(int64_t *)field = 0, true;
         return value_as_int(v, what, field, e);
-    case KEY_FLOAT: return value_as_float(v, what, field, e);
+    case KEY_FLOAT:
+        if (k->none && v && v->kind == VALUE_NULL) return *(double *)field = 0, true;
+        return value_as_float(v, what, field, e);
     case KEY_BOOL: return value_as_bool(v, what, field, e);
     case KEY_LIST:
         if (!v || v->kind == VALUE_NULL) return true;
@@ -90,7 +92,7 @@ static bool check_layers(const Config *c, Err *e) {
         Value v = value_item(c->rotated, i);
         if (v.kind != VALUE_INT) return err_set(e, ERR_INPUT, "'no_rope_layers' must be a list of 0 and 1");
     }
-    if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->nope_period < 0)
+    if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->window_period < 0 || c->nope_period < 0)
         return err_set(e, ERR_INPUT, "a window of %lld from layer %lld is out of range", (long long)c->window,
                        (long long)c->window_from);
     return true;
@@ -138,7 +140,9 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
         c->head_dim = c->width / c->heads;
     }
     TRY(check_sizes(c, e) && check_layers(c, e));
-    c->rope.dims = c->head_dim;
+    c->rope.dims = c->local.dims = c->head_dim;
+    if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
+        return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");
     return f->format == STORE_HF ? hf_rope(&f->meta, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
 }
 
@@ -196,9 +200,9 @@ int64_t arch_dim(const Config *c, DimName d) {
 
 LayerConfig arch_layer(const Config *c, int64_t layer) {
     LayerConfig l = {.rotated = !c->nope_period || (layer + 1) % c->nope_period};
-    bool windowed = c->windows && layer >= c->window_from;
+    bool windowed = c->windows && layer >= c->window_from && (!c->window_period || (layer + 1) % c->window_period);
     if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
     if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
-    if (windowed) l.window = c->window;
+    if (windowed) l.window = c->window, l.local = c->local.theta > 0;
     return l;
 }

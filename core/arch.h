@@ -29,19 +29,25 @@ typedef struct Config { /* of one model; sizes in the shape letters of core/base
     double norm_eps;
     bool tied; /* the head is the embedding */
     RopeConfig rope;
-    const char *name; /* general.name, or "" */
+    RopeConfig local;     /* of windowed layers, where they have a base of their own: theta above 0 */
+    double query_scalar;  /* scores are divided by its root, 0: by that of head_dim */
+    double attn_softcap;  /* of scores: cap * tanh(score / cap), 0: none */
+    double logit_softcap; /* of logits */
+    const char *name;     /* general.name, or "" */
     /* which layers are special: a list in the file, or else a rule; see arch_layer */
-    int64_t window;       /* keys that a windowed layer sees, 0: all of them */
-    bool windows;         /* there are windowed layers */
-    int64_t window_from;  /* the first of them */
-    int64_t nope_period;  /* every so many layers one without rotary positions, 0: none */
-    const Value *kinds;   /* [layers] "sliding_attention" or "full_attention", NULL: not given */
-    const Value *rotated; /* [layers] 1 or 0, NULL: not given */
+    int64_t window;        /* keys that a windowed layer sees, 0: all of them */
+    bool windows;          /* there are windowed layers */
+    int64_t window_from;   /* the first of them */
+    int64_t window_period; /* every so many layers one sees all, 0: none does */
+    int64_t nope_period;   /* every so many layers one without rotary positions, 0: none */
+    const Value *kinds;    /* [layers] "sliding_attention" or "full_attention", NULL: not given */
+    const Value *rotated;  /* [layers] 1 or 0, NULL: not given */
 } Config;
 
 typedef struct LayerConfig { /* what may differ from layer to layer */
     int64_t window;          /* of the mask rule */
     bool rotated;            /* has rotary positions */
+    bool local;              /* of Config.local */
 } LayerConfig;
 
 typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST, KEY_MUST_ALL } KeyKind;
@@ -52,7 +58,7 @@ typedef struct KeyRow { /* one setting in both worlds */
     KeyKind kind;
     size_t field; /* offset in Config; KEY_MUST has none */
     bool required;
-    bool none;        /* KEY_INT: null is 0, not the default */
+    bool none;        /* null is 0, not the default */
     const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported;
                          KEY_MUST_ALL: of each item of a list */
 } KeyRow;
@@ -88,15 +94,19 @@ typedef enum Part {
     PART_Q_NORM, /* over each head, before the rotation */
     PART_K_NORM,
     PART_O,
+    PART_ATTN_POST_NORM, /* of what attention gives, before it is added */
     PART_FFN_NORM,
     PART_GATE,
     PART_UP,
     PART_GATE_UP, /* the two as one weight, rows of the gate first */
     PART_DOWN,
+    PART_FFN_POST_NORM,
     PART_NORM,
     PART_HEAD,
     PART_BIAS, /* of the linear map or norm of the same module */
 } Part;
+
+typedef enum Activation { ACT_SILU, ACT_GELU } Activation; /* gelu: the tanh form */
 
 typedef struct TensorRow {
     Part part;
@@ -109,10 +119,15 @@ typedef struct TensorRow {
 typedef struct ArchRow {
     const char *name;             /* "llama" */
     const char *const *hf_models; /* model_type values */
-    const char *gguf;             /* general.architecture; of rows that share it the first reads, and all write it */
-    const KeyRow *keys;           /* ended by a row without names */
+    const char *gguf;   /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
+                           write it */
+    const KeyRow *keys; /* ended by a row without names */
     const TensorRow *tensors;
-    Config defaults;               /* of settings that config.json leaves out */
+    Config defaults; /* of settings that config.json leaves out */
+    Activation act;
+    const char *act_name;          /* module of the activation, in the mlp */
+    float norm_plus;               /* added to the weights of norms */
+    bool scaled_embedding;         /* times the root of the width */
     bool partial_rope;             /* may turn only some dims of a head */
     const char *block;             /* module of layer {} */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights */

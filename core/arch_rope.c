@@ -34,8 +34,10 @@ static bool hf_yarn(const Value *s, const Config *c, RopeConfig *r, Err *e) {
 /* Both forms of config.json: rope_theta beside rope_scaling {rope_type or type, ...}, and transformers 5's
  * rope_parameters. */
 static bool read_hf(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    const Value *now = value_get(meta, "rope_parameters"),
-                *s = now && now->kind == VALUE_OBJECT ? now : value_get(meta, "rope_scaling");
+    const Value *now = value_get(meta, "rope_parameters"), *full = value_get(now, "full_attention"),
+                *s = full && full->kind == VALUE_OBJECT ? full
+                     : now && now->kind == VALUE_OBJECT ? now
+                                                        : value_get(meta, "rope_scaling");
     Str name = {0};
     if (s && s->kind != VALUE_OBJECT && s->kind != VALUE_NULL)
         return err_set(e, ERR_INPUT, "'rope_scaling' must be an object or null");

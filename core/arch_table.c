@@ -158,6 +158,52 @@ static const TensorRow phi3_tensors[] = {
     {0},
 };
 
+/* ---- gemma2, gemma3: norms with 1 + w before and after each branch, scaled embedding, windows in most layers ---- */
+
+#define GEMMA_KEYS                                                                                                     \
+    {"hidden_activation", NULL, KEY_MUST, .must = "gelu_pytorch_tanh"},                                                \
+        {"attention_bias", NULL, KEY_MUST, .must = "false"},                                                           \
+        {"query_pre_attn_scalar", NULL, KEY_FLOAT, FIELD(query_scalar)},                                               \
+        {"attn_logit_softcapping", NULL, KEY_FLOAT, FIELD(attn_softcap), .none = true},                                \
+        {"final_logit_softcapping", NULL, KEY_FLOAT, FIELD(logit_softcap), .none = true},                              \
+        {"sliding_window", NULL, KEY_INT, FIELD(window), .none = true}, {"layer_types", NULL, KEY_LIST, FIELD(kinds)}, \
+    {                                                                                                                  \
+        "use_bidirectional_attention", NULL, KEY_MUST, .must = "false"                                                 \
+    }
+
+static const KeyRow gemma2_keys[] = {SIZE_KEYS, RMS_KEY, GEMMA_KEYS, {0}};
+
+static const KeyRow gemma3_keys[] = {
+    SIZE_KEYS,
+    RMS_KEY,
+    GEMMA_KEYS,
+    {"sliding_window_pattern", NULL, KEY_INT, FIELD(window_period)},
+    {"rope_local_base_freq", NULL, KEY_FLOAT, FIELD(local.theta)},
+    {"rope_parameters.sliding_attention.rope_theta", NULL, KEY_FLOAT, FIELD(local.theta)},
+    {"rope_parameters.sliding_attention.rope_type", NULL, KEY_MUST, .must = "default"},
+    {0},
+};
+
+#define GEMMA_NORM_ROWS                                                                                                \
+    {PART_ATTN_POST_NORM,                                                                                              \
+     "model.layers.{}.post_attention_layernorm.weight",                                                                \
+     "blk.{}.post_attention_norm.weight",                                                                              \
+     {DIM_WIDTH}},                                                                                                     \
+        {PART_FFN_NORM, "model.layers.{}.pre_feedforward_layernorm.weight", "blk.{}.ffn_norm.weight", {DIM_WIDTH}}, {  \
+        PART_FFN_POST_NORM, "model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight", {      \
+            DIM_WIDTH                                                                                                  \
+        }                                                                                                              \
+    }
+
+static const TensorRow gemma2_tensors[] = {
+    EMBED_ROW, ATTN_NORM_ROW(0), QKV_ROWS(0), O_ROW, GEMMA_NORM_ROWS, GATED_ROWS, NORM_ROW(0), HEAD_ROW, {0},
+};
+
+static const TensorRow gemma3_tensors[] = {
+    EMBED_ROW,       ATTN_NORM_ROW(0), QKV_ROWS(0), QK_NORM_ROWS(0), O_ROW,
+    GEMMA_NORM_ROWS, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,        {0},
+};
+
 const ArchRow arch_table[] = {
     {
         .name = "llama",
@@ -216,6 +262,7 @@ const ArchRow arch_table[] = {
     },
     {
         .name = "phi3",
+        .act_name = "activation_fn",
         .hf_models = NAMES("phi3"),
         .gguf = "phi3",
         .keys = phi3_keys,
@@ -225,6 +272,34 @@ const ArchRow arch_table[] = {
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = "qkv_proj+o_proj+gate_up_proj+down_proj",
+    },
+    {
+        .name = "gemma2",
+        .hf_models = NAMES("gemma2"),
+        .keys = gemma2_keys,
+        .tensors = gemma2_tensors,
+        .defaults = {BASE(10000), .tied = true, .head_dim = 256, .query_scalar = 256, .attn_softcap = 50,
+                     .logit_softcap = 30, .windows = true, .window = 4096, .window_period = 2},
+        .act = ACT_GELU,
+        .norm_plus = 1,
+        .scaled_embedding = true,
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "gemma3",
+        .hf_models = NAMES("gemma3_text"),
+        .keys = gemma3_keys,
+        .tensors = gemma3_tensors,
+        .defaults = {BASE(1e6), .local = {.theta = 10000, .factor = 1}, .tied = true, .head_dim = 256,
+                     .query_scalar = 256, .windows = true, .window = 4096, .window_period = 6},
+        .act = ACT_GELU,
+        .norm_plus = 1,
+        .scaled_embedding = true,
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = LORA_ALL,
     },
 };
 const size_t arch_count = COUNT_OF(arch_table);

@@ -75,7 +75,7 @@ static int linear(Builder *b, int x, Part p) {
 
 static int norm(Builder *b, int x, Part part) {
     const Weight *w = weight(b, part);
-    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps}};
+    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = b->m->arch->norm_plus}};
     return module(b, op2(b, OP_rms_norm, &p, x, leaf(b, w)), x, above(b, w->name));
 }
 
@@ -96,7 +96,7 @@ static int prepared(Builder *b, int x, Part norm_part, const char *name) {
     if (has(b, norm_part)) x = norm(b, x, norm_part);
     if (b->l.rotated) {
         OpParams p = {.rope = {.interleaved = interleaved}};
-        x = op2(b, OP_rope, &p, x, b->io.rope);
+        x = op2(b, OP_rope, &p, x, b->l.local ? b->io.rope_local : b->io.rope);
         if (!b->g->failed && interleaved) b->g->nodes[x].interleaved = b->m->cfg.head_dim;
     }
     if (!b->g->failed && b->g->nodes[x].name)
@@ -143,7 +143,9 @@ static int self_attention(Builder *b, int x) {
     const Config *c = &b->m->cfg;
     const char *path = above(b, above(b, weight(b, PART_O)->name));
     Qkv h = queries_keys_values(b, x, path);
-    OpParams p = {.attn = {.scale = (float)(1 / sqrt((double)c->head_dim)), .mask = {b->l.window}}};
+    double scalar = c->query_scalar > 0 ? c->query_scalar : (double)c->head_dim;
+    OpParams p = {
+        .attn = {.scale = (float)(1 / sqrt(scalar)), .mask = {b->l.window}, .softcap = (float)c->attn_softcap}};
     int a = graph_op(b->g, OP_attention, &p, GRAPH_IN(h.q, h.k, h.v));
     int o = linear(b, flat(b, a, c->heads * c->head_dim), PART_O);
     graph_alias(b->g, o, "%s", path);
@@ -151,12 +153,18 @@ static int self_attention(Builder *b, int x) {
     return o;
 }
 
+static int activation(Builder *b, int x, const char *path) {
+    const ArchRow *a = b->m->arch;
+    return module(b, op1(b, a->act == ACT_GELU ? OP_gelu : OP_silu, NULL, x), x,
+                  under(b, path, a->act_name ? a->act_name : "act_fn"));
+}
+
 static int mlp(Builder *b, int x) {
     const int64_t F = b->m->cfg.ffn;
     const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
     int both = has(b, PART_GATE_UP) ? linear(b, x, PART_GATE_UP) : -1;
     int gate = both >= 0 ? slice(b, both, 0, F) : linear(b, x, PART_GATE);
-    int act = module(b, op1(b, OP_silu, NULL, gate), gate, under(b, path, "act_fn"));
+    int act = activation(b, gate, path);
     int up = both >= 0 ? slice(b, both, F, F) : linear(b, x, PART_UP);
     int h = op2(b, OP_mul, NULL, act, up);
     int down = linear(b, h, PART_DOWN);
@@ -165,26 +173,35 @@ static int mlp(Builder *b, int x) {
     return down;
 }
 
+/* What a branch adds, normed where the family has it so. */
+static int branch(Builder *b, int y, Part post_norm) { return has(b, post_norm) ? norm(b, y, post_norm) : y; }
+
 /* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */
 static int block(Builder *b, int x) {
     const char *gap = strstr(b->m->arch->block, "{}");
     const char *path =
         arena_printf(&b->arena, "%.*s%lld", (int)(gap - b->m->arch->block), b->m->arch->block, (long long)b->layer);
-    int a = self_attention(b, norm(b, x, PART_ATTN_NORM));
+    int a = branch(b, self_attention(b, norm(b, x, PART_ATTN_NORM)), PART_ATTN_POST_NORM);
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
-    int m = mlp(b, norm(b, mid, PART_FFN_NORM));
+    int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM);
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
 }
 
 static void inputs(Builder *b) {
     b->io.ids = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_T}, "ids");
     b->io.rope = graph_leaf(b->g, NODE_INPUT, DT_f32, 3, (Dim[]){DIM_T, DIM(b->m->cfg.rope.dims / 2), DIM(2)}, "rope");
+    b->io.rope_local = -1;
+    if (b->m->cfg.local.theta > 0)
+        b->io.rope_local = graph_leaf(b->g, NODE_INPUT, DT_f32, 3,
+                                      (Dim[]){DIM_T, DIM(b->m->cfg.local.dims / 2), DIM(2)}, "rope.local");
     b->io.out_rows = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_O}, "out_rows");
 }
 
 static int embedded(Builder *b) {
     const Weight *w = weight(b, PART_EMBED);
-    return graph_name(b->g, op2(b, OP_embed, NULL, leaf(b, w), b->io.ids), "%s", above(b, w->name));
+    int x = graph_name(b->g, op2(b, OP_embed, NULL, leaf(b, w), b->io.ids), "%s", above(b, w->name));
+    OpParams p = {.scale = {sqrtf((float)b->m->cfg.width)}};
+    return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }
 
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
@@ -199,6 +216,10 @@ bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool t
     }
     x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
     b.io.logits = linear_named(&b, x, weight(&b, m->cfg.tied ? PART_EMBED : PART_HEAD), "lm_head");
+    if (m->cfg.logit_softcap > 0) {
+        OpParams p = {.cap = {(float)m->cfg.logit_softcap}};
+        b.io.logits = graph_name(g, op1(&b, OP_softcap, &p, b.io.logits), "logits");
+    }
     if (!g->failed) g->nodes[b.io.logits].keep = true;
     arena_release(&b.arena);
     *io = b.io;

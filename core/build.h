@@ -8,6 +8,7 @@
 typedef struct ModelGraph { /* nodes that the caller fills or reads */
     int ids;                /* i32 [T] */
     int rope;               /* f32 [T, dims/2, 2]: cos and sin of each token's angles */
+    int rope_local;         /* the same of windowed layers with a base of their own, -1: none */
     int out_rows;           /* i32 [O]: rows of the step whose logits are wanted */
     int logits;             /* f32 [O, V], kept */
 } ModelGraph;

@@ -23,7 +23,7 @@ struct Cache {
     int32_t *page_of; /* [max_seq * max_pages] behind Seq.pages */
     int64_t low_free; /* no free page below */
     int64_t n_free;
-    float *freq; /* [dims/2] */
+    float *freq, *freq_local; /* [dims/2] */
     /* the step */
     Step step;
     int32_t *seq_of, *index, *reach, *first_row;
@@ -58,6 +58,7 @@ static size_t layout(Cache *c, char *base) {
     CARVE(&at, c->page_of, c->n_pages);
     CARVE(&at, c->refs, c->n_pages);
     CARVE(&at, c->freq, c->spec.rope.dims / 2);
+    CARVE(&at, c->freq_local, c->spec.local.theta > 0 ? c->spec.local.dims / 2 : 0);
     CARVE(&at, c->seq_of, c->spec.max_step);
     CARVE(&at, c->index, c->spec.max_step);
     CARVE(&at, c->reach, c->spec.max_step);
@@ -90,6 +91,7 @@ bool cache_new(const CacheSpec *spec, Backend *b, Cache **out, Err *e) {
     for (int64_t l = 0; l < spec->layers; l++) c->layers[l] = c->pool + l * c->n_pages * c->page_bytes;
     for (int64_t s = 0; s < spec->max_seq; s++) c->seqs[s].pages = c->page_of + s * c->max_pages;
     rope_frequencies(&spec->rope, c->freq);
+    if (spec->local.theta > 0) rope_frequencies(&spec->local, c->freq_local);
     c->step = (Step){.index = c->index,
                      .reach = c->reach,
                      .first_row = c->first_row,
@@ -220,8 +222,9 @@ void cache_abort(Cache *c) {
 
 const Step *cache_step(const Cache *c) { return &c->step; }
 
-void cache_rope(const Cache *c, float *out) {
-    rope_table(c->freq, c->spec.rope.dims / 2, rope_attention(&c->spec.rope), c->index, c->step.n, out);
+void cache_rope(const Cache *c, bool local, float *out) {
+    const RopeConfig *r = local ? &c->spec.local : &c->spec.rope;
+    rope_table(local ? c->freq_local : c->freq, r->dims / 2, rope_attention(r), c->index, c->step.n, out);
 }
 
 /* ---- save and load ---- */

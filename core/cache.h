@@ -17,11 +17,11 @@
 
 typedef struct CacheSpec {
     int64_t layers, kv_heads, head_dim;
-    Dtype dtype;      /* of keys and values: CACHE_DTYPES */
-    int64_t ctx;      /* tokens of one sequence */
-    int64_t max_seq;  /* sequences that can be full at once */
-    int64_t max_step; /* tokens of one step */
-    RopeConfig rope;
+    Dtype dtype;            /* of keys and values: CACHE_DTYPES */
+    int64_t ctx;            /* tokens of one sequence */
+    int64_t max_seq;        /* sequences that can be full at once */
+    int64_t max_step;       /* tokens of one step */
+    RopeConfig rope, local; /* local: theta 0 where there is none */
 } CacheSpec;
 
 typedef struct Cache Cache;
@@ -53,7 +53,7 @@ void cache_abort(Cache *c);
 const Step *cache_step(const Cache *c);
 /* Cos and sin of every token of the step, [n, dims/2, 2]. Angle = position x frequency, rounded to f32 as the reference
  * does. */
-void cache_rope(const Cache *c, float *out);
+void cache_rope(const Cache *c, bool local, float *out);
 
 /* A sequence to and from storage. The fingerprint stands for all that decides what is stored: weights, changes to the
  * graph, instruction set. The same tokens give the same bytes, whatever was forgotten before them. Loading replaces

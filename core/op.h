@@ -21,6 +21,8 @@ typedef union OpParams {
     ViewParams view;
     CastParams cast;
     NormParams norm;
+    ScaleParams scale;
+    CapParams cap;
     RopeParams rope;
     RopeOrderParams rope_order;
     AttnParams attn;

@@ -27,7 +27,15 @@ typedef struct CastParams {
 } CastParams;
 typedef struct NormParams {
     float eps;
+    float plus; /* added to the weights */
 } NormParams;
+
+typedef struct ScaleParams {
+    float by;
+} ScaleParams;
+typedef struct CapParams {
+    float cap; /* above 0 */
+} CapParams;
 
 typedef struct RopeParams {
     bool interleaved; /* pairs (2i, 2i+1), as GGUF's llama files order rows; else (i, i + E/2) as Hugging Face does */
@@ -42,7 +50,8 @@ typedef struct RopeOrderParams {
 typedef struct AttnParams {
     float scale;
     MaskRule mask;
-    int layer; /* of the cache; attention_kv alone */
+    float softcap; /* of scores, 0: none */
+    int layer;     /* of the cache; attention_kv alone */
 } AttnParams;
 
 typedef struct KvParams {

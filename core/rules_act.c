@@ -65,6 +65,52 @@ bool shape_silu_dx(const Graph *g, Node *n, Err *e) {
 
 void grad_silu_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
+bool shape_gelu(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_f32, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_gelu(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, OP_gelu_dx, NULL, GRAPH_IN(grad_of(gr, id), n.in[0])));
+}
+
+bool shape_gelu_dx(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_gelu_dx(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_scale(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_f32, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_scale(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0)) grad_give(gr, n.in[0], grad_op(gr, OP_scale, &n.params, GRAPH_IN(grad_of(gr, id))));
+}
+
+bool shape_softcap(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_f32, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_softcap(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, OP_softcap_dx, &n.params, GRAPH_IN(grad_of(gr, id), n.in[0])));
+}
+
+bool shape_softcap_dx(const Graph *g, Node *n, Err *e) {
+    TRY(rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_softcap_dx(Grad *gr, int id) { grad_refuse(gr, id); }
+
 bool shape_patch(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
     TRY(rule_dtype(g, n, 0, DT_f32, e));

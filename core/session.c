@@ -129,11 +129,17 @@ static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
 static uint64_t fingerprint(const Session *s) {
     const RopeConfig *r = &s->m->cfg.rope;
     uint64_t h = hash_bytes(&s->changes, sizeof s->changes, model_fingerprint(s->m));
-    double rope[] = {r->kind,       r->theta,
-                     r->factor,     r->low_freq,
-                     r->high_freq,  (double)r->original_ctx,
-                     r->beta_fast,  r->beta_slow,
-                     r->fractional, (double)rope_attention(r)};
+    double rope[] = {s->m->cfg.local.theta,
+                     r->kind,
+                     r->theta,
+                     r->factor,
+                     r->low_freq,
+                     r->high_freq,
+                     (double)r->original_ctx,
+                     r->beta_fast,
+                     r->beta_slow,
+                     r->fractional,
+                     (double)rope_attention(r)};
     if (r->factors) h = hash_bytes(r->factors, (size_t)r->dims / 2 * sizeof *r->factors, h);
     return hash_bytes(rope, sizeof rope, h);
 }
@@ -158,8 +164,12 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
               pass_cache(&s->g, e) && pass_compute(&s->g, s->spec.compute, e);
     free(rules);
     if (!ok) return false;
-    s->io = (ModelGraph){graph_find(&s->g, "ids"), graph_find(&s->g, "rope"), graph_find(&s->g, "out_rows"),
-                         graph_find(&s->g, "lm_head")};
+    int capped = graph_find(&s->g, "logits");
+    s->io = (ModelGraph){.ids = graph_find(&s->g, "ids"),
+                         .rope = graph_find(&s->g, "rope"),
+                         .rope_local = graph_find(&s->g, "rope.local"),
+                         .out_rows = graph_find(&s->g, "out_rows"),
+                         .logits = capped >= 0 ? capped : graph_find(&s->g, "lm_head")};
     for (size_t i = 0; i < spec->n_patches; i++) { /* nodes move in the passes, names do not */
         char name[32];
         snprintf(name, sizeof name, "patch.%zu", i);
@@ -180,7 +190,8 @@ static bool prepare(Session *s, const SessionSpec *spec, Err *e) {
                                 .dtype = spec->kv_type,
                                 .max_seq = spec->parallel,
                                 .max_step = s->spec.chunk,
-                                .rope = c->rope};
+                                .rope = c->rope,
+                                .local = c->local};
     s->changes = hash_changes(s, spec);
     size_cache(s, spec->ctx ? spec->ctx : c->ctx);
     int64_t pool, tables;
@@ -239,7 +250,8 @@ static bool check_seq(const Session *s, int seq, Err *e) {
 
 /* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
 static void begin_step(Session *s, int64_t rows) {
-    cache_rope(s->cache, exec_data(&s->x, s->io.rope));
+    cache_rope(s->cache, false, exec_data(&s->x, s->io.rope));
+    if (s->io.rope_local >= 0) cache_rope(s->cache, true, exec_data(&s->x, s->io.rope_local));
     exec_bind(&s->x, cache_step(s->cache)->n, rows);
     s->last_rows = rows;
 }

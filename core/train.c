@@ -58,7 +58,9 @@ static bool open(Trainer *t, Backend *b, int64_t max_tokens, bool optimise, Err 
     t->reach = mem_alloc((size_t)max_tokens, sizeof *t->reach);
     t->first_row = mem_alloc((size_t)max_tokens, sizeof *t->first_row);
     t->freq = mem_alloc((size_t)t->m->cfg.rope.dims, sizeof *t->freq);
+    t->freq_local = mem_alloc((size_t)t->m->cfg.rope.dims, sizeof *t->freq_local);
     rope_frequencies(&t->m->cfg.rope, t->freq);
+    if (t->io.rope_local >= 0) rope_frequencies(&t->m->cfg.local, t->freq_local);
     t->step = (Step){.index = t->index, .reach = t->reach, .first_row = t->first_row};
     TRY(exec_open(&t->x, &plan, b, (WeightSource){0}, &t->step, e));
     load_params(t);
@@ -75,7 +77,7 @@ bool train_open(Trainer *t, const Model *m, Backend *b, int64_t max_tokens, bool
 void train_close(Trainer *t) {
     if (t->x.b) exec_close(&t->x);
     graph_release(&t->g);
-    void *blocks[] = {t->params, t->grads, t->index, t->reach, t->first_row, t->freq};
+    void *blocks[] = {t->params, t->grads, t->index, t->reach, t->first_row, t->freq, t->freq_local};
     for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
     *t = (Trainer){0};
 }
@@ -111,6 +113,8 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
     t->step.n = n;
     rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
                exec_data(&t->x, t->io.rope));
+    if (t->io.rope_local >= 0)
+        rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
     *(float *)exec_data(&t->x, t->seed) = 1;
     if (how) {
         double at = (double)++t->done;

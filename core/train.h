@@ -20,7 +20,7 @@ typedef struct Trainer {
     int n_params;
     Step step;
     int32_t *index, *reach, *first_row; /* [max_tokens] */
-    float *freq;
+    float *freq, *freq_local;
     int64_t done; /* optimiser steps */
 } Trainer;
 

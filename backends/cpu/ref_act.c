@@ -83,6 +83,63 @@ static void silu_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) 
 const char takes_silu_dx[] = "ff>f";
 const Kernel ref_silu_dx = {"ref", ref_out_rows, silu_dx_run, NULL};
 
+/* y = f(x), elementwise. */
+static void each(const OpArgs *a, int64_t u0, int64_t u1, float (*f)(const OpArgs *, float)) {
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) y[i] = f(a, x[i]);
+    }
+}
+
+/* dx = dy * f'(x), elementwise. */
+static void each_dx(const OpArgs *a, int64_t u0, int64_t u1, float (*slope)(const OpArgs *, float)) {
+    for (int64_t r = u0; r < u1; r++) {
+        const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
+        float *dx = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) dx[i] = dy[i] * slope(a, x[i]);
+    }
+}
+
+static const float GELU_SCALE = 0.7978845608f, GELU_CUBE = 0.044715f; /* sqrt(2/pi) */
+
+static float gelu(const OpArgs *a, float x) {
+    (void)a;
+    float t = tanh_f32(GELU_SCALE * fmaf(GELU_CUBE * x * x, x, x));
+    return 0.5f * x * (1 + t);
+}
+
+static float gelu_slope(const OpArgs *a, float x) {
+    (void)a;
+    float t = tanh_f32(GELU_SCALE * fmaf(GELU_CUBE * x * x, x, x)), rest = fmaf(-t, t, 1);
+    if (rest == 0) return 0.5f * (1 + t); /* x * x may be infinite */
+    return fmaf(0.5f * x * rest, GELU_SCALE * fmaf(3 * GELU_CUBE * x, x, 1), 0.5f * (1 + t));
+}
+
+static float scale(const OpArgs *a, float x) { return x * a->params.scale.by; }
+static float softcap(const OpArgs *a, float x) { return a->params.cap.cap * tanh_f32(x / a->params.cap.cap); }
+
+static float softcap_slope(const OpArgs *a, float x) {
+    float t = tanh_f32(x / a->params.cap.cap);
+    return fmaf(-t, t, 1);
+}
+
+static void gelu_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, gelu); }
+static void gelu_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each_dx(a, u0, u1, gelu_slope); }
+static void scale_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, scale); }
+static void softcap_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, softcap); }
+static void softcap_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) {
+    (void)s, each_dx(a, u0, u1, softcap_slope);
+}
+
+const char takes_gelu[] = "f>f", takes_gelu_dx[] = "ff>f", takes_scale[] = "f>f", takes_softcap[] = "f>f",
+           takes_softcap_dx[] = "ff>f";
+const Kernel ref_gelu = {"ref", ref_out_rows, gelu_run, NULL};
+const Kernel ref_gelu_dx = {"ref", ref_out_rows, gelu_dx_run, NULL};
+const Kernel ref_scale = {"ref", ref_out_rows, scale_run, NULL};
+const Kernel ref_softcap = {"ref", ref_out_rows, softcap_run, NULL};
+const Kernel ref_softcap_dx = {"ref", ref_out_rows, softcap_dx_run, NULL};
+
 static int64_t patch_units(const OpArgs *a) { return a->out.ne[0]; }
 static size_t patch_scratch(const OpArgs *a) { return a->n_in > 1 ? (size_t)ref_inner(&a->in[1]) * 4 : 0; }
 

@@ -193,10 +193,11 @@ static void add_values(const Keys *k, int64_t base, int64_t lo, int64_t hi, cons
 /* Keys [lo, hi) of the partition that begins at base: fills w->p and o, returns max and sum. */
 static void attend_partition(const Keys *k, const float *q, int64_t base, int64_t lo, int64_t hi, Scratch *w, float *m,
                              float *l) {
-    float scale = k->a->params.attn.scale;
+    float scale = k->a->params.attn.scale, cap = k->a->params.attn.softcap;
     *m = -INFINITY;
     for (int64_t j = lo; j < hi; j++) {
         w->p[j - base] = scale * (over_q8_0(k) ? dot_q8_0(k, j, w) : dot(q, key_row(k, j, w->row), k->E));
+        if (cap > 0) w->p[j - base] = cap * tanh_f32(w->p[j - base] / cap);
         if (w->p[j - base] > *m) *m = w->p[j - base];
     }
     float lane[16] = {0};
@@ -315,8 +316,8 @@ const Kernel ref_kv_store = {"ref", kv_store_units, kv_store_run, kv_store_scrat
 /* A unit is a kv head with its query heads: dk and dv of a head sum over them. */
 static int64_t dqkv_units(const OpArgs *a) { return a->in[2].ne[1]; }
 
-/* Two rows of numbers by key: p and g of the query at hand. */
-static size_t dqkv_scratch(const OpArgs *a) { return 2 * ((size_t)a->out.ne[0] + KV_LANES) * 4; }
+/* Three rows of numbers by key: p, g and the cap's slope of the query at hand. */
+static size_t dqkv_scratch(const OpArgs *a) { return 3 * ((size_t)a->out.ne[0] + KV_LANES) * 4; }
 
 /* The four operands of one query head h of token t, found by name. */
 typedef struct DqkvRow {
@@ -325,14 +326,19 @@ typedef struct DqkvRow {
     int64_t lo, hi, base; /* keys; base is lo rounded down to a lane group, so that p[j - base] is in lane j % 16 */
 } DqkvRow;
 
-/* p[j - base] = softmax, g[j - base] = its derivative's d_j. */
-static void dqkv_scores(const Keys *k, const DqkvRow *r, float *p, float *g) {
-    float scale = k->a->params.attn.scale, M = -INFINITY;
+/* p[j - base] = softmax, g[j - base] = its derivative's d_j; slope is room for a row. */
+static void dqkv_scores(const Keys *k, const DqkvRow *r, float *p, float *g, float *slope) {
+    float scale = k->a->params.attn.scale, cap = k->a->params.attn.softcap, M = -INFINITY;
     int64_t n = r->hi - r->base;
     memset(p, 0, (size_t)n * 4);
     memset(g, 0, (size_t)n * 4);
     for (int64_t j = r->lo; j < r->hi; j++) {
         p[j - r->base] = scale * dot(r->q, key_row(k, j, NULL), k->E);
+        if (cap > 0) {
+            float t = tanh_f32(p[j - r->base] / cap);
+            p[j - r->base] = cap * t;
+            slope[j - r->base] = fmaf(-t, t, 1);
+        }
         if (p[j - r->base] > M) M = p[j - r->base];
         g[j - r->base] = dot(r->dout, value_row(k, j, NULL), k->E);
     }
@@ -341,10 +347,13 @@ static void dqkv_scores(const Keys *k, const DqkvRow *r, float *p, float *g) {
     float L = lanes16_fold(lane);
     for (int64_t i = r->lo - r->base; i < n; i++) p[i] /= L;
     float D = lanes16_dot(p, g, n);
-    for (int64_t i = r->lo - r->base; i < n; i++) g[i] = scale * (p[i] * (g[i] - D));
+    for (int64_t i = r->lo - r->base; i < n; i++) {
+        g[i] = scale * (p[i] * (g[i] - D));
+        if (cap > 0) g[i] *= slope[i];
+    }
 }
 
-static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, float *g) {
+static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, float *g, float *slope) {
     const Tensor *out = &a->out;
     int64_t T = out->ne[0], H = a->in[1].ne[1], K = a->in[2].ne[1];
     for (int64_t t = 0; t < T; t++) {
@@ -360,7 +369,7 @@ static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, flo
                      0};
         mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], &r.lo, &r.hi);
         r.base = r.lo / KV_LANES * KV_LANES;
-        dqkv_scores(&k, &r, p, g);
+        dqkv_scores(&k, &r, p, g, slope);
         memset(r.dq, 0, (size_t)k.E * 4);
         for (int64_t j = r.lo; j < r.hi; j++) {
             const float *kj = key_row(&k, j, NULL);
@@ -379,12 +388,12 @@ static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, flo
 static void dqkv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *out = &a->out;
     int64_t T = out->ne[0], E = out->ne[2], H = a->in[1].ne[1], K = a->in[2].ne[1], group = H / K;
-    float *p = scratch, *g = p + T + KV_LANES;
+    float *p = scratch, *g = p + T + KV_LANES, *slope = g + T + KV_LANES;
     for (int64_t u = u0; u < u1; u++) {
         for (int64_t t = 0; t < T; t++)
             for (int side = 0; side < 2; side++)
                 memset(tensor_row(out, t * (H + 2 * K) + H + side * K + u), 0, (size_t)E * 4);
-        for (int64_t h = u * group; h < (u + 1) * group; h++) dqkv_head(a, h, u, p, g);
+        for (int64_t h = u * group; h < (u + 1) * group; h++) dqkv_head(a, h, u, p, g, slope);
     }
 }
 

@@ -16,7 +16,7 @@ static void rms_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch)
     for (int64_t r = u0; r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
         float *y = tensor_row(&a->out, r), s = rms_scale(x, D, a->params.norm.eps);
-        for (int64_t d = 0; d < D; d++) y[d] = (x[d] * s) * w[d];
+        for (int64_t d = 0; d < D; d++) y[d] = (x[d] * s) * (w[d] + a->params.norm.plus);
     }
 }
 
@@ -32,7 +32,7 @@ static void rms_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
     for (int64_t r = u0; r < u1; r++) {
         const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
         float *dx = tensor_row(&a->out, r), s = rms_scale(x, D, a->params.norm.eps);
-        for (int64_t d = 0; d < D; d++) scaled[d] = dy[d] * w[d];
+        for (int64_t d = 0; d < D; d++) scaled[d] = dy[d] * (w[d] + a->params.norm.plus);
         float k = s * s * s * (lanes16_dot(scaled, x, D) / (float)D);
         for (int64_t d = 0; d < D; d++) dx[d] = fmaf(-k, x[d], s * scaled[d]);
     }

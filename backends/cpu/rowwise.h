@@ -91,10 +91,11 @@ INLINE void norm_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
     for (int64_t r = u0, n = inner(a); r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
         float *y = tensor_row(&a->out, r);
-        V16 lanes = v_zero();
+        V16 lanes = v_zero(), plus = v_set1(a->params.norm.plus);
         for (int64_t i = 0; i < n; i += LANES) lanes = v_fma(v_load(x + i), v_load(x + i), lanes);
         V16 s = v_set1(1 / sqrtf(v_fold(lanes) / (float)n + a->params.norm.eps));
-        for (int64_t i = 0; i < n; i += LANES) v_store(y + i, v_mul(v_mul(v_load(x + i), s), decode16(t, w, i)));
+        for (int64_t i = 0; i < n; i += LANES)
+            v_store(y + i, v_mul(v_mul(v_load(x + i), s), v_add(decode16(t, w, i), plus)));
     }
 }
 

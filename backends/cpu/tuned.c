@@ -25,7 +25,7 @@ static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
-static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a) && a->params.attn.softcap == 0; }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_add  fits_any
 #define fits_mul  fits_any

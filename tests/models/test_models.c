@@ -118,8 +118,9 @@ static void check_all(const char *name, bool in_gguf) {
 #define MODELS(M)                                                                                                      \
     M(llama2, true)                                                                                                    \
     M(llama3, true)                                                                                                    \
-    M(mistral, true) M(mistral_nemo, true) M(qwen2, true) M(qwen3, true) M(smollm3, true) M(phi3, true)                \
-        M(qwen2_yarn, false)
+    M(mistral, true)                                                                                                   \
+    M(mistral_nemo, true) M(qwen2, true) M(qwen3, true) M(smollm3, true) M(phi3, true) M(qwen2_yarn, false)            \
+        M(gemma2, false) M(gemma3, false)
 
 #define TEST(name, gguf)                                                                                               \
     static void name(void **state) {                                                                                   \

@@ -45,6 +45,7 @@
 #define ORDER(to, T, W, E) {OP_rope_order, .params.rope_order = {to, E}, IN(F32(T, W)), .out = F32(T, W)}
 
 #define ATTN(window_) .params.attn = {.scale = 0.125f, .mask = {window_}, .layer = 1}
+#define CAPPED        .params.attn = {.scale = 0.5f, .softcap = 2, .layer = 1}
 #define SEQS(...)     .seqs = {__VA_ARGS__}
 #define ATTENTION(window, T, H, K, E, ...)                                                                             \
     {OP_attention, ATTN(window), IN(F32(T, H, E), F32(T, K, E), F32(T, K, E)), .out = F32(T, H, E),                    \
@@ -226,6 +227,9 @@ const Case cases[] = {
     NORM(2, 33),
     NORM(7, 576),
     NORM(64, 47),
+    {OP_rms_norm, .params.norm = {1e-5f, 1}, IN(F32(5, 64), F32(64)), .out = F32(5, 64)},
+    {OP_rms_norm, .params.norm = {1e-5f, 1}, IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
+    {OP_rms_norm_dx, .params.norm = {1e-5f, 1}, IN(F32(5, 33), F32(5, 33), F32(33)), .out = F32(5, 33)},
     {OP_rms_norm, EPS, IN(SLICE(5, 40), F32(40)), .out = F32(5, 40)},
     {OP_rms_norm, EPS, IN(F32(3, 4, 16), OF(bf16, 16)), .out = F32(3, 4, 16)},
     {OP_rms_norm, EPS, IN(FILL(edge, f32, 9, 24), F32(24)), .out = F32(9, 24)},
@@ -255,6 +259,11 @@ const Case cases[] = {
     {OP_attention, ATTN(0), IN(SLICE(9, 4, 16), SLICE(9, 2, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
     {OP_attention, ATTN(0), IN(FILL(big, f32, 9, 4, 16), FILL(big, f32, 9, 2, 16), F32(9, 2, 16)),
      .out = F32(9, 4, 16)},
+    {OP_attention, CAPPED, IN(F32(9, 4, 16), F32(9, 2, 16), F32(9, 2, 16)), .out = F32(9, 4, 16)},
+    {OP_attention_dqkv, CAPPED, IN(F32(9, 4, 16), F32(9, 4, 16), F32(9, 2, 16), F32(9, 2, 16)),
+     .out = F32(9, 8, 16)},
+    {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, f16), SEQS({260, 5})},
+    {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0), SEQS({260, 5})},
     KV_ALL(0, 1, 1, 1, 16, {0, 1}),
     KV_ALL(0, 1, 9, 3, 64, {130, 1}),
     KV_ALL(0, 2, 4, 2, 64, {255, 2}),
@@ -321,6 +330,16 @@ const Case cases[] = {
     UNARY(silu, sweep, 8, 2048),
     BINARY(silu_dx, normal, 5, 33),
     BINARY(silu_dx, big, 64, 16),
+    UNARY(gelu, normal, 5, 33),
+    UNARY(gelu, edge, 3, 95),
+    UNARY(gelu, sweep, 8, 2048),
+    BINARY(gelu_dx, normal, 5, 33),
+    BINARY(gelu_dx, big, 64, 16),
+    {OP_scale, .params.scale = {-2.5f}, IN(F32(5, 33)), .out = F32(5, 33)},
+    {OP_scale, .params.scale = {8}, IN(SLICE(2, 3, 16)), .out = F32(2, 3, 16)},
+    {OP_softcap, .params.cap = {3}, IN(F32(5, 33)), .out = F32(5, 33)},
+    {OP_softcap, .params.cap = {30}, IN(FILL(sweep, f32, 8, 64)), .out = F32(8, 64)},
+    {OP_softcap_dx, .params.cap = {3}, IN(F32(5, 33), F32(5, 33)), .out = F32(5, 33)},
     {OP_patch, PATCH(2, -0.5f, 1, 3), IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
     {OP_patch, PATCH(0, 1, 2, -1), IN(F32(5, 2, 16), F32(32)), .out = F32(5, 2, 16)},
     {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},

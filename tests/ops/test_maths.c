@@ -206,6 +206,8 @@ static double attention_error(const Case *c, const Dtype *kv, int64_t drop) {
                 p[j] += scale * qe * ke, size += scale * fabs(qe * ke);
                 if (kv) off += squared(qe * stored_error(*kv, k, (row0 + j) * K + kh, e)) + squared(4 * step * ke);
             }
+            double cap = (double)c->params.attn.softcap; /* its slope is at most 1: bounds before it hold behind it */
+            if (cap > 0) p[j] = cap * tanh(p[j] / cap), size += cap;
             most = fmax(most, p[j]), spread = fmax(spread, size), moved = fmax(moved, sigmas * scale * sqrt(off));
         }
         for (int64_t j = lo; j < hi; j++) sum += p[j] = exp(p[j] - most);
@@ -297,7 +299,7 @@ static double rms_of(const Instance *x, int64_t row) {
     return 1 / sqrt(sum / D + (double)x->c->params.norm.eps);
 }
 static double f_rms_norm(const Instance *x, int64_t r, int64_t i) {
-    return in_at(x, 0, r, i) * rms_of(x, r) * in_at(x, 1, 0, i);
+    return in_at(x, 0, r, i) * rms_of(x, r) * (in_at(x, 1, 0, i) + (double)x->c->params.norm.plus);
 }
 static double f_silu(const Instance *x, int64_t r, int64_t i) {
     return in_at(x, 0, r, i) / (1 + exp(-in_at(x, 0, r, i)));
@@ -305,6 +307,18 @@ static double f_silu(const Instance *x, int64_t r, int64_t i) {
 static double f_silu_dx(const Instance *x, int64_t r, int64_t i) {
     double v = in_at(x, 1, r, i), s = 1 / (1 + exp(-v));
     return in_at(x, 0, r, i) * (s + v * s * (1 - s));
+}
+static double f_bias(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) + in_at(x, 1, 0, i); }
+static double f_gelu(const Instance *x, int64_t r, int64_t i) {
+    double v = in_at(x, 0, r, i);
+    return 0.5 * v * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+}
+static double f_scale(const Instance *x, int64_t r, int64_t i) {
+    return in_at(x, 0, r, i) * (double)x->c->params.scale.by;
+}
+static double f_softcap(const Instance *x, int64_t r, int64_t i) {
+    double cap = (double)x->c->params.cap.cap;
+    return cap * tanh(in_at(x, 0, r, i) / cap);
 }
 static double f_add(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) + in_at(x, 1, r, i); }
 static double f_mul(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) * in_at(x, 1, r, i); }
@@ -385,6 +399,10 @@ static const struct {
     Formula *f;
 } formulas[] = {
     {OP_rms_norm, &ref_rms_norm, f_rms_norm},
+    {OP_bias, &ref_bias, f_bias},
+    {OP_gelu, &ref_gelu, f_gelu},
+    {OP_scale, &ref_scale, f_scale},
+    {OP_softcap, &ref_softcap, f_softcap},
     {OP_silu, &ref_silu, f_silu},
     {OP_silu_dx, &ref_silu_dx, f_silu_dx},
     {OP_add, &ref_add, f_add},
