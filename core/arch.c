@@ -119,6 +119,7 @@ static bool check_sizes(const Config *c, Err *e) {
 static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     *c = a->defaults;
     c->name = "";
+    if (!c->ctx) c->ctx = 2048;
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
         const char *what = f->format == STORE_HF ? k->hf : k->gguf;
         if (what) TRY(read_key(k, what, key_value(f, a, k), c, e));
@@ -133,6 +134,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
         if (embed && embed->t.ndim == 2) c->vocab = embed->t.ne[0];
     }
     if (!c->kv_heads) c->kv_heads = c->heads;
+    if (!c->ffn) c->ffn = c->width <= INT32_MAX ? 4 * c->width : 0;
     if (!c->head_dim && c->heads > 0) {
         if (c->width % c->heads)
             return err_set(e, ERR_INPUT, "width %lld is no multiple of %lld heads", (long long)c->width,
@@ -194,6 +196,7 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_FFN: return c->ffn;
     case DIM_FFN2: return 2 * c->ffn;
     case DIM_VOCAB: return c->vocab;
+    case DIM_CTX: return c->ctx;
     default: return 0;
     }
 }

@@ -72,7 +72,8 @@ typedef enum DimName {
     DIM_QKV,  /* q, k and v side by side */
     DIM_FFN,
     DIM_FFN2, /* gate and up side by side */
-    DIM_VOCAB
+    DIM_VOCAB,
+    DIM_CTX
 } DimName;
 
 typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
@@ -86,6 +87,7 @@ typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
  * what there is none of. The weight's name without its last word is the module's. */
 typedef enum Part {
     PART_EMBED,
+    PART_POSITIONS, /* learned, one row per index; added to the embedding */
     PART_ATTN_NORM,
     PART_Q,
     PART_K,
@@ -95,8 +97,8 @@ typedef enum Part {
     PART_K_NORM,
     PART_O,
     PART_ATTN_POST_NORM, /* of what attention gives, before it is added */
-    PART_FFN_NORM,
-    PART_GATE,
+    PART_FFN_NORM,       /* none: the mlp reads what attention reads, and both are added at once */
+    PART_GATE,           /* none: the mlp is not gated, the activation is of PART_UP */
     PART_UP,
     PART_GATE_UP, /* the two as one weight, rows of the gate first */
     PART_DOWN,
@@ -114,6 +116,7 @@ typedef struct TensorRow {
     DimName dims[3];       /* outermost first */
     Transform gguf_transform;
     TensorWhen when;
+    bool hf_transposed; /* Hugging Face stores [in, out]; turned when the model is opened */
 } TensorRow;
 
 typedef struct ArchRow {
@@ -124,12 +127,14 @@ typedef struct ArchRow {
     const KeyRow *keys; /* ended by a row without names */
     const TensorRow *tensors;
     Config defaults; /* of settings that config.json leaves out */
+    bool layer_norm; /* norms are of layers (mean, variance, bias), else of root mean squares */
     Activation act;
     const char *act_name;          /* module of the activation, in the mlp */
     float norm_plus;               /* added to the weights of norms */
     bool scaled_embedding;         /* times the root of the width */
-    bool partial_rope;             /* may turn only some dims of a head */
+    double partial_rope;           /* above 0: only some dims of a head may turn, this part of them unless said */
     const char *block;             /* module of layer {} */
+    const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights */
     const char *lora_targets;      /* default modules of an adapter */
 } ArchRow;

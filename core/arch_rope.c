@@ -51,10 +51,10 @@ static bool read_hf(const Value *meta, const ArchRow *a, const Config *c, RopeCo
     TRY(value_as_int(value_get(s, "original_max_position_embeddings"), "original_max_position_embeddings",
                      &r->original_ctx, e));
     if (r->kind == ROPE_YARN) TRY(hf_yarn(s, c, r, e));
-    double partial = 1;
+    double partial = a->partial_rope > 0 ? a->partial_rope : 1;
     TRY(value_as_float(value_get(meta, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
     TRY(value_as_float(value_get(s, "partial_rotary_factor"), "partial_rotary_factor", &partial, e));
-    if (partial != 1 && !a->partial_rope)
+    if (partial != 1 && !(a->partial_rope > 0))
         return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; only 1 is supported", partial);
     if (!(partial > 0 && partial <= 1))
         return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; it must be above 0 and at most 1", partial);
@@ -100,7 +100,7 @@ static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, Ro
 static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, Err *e) {
     if (!(r->theta > 0) || !isfinite(r->theta)) return err_set(e, ERR_INPUT, "rope base %g must be positive", r->theta);
     bool part = r->dims >= 2 && r->dims <= c->head_dim && r->dims % 2 == 0;
-    if (!part || (r->dims != c->head_dim && !a->partial_rope))
+    if (!part || (r->dims != c->head_dim && !(a->partial_rope > 0)))
         return err_set(e, ERR_INPUT, "%lld rotated dims of %lld are not supported by this family", (long long)r->dims,
                        (long long)c->head_dim);
     bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;

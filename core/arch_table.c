@@ -5,9 +5,8 @@
 #define NAMES(...)                                                                                                     \
     (const char *const[]) { __VA_ARGS__, NULL }
 
-#define BASE(base)                                                                                                     \
-    .norm_eps = 1e-6, .ctx = 2048, .rope = {.theta = (base), .factor = 1, .beta_fast = 32, .beta_slow = 1}
-#define LORA_ALL "q_proj+k_proj+v_proj+o_proj+gate_proj+up_proj+down_proj"
+#define BASE(base, eps) .norm_eps = (eps), .rope = {.theta = (base), .factor = 1, .beta_fast = 32, .beta_slow = 1}
+#define LORA_ALL        "q_proj+k_proj+v_proj+o_proj+gate_proj+up_proj+down_proj"
 
 #define SIZE_KEYS                                                                                                      \
     {"num_hidden_layers", "block_count", KEY_INT, FIELD(layers), .required = true},                                    \
@@ -204,6 +203,77 @@ static const TensorRow gemma3_tensors[] = {
     GEMMA_NORM_ROWS, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,        {0},
 };
 
+/* ---- phi: Phi-1, Phi-1.5, Phi-2; layer norms, biases, attention and mlp side by side ---- */
+
+static const KeyRow phi_keys[] = {
+    SIZE_KEYS,
+    {"layer_norm_eps", NULL, KEY_FLOAT, FIELD(norm_eps)},
+    {"hidden_act", NULL, KEY_MUST, .must = "gelu_new"},
+    {"qk_layernorm", NULL, KEY_MUST, .must = "false"},
+    {0},
+};
+
+static const TensorRow phi_tensors[] = {
+    EMBED_ROW,
+    ATTN_NORM_ROW(0),
+    {PART_BIAS, "model.layers.{}.input_layernorm.bias", "blk.{}.attn_norm.bias", {DIM_WIDTH}},
+    QKV_ROWS(0),
+    QKV_BIAS_ROWS,
+    {PART_O, "model.layers.{}.self_attn.dense.weight", "blk.{}.attn_output.weight", {DIM_WIDTH, DIM_Q}},
+    {PART_BIAS, "model.layers.{}.self_attn.dense.bias", "blk.{}.attn_output.bias", {DIM_WIDTH}},
+    {PART_UP, "model.layers.{}.mlp.fc1.weight", "blk.{}.ffn_up.weight", {DIM_FFN, DIM_WIDTH}},
+    {PART_BIAS, "model.layers.{}.mlp.fc1.bias", "blk.{}.ffn_up.bias", {DIM_FFN}},
+    {PART_DOWN, "model.layers.{}.mlp.fc2.weight", "blk.{}.ffn_down.weight", {DIM_WIDTH, DIM_FFN}},
+    {PART_BIAS, "model.layers.{}.mlp.fc2.bias", "blk.{}.ffn_down.bias", {DIM_WIDTH}},
+    {PART_NORM, "model.final_layernorm.weight", "output_norm.weight", {DIM_WIDTH}},
+    {PART_BIAS, "model.final_layernorm.bias", "output_norm.bias", {DIM_WIDTH}},
+    HEAD_ROW,
+    {PART_BIAS, "lm_head.bias", "output.bias", {DIM_VOCAB}},
+    {0},
+};
+
+/* ---- gpt2: learned positions, one weight of q, k and v, weights stored the other way round ---- */
+
+static const KeyRow gpt2_keys[] = {
+    {"n_layer", NULL, KEY_INT, FIELD(layers), .required = true},
+    {"n_embd", NULL, KEY_INT, FIELD(width), .required = true},
+    {"n_inner", NULL, KEY_INT, FIELD(ffn)},
+    {"n_head", NULL, KEY_INT, FIELD(heads), .required = true},
+    {"vocab_size", NULL, KEY_INT, FIELD(vocab)},
+    {"n_positions", NULL, KEY_INT, FIELD(ctx)},
+    {"layer_norm_epsilon", NULL, KEY_FLOAT, FIELD(norm_eps)},
+    {"tie_word_embeddings", NULL, KEY_BOOL, FIELD(tied)},
+    {"activation_function", NULL, KEY_MUST, .must = "gelu_new"},
+    {"scale_attn_weights", NULL, KEY_MUST, .must = "true"},
+    {"scale_attn_by_inverse_layer_idx", NULL, KEY_MUST, .must = "false"},
+    {"add_cross_attention", NULL, KEY_MUST, .must = "false"},
+    {"quantization_config", NULL, KEY_MUST, .must = "null"},
+    {0},
+};
+
+#define GPT2(name) "transformer.h.{}." name
+
+static const TensorRow gpt2_tensors[] = {
+    {PART_EMBED, "transformer.wte.weight", "token_embd.weight", {DIM_VOCAB, DIM_WIDTH}},
+    {PART_POSITIONS, "transformer.wpe.weight", "position_embd.weight", {DIM_CTX, DIM_WIDTH}},
+    {PART_ATTN_NORM, GPT2("ln_1.weight"), "blk.{}.attn_norm.weight", {DIM_WIDTH}},
+    {PART_BIAS, GPT2("ln_1.bias"), "blk.{}.attn_norm.bias", {DIM_WIDTH}},
+    {PART_QKV, GPT2("attn.c_attn.weight"), "blk.{}.attn_qkv.weight", {DIM_QKV, DIM_WIDTH}, .hf_transposed = true},
+    {PART_BIAS, GPT2("attn.c_attn.bias"), "blk.{}.attn_qkv.bias", {DIM_QKV}},
+    {PART_O, GPT2("attn.c_proj.weight"), "blk.{}.attn_output.weight", {DIM_WIDTH, DIM_Q}, .hf_transposed = true},
+    {PART_BIAS, GPT2("attn.c_proj.bias"), "blk.{}.attn_output.bias", {DIM_WIDTH}},
+    {PART_FFN_NORM, GPT2("ln_2.weight"), "blk.{}.ffn_norm.weight", {DIM_WIDTH}},
+    {PART_BIAS, GPT2("ln_2.bias"), "blk.{}.ffn_norm.bias", {DIM_WIDTH}},
+    {PART_UP, GPT2("mlp.c_fc.weight"), "blk.{}.ffn_up.weight", {DIM_FFN, DIM_WIDTH}, .hf_transposed = true},
+    {PART_BIAS, GPT2("mlp.c_fc.bias"), "blk.{}.ffn_up.bias", {DIM_FFN}},
+    {PART_DOWN, GPT2("mlp.c_proj.weight"), "blk.{}.ffn_down.weight", {DIM_WIDTH, DIM_FFN}, .hf_transposed = true},
+    {PART_BIAS, GPT2("mlp.c_proj.bias"), "blk.{}.ffn_down.bias", {DIM_WIDTH}},
+    {PART_NORM, "transformer.ln_f.weight", "output_norm.weight", {DIM_WIDTH}},
+    {PART_BIAS, "transformer.ln_f.bias", "output_norm.bias", {DIM_WIDTH}},
+    HEAD_ROW,
+    {0},
+};
+
 const ArchRow arch_table[] = {
     {
         .name = "llama",
@@ -211,7 +281,7 @@ const ArchRow arch_table[] = {
         .gguf = "llama",
         .keys = llama_keys,
         .tensors = llama_tensors,
-        .defaults = {BASE(10000), .windows = true},
+        .defaults = {BASE(10000, 1e-6), .windows = true},
         .block = "model.layers.{}",
         .hf_ignored = NAMES("model.layers.*.self_attn.rotary_emb.inv_freq"),
         .lora_targets = LORA_ALL,
@@ -222,7 +292,7 @@ const ArchRow arch_table[] = {
         .gguf = "llama",
         .keys = mistral_keys,
         .tensors = llama_tensors,
-        .defaults = {BASE(10000), .windows = true, .window = 4096, .kv_heads = 8},
+        .defaults = {BASE(10000, 1e-6), .windows = true, .window = 4096, .kv_heads = 8},
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
@@ -233,7 +303,7 @@ const ArchRow arch_table[] = {
         .gguf = "qwen2",
         .keys = qwen2_keys,
         .tensors = qwen2_tensors,
-        .defaults = {BASE(10000), .window = 4096, .window_from = 28},
+        .defaults = {BASE(10000, 1e-6), .window = 4096, .window_from = 28},
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
@@ -244,7 +314,7 @@ const ArchRow arch_table[] = {
         .gguf = "qwen3",
         .keys = qwen3_keys,
         .tensors = qwen3_tensors,
-        .defaults = {BASE(10000), .head_dim = 128, .window = 4096, .window_from = 28},
+        .defaults = {BASE(10000, 1e-6), .head_dim = 128, .window = 4096, .window_from = 28},
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
@@ -255,7 +325,7 @@ const ArchRow arch_table[] = {
         .gguf = "smollm3",
         .keys = smollm3_keys,
         .tensors = llama_tensors,
-        .defaults = {BASE(2e6), .tied = true, .nope_period = 4},
+        .defaults = {BASE(2e6, 1e-6), .tied = true, .nope_period = 4},
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
@@ -267,8 +337,8 @@ const ArchRow arch_table[] = {
         .gguf = "phi3",
         .keys = phi3_keys,
         .tensors = phi3_tensors,
-        .defaults = {BASE(10000), .windows = true},
-        .partial_rope = true,
+        .defaults = {BASE(10000, 1e-6), .windows = true},
+        .partial_rope = 1,
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = "qkv_proj+o_proj+gate_up_proj+down_proj",
@@ -278,7 +348,7 @@ const ArchRow arch_table[] = {
         .hf_models = NAMES("gemma2"),
         .keys = gemma2_keys,
         .tensors = gemma2_tensors,
-        .defaults = {BASE(10000), .tied = true, .head_dim = 256, .query_scalar = 256, .attn_softcap = 50,
+        .defaults = {BASE(10000, 1e-6), .tied = true, .head_dim = 256, .query_scalar = 256, .attn_softcap = 50,
                      .logit_softcap = 30, .windows = true, .window = 4096, .window_period = 2},
         .act = ACT_GELU,
         .norm_plus = 1,
@@ -292,7 +362,7 @@ const ArchRow arch_table[] = {
         .hf_models = NAMES("gemma3_text"),
         .keys = gemma3_keys,
         .tensors = gemma3_tensors,
-        .defaults = {BASE(1e6), .local = {.theta = 10000, .factor = 1}, .tied = true, .head_dim = 256,
+        .defaults = {BASE(1e6, 1e-6), .local = {.theta = 10000, .factor = 1}, .tied = true, .head_dim = 256,
                      .query_scalar = 256, .windows = true, .window = 4096, .window_period = 6},
         .act = ACT_GELU,
         .norm_plus = 1,
@@ -300,6 +370,35 @@ const ArchRow arch_table[] = {
         .block = "model.layers.{}",
         .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "phi",
+        .hf_models = NAMES("phi"),
+        .keys = phi_keys,
+        .tensors = phi_tensors,
+        .defaults = {BASE(10000, 1e-5)},
+        .layer_norm = true,
+        .act = ACT_GELU,
+        .act_name = "activation_fn",
+        .partial_rope = 0.5,
+        .block = "model.layers.{}",
+        .hf_ignored = NAMES(NULL),
+        .lora_targets = "q_proj+k_proj+v_proj+dense+fc1+fc2",
+    },
+    {
+        .name = "gpt2",
+        .hf_models = NAMES("gpt2"),
+        .keys = gpt2_keys,
+        .tensors = gpt2_tensors,
+        .defaults = {BASE(10000, 1e-5), .tied = true, .nope_period = 1, .ctx = 1024},
+        .layer_norm = true,
+        .act = ACT_GELU,
+        .act_name = "act",
+        .block = "transformer.h.{}",
+        .hf_prefix = "transformer.",
+        .hf_ignored = NAMES("h.*.attn.bias", "h.*.attn.masked_bias", "transformer.h.*.attn.bias",
+                            "transformer.h.*.attn.masked_bias"),
+        .lora_targets = "c_attn+c_proj+c_fc",
     },
 };
 const size_t arch_count = COUNT_OF(arch_table);

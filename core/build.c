@@ -75,8 +75,12 @@ static int linear(Builder *b, int x, Part p) {
 
 static int norm(Builder *b, int x, Part part) {
     const Weight *w = weight(b, part);
+    const char *name = above(b, w->name);
     OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = b->m->arch->norm_plus}};
-    return module(b, op2(b, OP_rms_norm, &p, x, leaf(b, w)), x, above(b, w->name));
+    int y = b->m->arch->layer_norm
+                ? graph_op(b->g, OP_layer_norm, &p, GRAPH_IN(x, leaf(b, w), leaf(b, bias_of(b, name))))
+                : op2(b, OP_rms_norm, &p, x, leaf(b, w));
+    return module(b, y, x, name);
 }
 
 /* [T, n*E] seen as [T, n, E], or back. */
@@ -159,15 +163,20 @@ static int activation(Builder *b, int x, const char *path) {
                   under(b, path, a->act_name ? a->act_name : "act_fn"));
 }
 
-static int mlp(Builder *b, int x) {
+/* What the last projection of the mlp at `path` reads. */
+static int mlp_inner(Builder *b, int x, const char *path) {
     const int64_t F = b->m->cfg.ffn;
-    const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
+    if (!has(b, PART_GATE) && !has(b, PART_GATE_UP)) return activation(b, linear(b, x, PART_UP), path);
     int both = has(b, PART_GATE_UP) ? linear(b, x, PART_GATE_UP) : -1;
     int gate = both >= 0 ? slice(b, both, 0, F) : linear(b, x, PART_GATE);
     int act = activation(b, gate, path);
     int up = both >= 0 ? slice(b, both, F, F) : linear(b, x, PART_UP);
-    int h = op2(b, OP_mul, NULL, act, up);
-    int down = linear(b, h, PART_DOWN);
+    return op2(b, OP_mul, NULL, act, up);
+}
+
+static int mlp(Builder *b, int x) {
+    const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
+    int down = linear(b, mlp_inner(b, x, path), PART_DOWN);
     graph_alias(b->g, down, "%s", path);
     graph_alias(b->g, x, "%s.input", path);
     return down;
@@ -176,12 +185,15 @@ static int mlp(Builder *b, int x) {
 /* What a branch adds, normed where the family has it so. */
 static int branch(Builder *b, int y, Part post_norm) { return has(b, post_norm) ? norm(b, y, post_norm) : y; }
 
-/* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)). */
+/* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)); or both of the same norm(x), added together. */
 static int block(Builder *b, int x) {
     const char *gap = strstr(b->m->arch->block, "{}");
     const char *path =
         arena_printf(&b->arena, "%.*s%lld", (int)(gap - b->m->arch->block), b->m->arch->block, (long long)b->layer);
-    int a = branch(b, self_attention(b, norm(b, x, PART_ATTN_NORM)), PART_ATTN_POST_NORM);
+    int normed = norm(b, x, PART_ATTN_NORM);
+    int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM);
+    if (!has(b, PART_FFN_NORM))
+        return module(b, op2(b, OP_add, NULL, op2(b, OP_add, NULL, a, mlp(b, normed)), x), x, path);
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
     int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM);
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
@@ -189,9 +201,17 @@ static int block(Builder *b, int x) {
 
 static void inputs(Builder *b) {
     b->io.ids = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_T}, "ids");
-    b->io.rope = graph_leaf(b->g, NODE_INPUT, DT_f32, 3, (Dim[]){DIM_T, DIM(b->m->cfg.rope.dims / 2), DIM(2)}, "rope");
-    b->io.rope_local = -1;
-    if (b->m->cfg.local.theta > 0)
+    bool rotated = false, local = false;
+    for (int64_t i = 0; i < b->m->cfg.layers; i++) {
+        LayerConfig l = arch_layer(&b->m->cfg, i);
+        rotated = rotated || (l.rotated && !l.local), local = local || (l.rotated && l.local);
+    }
+    b->io.positions = b->io.rope = b->io.rope_local = -1;
+    if (has(b, PART_POSITIONS)) b->io.positions = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_T}, "positions");
+    if (rotated)
+        b->io.rope =
+            graph_leaf(b->g, NODE_INPUT, DT_f32, 3, (Dim[]){DIM_T, DIM(b->m->cfg.rope.dims / 2), DIM(2)}, "rope");
+    if (local)
         b->io.rope_local = graph_leaf(b->g, NODE_INPUT, DT_f32, 3,
                                       (Dim[]){DIM_T, DIM(b->m->cfg.local.dims / 2), DIM(2)}, "rope.local");
     b->io.out_rows = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_O}, "out_rows");
@@ -200,6 +220,11 @@ static void inputs(Builder *b) {
 static int embedded(Builder *b) {
     const Weight *w = weight(b, PART_EMBED);
     int x = graph_name(b->g, op2(b, OP_embed, NULL, leaf(b, w), b->io.ids), "%s", above(b, w->name));
+    if (has(b, PART_POSITIONS)) {
+        const Weight *at = weight(b, PART_POSITIONS);
+        int y = graph_name(b->g, op2(b, OP_embed, NULL, leaf(b, at), b->io.positions), "%s", above(b, at->name));
+        x = op2(b, OP_add, NULL, x, y);
+    }
     OpParams p = {.scale = {sqrtf((float)b->m->cfg.width)}};
     return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }

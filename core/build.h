@@ -7,8 +7,9 @@
 
 typedef struct ModelGraph { /* nodes that the caller fills or reads */
     int ids;                /* i32 [T] */
-    int rope;               /* f32 [T, dims/2, 2]: cos and sin of each token's angles */
+    int rope;               /* f32 [T, dims/2, 2]: cos and sin of each token's angles, -1: no layer has them */
     int rope_local;         /* the same of windowed layers with a base of their own, -1: none */
+    int positions;          /* i32 [T]: index of each token, -1: no learned positions */
     int out_rows;           /* i32 [O]: rows of the step whose logits are wanted */
     int logits;             /* f32 [O, V], kept */
 } ModelGraph;

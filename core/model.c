@@ -10,11 +10,13 @@ static const char *layer_name(Arena *a, const char *pattern, int64_t layer) {
 }
 
 static bool check_shape(const Model *m, const TensorRow *row, const NamedTensor *t, Err *e) {
-    int ndim = 0;
+    int ndim = 0, n_dims = 0;
     bool same = true;
+    while (row->dims[n_dims]) n_dims++;
     char want[64] = "[", have[64] = "[";
     for (; row->dims[ndim]; ndim++) {
-        int64_t n = arch_dim(&m->cfg, row->dims[ndim]);
+        bool turned = row->hf_transposed && m->file.format == STORE_HF;
+        int64_t n = arch_dim(&m->cfg, row->dims[turned ? n_dims - 1 - ndim : ndim]);
         same = same && ndim < t->t.ndim && t->t.ne[ndim] == n;
         snprintf(want + strlen(want), sizeof want - strlen(want), "%s%lld", ndim ? "," : "", (long long)n);
     }
@@ -32,10 +34,33 @@ static Tensor as_f32_vector(Arena *a, const Tensor *t) {
     return tensor_dense(DT_f32, 1, t->ne, data);
 }
 
+/* [in, out] -> [out, in]. Values of class FLOAT alone stand by themselves. */
+static bool transpose(Model *m, const NamedTensor *t, Tensor *out, Err *e) {
+    const DtypeInfo *d = &dtype_info[t->t.dtype];
+    const int64_t in = t->t.ne[0], ne[2] = {t->t.ne[1], in};
+    int64_t bytes = 0;
+    if (d->block != 1)
+        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is %s, which cannot be transposed", m->file.path, t->name.s,
+                       d->name);
+    if (!tensor_bytes(t->t.dtype, 2, ne, &bytes))
+        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is too large", m->file.path, t->name.s);
+    char *data = arena_alloc(&m->arena, (size_t)bytes, 1);
+    for (int64_t r = 0; r < ne[0]; r++)
+        for (int64_t c = 0; c < in; c++)
+            memcpy(data + (r * in + c) * d->block_bytes, (const char *)tensor_row(&t->t, c) + r * d->block_bytes,
+                   (size_t)d->block_bytes);
+    *out = tensor_dense(t->t.dtype, 2, ne, data);
+    return true;
+}
+
 static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen, Err *e) {
     bool gguf = m->file.format == STORE_GGUF;
     const char *file_name = layer_name(&m->arena, gguf ? row->gguf : row->hf, layer);
     int32_t at = strmap_get(&m->file.index, str_of(file_name));
+    const char *prefix = gguf ? NULL : m->arch->hf_prefix;
+    if (at < 0 && prefix && strncmp(file_name, prefix, strlen(prefix)) == 0 &&
+        (at = strmap_get(&m->file.index, str_of(file_name + strlen(prefix)))) >= 0)
+        file_name += strlen(prefix);
     if (at < 0) return err_set(e, ERR_INPUT, "'%s': tensor '%s' is missing", m->file.path, file_name);
     const NamedTensor *t = &m->file.tensors[at];
     TRY(check_shape(m, row, t, e));
@@ -43,6 +68,7 @@ static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen
     Weight *w = &m->weights[m->n];
     *w = (Weight){.name = layer_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t->t, .row = row};
     if (t->t.ndim == 1 && t->t.dtype != DT_f32) w->t = as_f32_vector(&m->arena, &t->t);
+    if (row->hf_transposed && !gguf) TRY(transpose(m, t, &w->t, e));
     if (row->gguf_transform == TRANSFORM_ROPE) w->head_dim = m->cfg.head_dim, w->interleaved = gguf;
     int64_t bytes = 0;
     tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &bytes);

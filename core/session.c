@@ -99,6 +99,9 @@ static bool refuse(Session *s, int64_t free_bytes, Err *e) {
 
 static bool fit(Session *s, bool chosen, Err *e) {
     int64_t free_bytes = (int64_t)s->b->free_bytes(s->b), trained = s->m->cfg.ctx;
+    if (s->io.positions >= 0 && s->spec.ctx > trained)
+        return err_set(e, ERR_FIT, "context %lld is above the %lld positions that the model has; give at most -c %lld",
+                       (long long)s->spec.ctx, (long long)trained, (long long)trained);
     if (chosen) {
         if (s->spec.ctx > trained)
             log_put(&s->m->log, LOG_WARN, "context %lld is above the trained length %lld; answers may degrade",
@@ -167,6 +170,7 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
     int capped = graph_find(&s->g, "logits");
     s->io = (ModelGraph){.ids = graph_find(&s->g, "ids"),
                          .rope = graph_find(&s->g, "rope"),
+                         .positions = graph_find(&s->g, "positions"),
                          .rope_local = graph_find(&s->g, "rope.local"),
                          .out_rows = graph_find(&s->g, "out_rows"),
                          .logits = capped >= 0 ? capped : graph_find(&s->g, "lm_head")};
@@ -250,7 +254,10 @@ static bool check_seq(const Session *s, int seq, Err *e) {
 
 /* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
 static void begin_step(Session *s, int64_t rows) {
-    cache_rope(s->cache, false, exec_data(&s->x, s->io.rope));
+    const Step *step = cache_step(s->cache);
+    if (s->io.positions >= 0)
+        memcpy(exec_data(&s->x, s->io.positions), step->index, (size_t)step->n * sizeof *step->index);
+    if (s->io.rope >= 0) cache_rope(s->cache, false, exec_data(&s->x, s->io.rope));
     if (s->io.rope_local >= 0) cache_rope(s->cache, true, exec_data(&s->x, s->io.rope_local));
     exec_bind(&s->x, cache_step(s->cache)->n, rows);
     s->last_rows = rows;

@@ -102,6 +102,9 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
                 float *loss, Err *e) {
     int64_t n = n_seq * len;
     TRY(check(t, ids, labels, n, e));
+    if (t->io.positions >= 0 && len > t->m->cfg.ctx)
+        return err_set(e, ERR_FIT, "training: sequences of %lld tokens, the model has %lld positions", (long long)len,
+                       (long long)t->m->cfg.ctx);
     memcpy(exec_data(&t->x, t->io.ids), ids, (size_t)n * sizeof *ids);
     memcpy(exec_data(&t->x, t->labels), labels, (size_t)n * sizeof *labels);
     int32_t *out_rows = exec_data(&t->x, t->io.out_rows);
@@ -111,8 +114,10 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
         t->first_row[i] = (int32_t)(i - i % len);
     }
     t->step.n = n;
-    rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
-               exec_data(&t->x, t->io.rope));
+    if (t->io.positions >= 0) memcpy(exec_data(&t->x, t->io.positions), t->index, (size_t)n * sizeof *t->index);
+    if (t->io.rope >= 0)
+        rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
+                   exec_data(&t->x, t->io.rope));
     if (t->io.rope_local >= 0)
         rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
     *(float *)exec_data(&t->x, t->seed) = 1;

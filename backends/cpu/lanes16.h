@@ -21,6 +21,12 @@ static inline float lanes16_dot(const float *a, const float *b, int64_t n) {
     return lanes16_fold(l);
 }
 
+static inline float lanes16_sum(const float *a, int64_t n) {
+    float l[16] = {0};
+    for (int64_t i = 0; i < n; i++) l[i % 16] += a[i];
+    return lanes16_fold(l);
+}
+
 #if defined __AVX2__
 #include <immintrin.h>
 

@@ -60,3 +60,61 @@ static void rms_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
 
 const char takes_rms_norm_dw[] = "ff>f";
 const Kernel ref_rms_norm_dw = {"ref", one_unit, rms_norm_dw_run, NULL};
+
+/* ---- layer norm ---- */
+
+/* h = (x - mean) * s; returns s. */
+static float normalised(const float *x, int64_t n, float eps, float *h) {
+    float mean = lanes16_sum(x, n) / (float)n;
+    for (int64_t i = 0; i < n; i++) h[i] = x[i] - mean;
+    float s = rms_scale(h, n, eps);
+    for (int64_t i = 0; i < n; i++) h[i] *= s;
+    return s;
+}
+
+static size_t layer_norm_scratch(const OpArgs *a) { return 3 * weight_scratch(a); }
+
+static void layer_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t D = ref_inner(&a->out);
+    float *h = (float *)scratch + 2 * D;
+    const float *w = ref_row(&a->in[1], 0, scratch), *b = ref_row(&a->in[2], 0, (float *)scratch + D);
+    for (int64_t r = u0; r < u1; r++) {
+        float *y = tensor_row(&a->out, r);
+        normalised(tensor_row(&a->in[0], r), D, a->params.norm.eps, h);
+        for (int64_t d = 0; d < D; d++) y[d] = fmaf(h[d], w[d], b[d]);
+    }
+}
+
+const char takes_layer_norm[] = "fdd>f";
+const Kernel ref_layer_norm = {"ref", ref_out_rows, layer_norm_run, layer_norm_scratch};
+
+static void layer_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t D = ref_inner(&a->out);
+    float *h = (float *)scratch + D, *scaled = h + D; /* dy * w */
+    const float *w = ref_row(&a->in[2], 0, scratch);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *dy = tensor_row(&a->in[0], r);
+        float *dx = tensor_row(&a->out, r), s = normalised(tensor_row(&a->in[1], r), D, a->params.norm.eps, h);
+        for (int64_t d = 0; d < D; d++) scaled[d] = dy[d] * w[d];
+        float mean = lanes16_sum(scaled, D) / (float)D, along = lanes16_dot(scaled, h, D) / (float)D;
+        for (int64_t d = 0; d < D; d++) dx[d] = s * (scaled[d] - mean - h[d] * along);
+    }
+}
+
+const char takes_layer_norm_dx[] = "ffd>f";
+const Kernel ref_layer_norm_dx = {"ref", ref_out_rows, layer_norm_dx_run, layer_norm_scratch};
+
+static void layer_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    if (u0 >= u1) return;
+    int64_t D = ref_inner(&a->out), n_rows = tensor_rows(&a->in[1]);
+    float *dw = tensor_row(&a->out, 0), *h = scratch;
+    memset(dw, 0, (size_t)D * 4);
+    for (int64_t r = 0; r < n_rows; r++) {
+        const float *dy = tensor_row(&a->in[0], r);
+        normalised(tensor_row(&a->in[1], r), D, a->params.norm.eps, h);
+        for (int64_t d = 0; d < D; d++) dw[d] = fmaf(dy[d], h[d], dw[d]);
+    }
+}
+
+const char takes_layer_norm_dw[] = "ff>f";
+const Kernel ref_layer_norm_dw = {"ref", one_unit, layer_norm_dw_run, weight_scratch};

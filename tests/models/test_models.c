@@ -32,16 +32,24 @@ static void run_close(Run *r) {
     oracle_close(&r->o);
 }
 
-static const SessionSpec exact = {.ctx = 512, .chunk = 512, .parallel = 1, .kv_type = DT_f32, .compute = COMPUTE_F32};
+static const SessionSpec exact = {.ctx = 320, .chunk = 320, .parallel = 1, .kv_type = DT_f32, .compute = COMPUTE_F32};
 
-static void check_logits(const char *name, const char *path) {
+typedef struct Family {
+    const char *name;
+    bool gguf; /* which can say all of it */
+    const char *first, *blocks,
+        *norm; /* modules, llama's unless said: input of the first block, all blocks, last norm */
+} Family;
+
+static void check_logits(const Family *f, const char *path) {
     Run r;
     Err e = {0};
     int32_t ids[64];
     SessionSpec spec = exact;
     spec.all_logits = true;
-    spec.taps = (const char *const[]){"model.layers.0.input", "model.layers.*", "model.norm", NULL};
-    run_open(&r, name, path, spec);
+    spec.taps = (const char *const[]){f->first ? f->first : "model.layers.0.input",
+                                      f->blocks ? f->blocks : "model.layers.*", f->norm ? f->norm : "model.norm", NULL};
+    run_open(&r, f->name, path, spec);
     size_t n = oracle_ids(&r.o, "cases.short.ids", ids, COUNT_OF(ids));
     OK(session_eval(&r.s, r.seq, ids, n, &e), e);
     const Tensor *want = oracle_array(&r.o, "short.logits");
@@ -93,44 +101,52 @@ static void check_long(const char *name, const char *path) {
     run_close(&r);
 }
 
-static void check_all(const char *name, bool in_gguf) {
+static void check_all(const Family *f) {
+    const char *name = f->name;
     char dir[256], gguf[256];
     Err e = {0};
     snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
     snprintf(gguf, sizeof gguf, TEST_TMP "/%s.test.gguf", name);
     LlmwsModel *m = llmws_model_open(dir, NULL, &e);
     if (!m) fail_msg("%s", e.msg);
-    if (in_gguf)
+    if (f->gguf)
         OK(llmws_model_save_gguf(m, gguf, &e), e);
     else if (llmws_model_save_gguf(m, gguf, &e))
         fail_msg("%s: written as GGUF, which cannot say all of it", name);
     llmws_model_close(m);
     const char *paths[] = {dir, gguf};
-    for (int i = 0; i < 1 + in_gguf; i++) {
-        check_logits(name, paths[i]);
+    for (int i = 0; i < 1 + f->gguf; i++) {
+        check_logits(f, paths[i]);
         check_greedy(name, paths[i]);
         check_long(name, paths[i]);
     }
     remove(gguf);
 }
 
-/* name, and whether GGUF can say all of it */
-#define MODELS(M)                                                                                                      \
-    M(llama2, true)                                                                                                    \
-    M(llama3, true)                                                                                                    \
-    M(mistral, true)                                                                                                   \
-    M(mistral_nemo, true) M(qwen2, true) M(qwen3, true) M(smollm3, true) M(phi3, true) M(qwen2_yarn, false)            \
-        M(gemma2, false) M(gemma3, false)
+static const Family families[] = {
+    {"llama2", true},
+    {"llama3", true},
+    {"mistral", true},
+    {"mistral_nemo", true},
+    {"qwen2", true},
+    {"qwen3", true},
+    {"smollm3", true},
+    {"phi3", true},
+    {"qwen2_yarn"},
+    {"gemma2"},
+    {"gemma3"},
+    {"phi2", .norm = "model.final_layernorm"},
+    {"gpt2", .first = "transformer.h.0.input", .blocks = "transformer.h.*", .norm = "transformer.ln_f"},
+};
 
-#define TEST(name, gguf)                                                                                               \
-    static void name(void **state) {                                                                                   \
-        (void)state;                                                                                                   \
-        check_all(#name, gguf);                                                                                        \
-    }
-MODELS(TEST)
+static void check(void **state) {
+    const Family *f = *state;
+    check_all(f);
+}
 
 int main(void) {
-#define ENTRY(name, gguf) cmocka_unit_test(name),
-    const struct CMUnitTest tests[] = {MODELS(ENTRY)};
+    struct CMUnitTest tests[COUNT_OF(families)];
+    for (size_t i = 0; i < COUNT_OF(families); i++)
+        tests[i] = (struct CMUnitTest){families[i].name, check, NULL, NULL, (void *)(uintptr_t)&families[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,11 @@
     {OP_rms_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                         \
     {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
 
+#define LAYER_NORM(T, D)                                                                                               \
+    {OP_layer_norm, EPS, IN(F32(T, D), F32(D), F32(D)), .out = F32(T, D)},                                             \
+    {OP_layer_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                       \
+    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+
 #define ROPE(T, H, E, half, ...)                                                                                       \
     {OP_rope, .params.rope = {__VA_ARGS__}, IN(F32(T, H, E), ANGLES(T, half)), .out = F32(T, H, E)}
 #define ORDER(to, T, W, E) {OP_rope_order, .params.rope_order = {to, E}, IN(F32(T, W)), .out = F32(T, W)}
@@ -233,6 +238,10 @@ const Case cases[] = {
     {OP_rms_norm, EPS, IN(SLICE(5, 40), F32(40)), .out = F32(5, 40)},
     {OP_rms_norm, EPS, IN(F32(3, 4, 16), OF(bf16, 16)), .out = F32(3, 4, 16)},
     {OP_rms_norm, EPS, IN(FILL(edge, f32, 9, 24), F32(24)), .out = F32(9, 24)},
+
+    LAYER_NORM(1, 16),
+    LAYER_NORM(7, 33),
+    {OP_layer_norm, EPS, IN(SLICE(5, 40), OF(bf16, 40), F32(40)), .out = F32(5, 40)},
 
     /* -- attention -- */
     ROPE(1, 3, 16, 8, 0),

@@ -20,9 +20,10 @@ static const double H = 0.02, TOLERANCE = 1e-3;
 
 /* Bit i: the gradient rule gives one for input i. Every other op refuses. */
 static const unsigned differentiable[OP_COUNT] = {
-    [OP_embed] = 1,      [OP_rows] = 1,      [OP_view] = 1, [OP_matmul] = 3, [OP_rms_norm] = 3,      [OP_rope] = 1,
-    [OP_rope_order] = 1, [OP_attention] = 7, [OP_add] = 3,  [OP_mul] = 3,    [OP_bias] = 3,          [OP_gelu] = 1,
-    [OP_scale] = 1,      [OP_softcap] = 1,   [OP_silu] = 1, [OP_patch] = 1,  [OP_cross_entropy] = 1,
+    [OP_embed] = 1, [OP_rows] = 1,       [OP_view] = 1,          [OP_matmul] = 3, [OP_rms_norm] = 3,
+    [OP_rope] = 1,  [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,    [OP_mul] = 3,
+    [OP_bias] = 3,  [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,  [OP_softcap] = 1,
+    [OP_silu] = 1,  [OP_patch] = 1,      [OP_cross_entropy] = 1,
 };
 
 typedef struct Net {

@@ -308,6 +308,14 @@ static double f_silu_dx(const Instance *x, int64_t r, int64_t i) {
     double v = in_at(x, 1, r, i), s = 1 / (1 + exp(-v));
     return in_at(x, 0, r, i) * (s + v * s * (1 - s));
 }
+static double f_layer_norm(const Instance *x, int64_t r, int64_t i) {
+    double mean = 0, var = 0;
+    int64_t D = x->a.out.ne[x->a.out.ndim - 1];
+    for (int64_t d = 0; d < D; d++) mean += in_at(x, 0, r, d) / (double)D;
+    for (int64_t d = 0; d < D; d++) var += pow(in_at(x, 0, r, d) - mean, 2) / (double)D;
+    return (in_at(x, 0, r, i) - mean) / sqrt(var + (double)x->c->params.norm.eps) * in_at(x, 1, 0, i) +
+           in_at(x, 2, 0, i);
+}
 static double f_bias(const Instance *x, int64_t r, int64_t i) { return in_at(x, 0, r, i) + in_at(x, 1, 0, i); }
 static double f_gelu(const Instance *x, int64_t r, int64_t i) {
     double v = in_at(x, 0, r, i);
@@ -403,6 +411,7 @@ static const struct {
     {OP_gelu, &ref_gelu, f_gelu},
     {OP_scale, &ref_scale, f_scale},
     {OP_softcap, &ref_softcap, f_softcap},
+    {OP_layer_norm, &ref_layer_norm, f_layer_norm},
     {OP_silu, &ref_silu, f_silu},
     {OP_silu_dx, &ref_silu_dx, f_silu_dx},
     {OP_add, &ref_add, f_add},

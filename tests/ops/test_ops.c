@@ -27,11 +27,11 @@ static const struct {
 
 /* Ops whose rows follow tokens: bit i is set when input i has a row per token. */
 static const unsigned token_inputs[OP_COUNT] = {
-    [OP_embed] = 2,      [OP_cast] = 1,         [OP_matmul] = 1,      [OP_matmul_dx] = 1, [OP_rms_norm] = 1,
-    [OP_rope] = 3,       [OP_attention_kv] = 1, [OP_add] = 3,         [OP_mul] = 3,       [OP_silu] = 1,
-    [OP_bias] = 1,       [OP_gelu] = 1,         [OP_gelu_dx] = 3,     [OP_scale] = 1,     [OP_softcap] = 1,
-    [OP_softcap_dx] = 3, [OP_patch] = 1,        [OP_rms_norm_dx] = 3, [OP_silu_dx] = 3,   [OP_rope_order] = 1,
-    [OP_view_dx] = 3,
+    [OP_embed] = 2,   [OP_cast] = 1,         [OP_matmul] = 1,     [OP_matmul_dx] = 1,     [OP_rms_norm] = 1,
+    [OP_rope] = 3,    [OP_attention_kv] = 1, [OP_add] = 3,        [OP_mul] = 3,           [OP_silu] = 1,
+    [OP_bias] = 1,    [OP_gelu] = 1,         [OP_layer_norm] = 1, [OP_layer_norm_dx] = 3, [OP_gelu_dx] = 3,
+    [OP_scale] = 1,   [OP_softcap] = 1,      [OP_softcap_dx] = 3, [OP_patch] = 1,         [OP_rms_norm_dx] = 3,
+    [OP_silu_dx] = 3, [OP_rope_order] = 1,   [OP_view_dx] = 3,
 };
 
 /* bf16 products are exact in f32, so only the sums round, in an order that is the CPU's: each of K steps is off by at
