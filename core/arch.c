@@ -145,7 +145,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     c->rope.dims = c->local.dims = c->head_dim;
     if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
         return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");
-    return f->format == STORE_HF ? hf_rope(&f->meta, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
+    return f->format == STORE_HF ? hf_rope(f, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
 }
 
 bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
@@ -153,8 +153,14 @@ bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
 }
 
 /* Read beside the row's keys: by arch_find, the rope readers, and who asks for the ids that end an answer. */
-static const char *const other_hf[] = {
-    "model_type", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "eos_token_id", NULL};
+static const char *const other_hf[] = {"model_type",
+                                       "rope_theta",
+                                       "rope_scaling",
+                                       "rope_parameters",
+                                       "partial_rotary_factor",
+                                       "original_max_position_embeddings",
+                                       "eos_token_id",
+                                       NULL};
 static const char *const other_gguf[] = {"rope.freq_base",
                                          "rope.dimension_count",
                                          "rope.scaling.type",

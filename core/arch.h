@@ -9,7 +9,7 @@
 
 #include "core/store.h"
 
-typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_FACTORS } RopeKind;
+typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG, ROPE_FACTORS } RopeKind;
 
 typedef struct RopeConfig {
     RopeKind kind;
@@ -21,6 +21,7 @@ typedef struct RopeConfig {
     bool fractional;             /* yarn: the ends of the blend are not rounded to whole dims */
     double attention;            /* factor of cos and sin; 0: what the kind says, 1 but for yarn */
     const float *factors;        /* ROPE_FACTORS: [dims/2] divisors of the frequencies (GGUF's rope_freqs) */
+    const float *far_factors;    /* ROPE_LONG: the same of sequences longer than original_ctx; factors: of the others */
     int64_t dims;                /* rotated dims of a head */
 } RopeConfig;
 
@@ -154,12 +155,14 @@ LayerConfig arch_layer(const Config *c, int64_t layer);
 /* ---- rotary positions (core/arch_rope.c) ---- */
 
 /* Read and check the scaling and base of rotary positions; c has its sizes already. */
-bool hf_rope(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
+bool hf_rope(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
  * wavelength rule, as in transformers' rope utilities; yarn: Peng et al. 2023). */
 void rope_frequencies(const RopeConfig *r, float *out);
+/* The positions of a sequence of so many tokens: longrope has factors of its own beyond the original context. */
+RopeConfig rope_for(const RopeConfig *r, int64_t tokens);
 /* What cos and sin are multiplied with. */
 float rope_attention(const RopeConfig *r);
 /* Cos and sin of index[t] * freq[i], times `scale`, [n, half, 2]. The angle is rounded to f32 first, as the reference

@@ -9,7 +9,9 @@ static bool rope_kind(Str name, RopeKind *kind, Err *e) {
     if (str_is(name, "linear")) return *kind = ROPE_LINEAR, true;
     if (str_is(name, "llama3")) return *kind = ROPE_LLAMA3, true;
     if (str_is(name, "yarn")) return *kind = ROPE_YARN, true;
-    return err_set(e, ERR_INPUT, "rope scaling '%.*s' is not supported; supported: default, linear, llama3, yarn",
+    if (str_is(name, "longrope") || str_is(name, "su")) return *kind = ROPE_LONG, true;
+    return err_set(e, ERR_INPUT,
+                   "rope scaling '%.*s' is not supported; supported: default, linear, llama3, yarn, longrope",
                    STR_ARG(name));
 }
 
@@ -19,6 +21,7 @@ static bool hf_yarn(const Value *s, const Config *c, RopeConfig *r, Err *e) {
     double m = 0, all = 0;
     bool truncate = true;
     if (!r->original_ctx) r->original_ctx = c->ctx;
+    if (!value_get(s, "factor") && r->original_ctx > 0) r->factor = (double)c->ctx / (double)r->original_ctx;
     TRY(value_as_float(value_get(s, "beta_fast"), "beta_fast", &r->beta_fast, e));
     TRY(value_as_float(value_get(s, "beta_slow"), "beta_slow", &r->beta_slow, e));
     TRY(value_as_float(value_get(s, "attention_factor"), "attention_factor", &r->attention, e));
@@ -31,9 +34,46 @@ static bool hf_yarn(const Value *s, const Config *c, RopeConfig *r, Err *e) {
     return true;
 }
 
+static bool factor_list(TensorFile *f, const Value *s, const char *name, const float **out, Err *e) {
+    const Value *list = value_get(s, name);
+    if (!list || list->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "rope scaling longrope needs '%s'", name);
+    float *factors = ARENA_NEW(&f->arena, float, value_count(list) + 1);
+    for (size_t i = 0; i < value_count(list); i++) {
+        double x = 0;
+        Value v = value_item(list, i);
+        TRY(value_as_float(&v, name, &x, e));
+        factors[i] = (float)x;
+    }
+    *out = factors;
+    return true;
+}
+
+/* Once dims is known. */
+static bool hf_long(TensorFile *f, const Value *s, const Config *c, RopeConfig *r, Err *e) {
+    const char *lists[] = {"short_factor", "long_factor"};
+    if (!r->original_ctx)
+        TRY(value_as_int(value_get(&f->meta, "original_max_position_embeddings"), "original_max_position_embeddings",
+                         &r->original_ctx, e));
+    if (r->original_ctx < 1 || r->original_ctx > INT32_MAX)
+        return err_set(e, ERR_INPUT, "rope scaling longrope needs original_max_position_embeddings");
+    for (int i = 0; i < 2; i++) {
+        TRY(factor_list(f, s, lists[i], i ? &r->far_factors : &r->factors, e));
+        if ((int64_t)value_count(value_get(s, lists[i])) != r->dims / 2)
+            return err_set(e, ERR_INPUT, "'%s' lists %zu factors of %lld", lists[i],
+                           value_count(value_get(s, lists[i])), (long long)r->dims / 2);
+    }
+    if (!value_get(s, "factor")) r->factor = (double)c->ctx / (double)r->original_ctx;
+    TRY(value_as_float(value_get(s, "attention_factor"), "attention_factor", &r->attention, e));
+    if (!value_get(s, "attention_factor"))
+        r->attention = r->factor <= 1 ? 1 : sqrt(1 + log(r->factor) / log((double)r->original_ctx));
+    return r->attention > 0 && isfinite(r->attention) ? true
+                                                      : err_set(e, ERR_INPUT, "'attention_factor' must be positive");
+}
+
 /* Both forms of config.json: rope_theta beside rope_scaling {rope_type or type, ...}, and transformers 5's
  * rope_parameters. */
-static bool read_hf(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+static bool read_hf(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+    const Value *meta = &f->meta;
     const Value *now = value_get(meta, "rope_parameters"), *full = value_get(now, "full_attention"),
                 *s = full && full->kind == VALUE_OBJECT ? full
                      : now && now->kind == VALUE_OBJECT ? now
@@ -59,7 +99,7 @@ static bool read_hf(const Value *meta, const ArchRow *a, const Config *c, RopeCo
     if (!(partial > 0 && partial <= 1))
         return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; it must be above 0 and at most 1", partial);
     r->dims = (int64_t)((double)c->head_dim * partial);
-    return true;
+    return r->kind != ROPE_LONG || hf_long(f, s, c, r, e);
 }
 
 static const Value *gguf_key(const Value *meta, const ArchRow *a, const char *name) {
@@ -84,6 +124,7 @@ static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, Ro
         TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.attn_factor"), "attn_factor", &attention, e));
         r->attention = attention * mscale(r->factor, 1);
     }
+    if (r->kind == ROPE_LONG) return err_set(e, ERR_INPUT, "rope scaling 'longrope' is not supported in GGUF");
     if (r->kind == ROPE_LLAMA3)
         return err_set(e, ERR_INPUT, "rope scaling 'llama3' comes as the tensor 'rope_freqs.weight' in GGUF");
     const NamedTensor *t = tensor_file_find(f, STR("rope_freqs.weight"));
@@ -114,18 +155,27 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
                                   r->original_ctx > 0 && r->attention >= 0 && isfinite(r->attention)))
         return err_set(e, ERR_INPUT,
                        "rope scaling yarn needs 0 < beta_slow <= beta_fast and original_max_position_embeddings");
-    for (int64_t i = 0; r->factors && i < r->dims / 2; i++)
-        if (!(r->factors[i] > 0) || !isfinite(r->factors[i]))
-            return err_set(e, ERR_INPUT, "rope_freqs.weight[%lld] is %g", (long long)i, (double)r->factors[i]);
+    for (int64_t i = 0; i < r->dims; i++) { /* both lists */
+        const float *list = i < r->dims / 2 ? r->factors : r->far_factors;
+        if (list && (!(list[i % (r->dims / 2)] > 0) || !isfinite(list[i % (r->dims / 2)])))
+            return err_set(e, ERR_INPUT, "rope factor %lld (rope_freqs.weight) is %g", (long long)(i % (r->dims / 2)),
+                           (double)list[i % (r->dims / 2)]);
+    }
     return true;
 }
 
-bool hf_rope(const Value *meta, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    return read_hf(meta, a, c, r, e) && check_rope(r, a, c, e);
+bool hf_rope(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+    return read_hf(f, a, c, r, e) && check_rope(r, a, c, e);
 }
 
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
     return read_gguf(f, a, c, r, e) && check_rope(r, a, c, e);
+}
+
+RopeConfig rope_for(const RopeConfig *r, int64_t tokens) {
+    RopeConfig its = *r;
+    if (r->kind == ROPE_LONG && tokens > r->original_ctx) its.factors = r->far_factors;
+    return its;
 }
 
 float rope_attention(const RopeConfig *r) {
@@ -154,7 +204,7 @@ void rope_frequencies(const RopeConfig *r, float *out) {
         float f = (float)(1.0 / pow(r->theta, (double)(2 * i) / (double)r->dims));
         if (r->kind == ROPE_YARN) f = yarn(r, i);
         if (r->kind == ROPE_LINEAR) f = f / (float)r->factor;
-        if (r->kind == ROPE_FACTORS) f = f / r->factors[i];
+        if (r->kind == ROPE_FACTORS || r->kind == ROPE_LONG) f = f / r->factors[i];
         if (r->kind == ROPE_LLAMA3) {
             /* waves longer than original/low are slowed by the factor, shorter than original/high kept, between them
              * blended */
@@ -183,6 +233,7 @@ const char *rope_text(const RopeConfig *r, Arena *a) {
         return arena_printf(a, "theta %g, llama3 x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
     case ROPE_YARN:
         return arena_printf(a, "theta %g, yarn x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
+    case ROPE_LONG: return arena_printf(a, "theta %g, longrope from %lld", r->theta, (long long)r->original_ctx);
     case ROPE_FACTORS: return arena_printf(a, "theta %g, frequency factors", r->theta);
     default: return arena_printf(a, "theta %g", r->theta);
     }

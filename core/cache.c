@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 typedef struct Seq {
-    bool open;
+    bool open, far;
     int64_t len;
     int32_t *pages; /* [max_pages] */
 } Seq;
@@ -23,7 +23,7 @@ struct Cache {
     int32_t *page_of; /* [max_seq * max_pages] behind Seq.pages */
     int64_t low_free; /* no free page below */
     int64_t n_free;
-    float *freq, *freq_local; /* [dims/2] */
+    float *freq, *freq_local, *freq_far; /* [dims/2] */
     /* the step */
     Step step;
     int32_t *seq_of, *index, *reach, *first_row;
@@ -58,6 +58,7 @@ static size_t layout(Cache *c, char *base) {
     CARVE(&at, c->page_of, c->n_pages);
     CARVE(&at, c->refs, c->n_pages);
     CARVE(&at, c->freq, c->spec.rope.dims / 2);
+    CARVE(&at, c->freq_far, c->spec.rope.kind == ROPE_LONG ? c->spec.rope.dims / 2 : 0);
     CARVE(&at, c->freq_local, c->spec.local.theta > 0 ? c->spec.local.dims / 2 : 0);
     CARVE(&at, c->seq_of, c->spec.max_step);
     CARVE(&at, c->index, c->spec.max_step);
@@ -91,6 +92,8 @@ bool cache_new(const CacheSpec *spec, Backend *b, Cache **out, Err *e) {
     for (int64_t l = 0; l < spec->layers; l++) c->layers[l] = c->pool + l * c->n_pages * c->page_bytes;
     for (int64_t s = 0; s < spec->max_seq; s++) c->seqs[s].pages = c->page_of + s * c->max_pages;
     rope_frequencies(&spec->rope, c->freq);
+    RopeConfig far = rope_for(&spec->rope, INT64_MAX);
+    if (far.kind == ROPE_LONG) rope_frequencies(&far, c->freq_far);
     if (spec->local.theta > 0) rope_frequencies(&spec->local, c->freq_local);
     c->step = (Step){.index = c->index,
                      .reach = c->reach,
@@ -153,11 +156,15 @@ static bool page_ready(Cache *c, Seq *s, Err *e) {
 bool cache_seq_valid(const Cache *c, int seq) { return seq >= 0 && seq < c->spec.max_seq && c->seqs[seq].open; }
 int64_t cache_seq_len(const Cache *c, int seq) { return cache_seq_valid(c, seq) ? c->seqs[seq].len : 0; }
 
+bool cache_seq_far(const Cache *c, int seq) { return c->seqs[seq].far; }
+void cache_seq_set_far(Cache *c, int seq, bool far) { c->seqs[seq].far = far; }
+
 int cache_seq_open(Cache *c, Err *e) {
     for (int s = 0; s < c->spec.max_seq; s++)
         if (!c->seqs[s].open) {
             c->seqs[s].open = true;
             c->seqs[s].len = 0;
+            c->seqs[s].far = false;
             return s;
         }
     err_set(e, ERR_FIT, "cache: %lld sequences are open, as many as were planned", (long long)c->spec.max_seq);
@@ -168,6 +175,7 @@ int cache_seq_fork(Cache *c, int seq, Err *e) {
     int s = cache_seq_open(c, e);
     if (s < 0) return -1;
     c->seqs[s].len = c->seqs[seq].len;
+    c->seqs[s].far = c->seqs[seq].far;
     for (int64_t j = 0; j < div_up(c->seqs[s].len, KV_PAGE); j++)
         c->refs[c->seqs[s].pages[j] = c->seqs[seq].pages[j]]++;
     return s;
@@ -224,7 +232,14 @@ const Step *cache_step(const Cache *c) { return &c->step; }
 
 void cache_rope(const Cache *c, bool local, float *out) {
     const RopeConfig *r = local ? &c->spec.local : &c->spec.rope;
-    rope_table(local ? c->freq_local : c->freq, r->dims / 2, rope_attention(r), c->index, c->step.n, out);
+    const int64_t half = r->dims / 2;
+    if (!local && r->kind == ROPE_LONG) { /* token by token: sequences of both lengths may be in a step */
+        for (int64_t t = 0; t < c->step.n; t++)
+            rope_table(c->seqs[c->seq_of[t]].far ? c->freq_far : c->freq, half, rope_attention(r), &c->index[t], 1,
+                       out + t * 2 * half);
+        return;
+    }
+    rope_table(local ? c->freq_local : c->freq, half, rope_attention(r), c->index, c->step.n, out);
 }
 
 /* ---- save and load ---- */
@@ -237,15 +252,17 @@ typedef struct SeqHeader {
     int64_t layers, kv_heads, head_dim, dtype, page, len, checksum; /* checksum of the fields before it */
 } SeqHeader;
 
-static SeqHeader seq_header(const Cache *c, uint64_t fingerprint, int64_t len) {
-    SeqHeader h = {.magic = "LLMWSKV1",
-                   .fingerprint = fingerprint,
+static const char magics[2][9] = {"LLMWSKV1", "LLMWSKVL"}; /* the second: far positions */
+
+static SeqHeader seq_header(const Cache *c, uint64_t fingerprint, int64_t len, bool far) {
+    SeqHeader h = {.fingerprint = fingerprint,
                    .layers = c->spec.layers,
                    .kv_heads = c->spec.kv_heads,
                    .head_dim = c->spec.head_dim,
                    .dtype = c->spec.dtype,
                    .page = KV_PAGE,
                    .len = len};
+    memcpy(h.magic, magics[far], sizeof h.magic);
     h.checksum = (int64_t)hash_bytes(&h, offsetof(SeqHeader, checksum), 0);
     return h;
 }
@@ -294,7 +311,7 @@ static bool write_pages(const Cache *c, const Seq *s, char *last, Sink to, Err *
 
 bool cache_seq_save(const Cache *c, int seq, uint64_t fingerprint, Sink to, Err *e) {
     const Seq *s = &c->seqs[seq];
-    SeqHeader h = seq_header(c, fingerprint, s->len);
+    SeqHeader h = seq_header(c, fingerprint, s->len, s->far);
     TRY(to.write(to.ctx, &h, sizeof h, e));
     char *last = mem_alloc((size_t)c->page_bytes, 1);
     bool ok = write_pages(c, s, last, to, e);
@@ -321,8 +338,9 @@ static bool read_pages(Cache *c, Seq *s, int64_t len, Source from, Err *e) {
 bool cache_seq_load(Cache *c, int seq, uint64_t fingerprint, Source from, Err *e) {
     SeqHeader h;
     TRY(from.read(from.ctx, &h, sizeof h, e));
-    if (memcmp(h.magic, "LLMWSKV1", 8)) return err_set(e, ERR_INPUT, "saved cache: not a cache file");
-    SeqHeader want = seq_header(c, fingerprint, h.len);
+    const bool far = memcmp(h.magic, magics[1], 8) == 0;
+    if (!far && memcmp(h.magic, magics[0], 8)) return err_set(e, ERR_INPUT, "saved cache: not a cache file");
+    SeqHeader want = seq_header(c, fingerprint, h.len, far);
     if (h.fingerprint != want.fingerprint || h.dtype != want.dtype)
         return err_set(e, ERR_INPUT,
                        "saved cache: made with other weights, KV type, changes or instruction set; recompute it");
@@ -332,6 +350,7 @@ bool cache_seq_load(Cache *c, int seq, uint64_t fingerprint, Source from, Err *e
                        (long long)c->spec.ctx);
     Seq *s = &c->seqs[seq];
     drop_tail(c, s, 0);
+    s->far = far;
     if (read_pages(c, s, h.len, from, e)) return true;
     drop_tail(c, s, 0);
     return false;

@@ -41,6 +41,9 @@ int cache_seq_fork(Cache *c, int seq, Err *e);
 void cache_seq_close(Cache *c, int seq);
 bool cache_seq_valid(const Cache *c, int seq);
 int64_t cache_seq_len(const Cache *c, int seq);
+/* Whether its rotary positions are those of long sequences (rope_for); set while it is empty. */
+bool cache_seq_far(const Cache *c, int seq);
+void cache_seq_set_far(Cache *c, int seq, bool far);
 /* Forgets tokens from len on. */
 bool cache_seq_truncate(Cache *c, int seq, int64_t len, Err *e);
 

@@ -143,6 +143,7 @@ static uint64_t fingerprint(const Session *s) {
                      r->beta_slow,
                      r->fractional,
                      (double)rope_attention(r)};
+    if (r->far_factors) h = hash_bytes(r->far_factors, (size_t)r->dims / 2 * sizeof *r->far_factors, h);
     if (r->factors) h = hash_bytes(r->factors, (size_t)r->dims / 2 * sizeof *r->factors, h);
     return hash_bytes(rope, sizeof rope, h);
 }
@@ -290,12 +291,34 @@ static bool add_token(Session *s, int seq, int32_t id, Err *e) {
     return true;
 }
 
+static bool eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e);
+
+/* Where the sequence with so many tokens has other rotary positions than it has now, it is computed anew with them, so
+ * that the same tokens give the same answer however they came. */
+static bool choose_positions(Session *s, int seq, int64_t tokens, Err *e) {
+    const RopeConfig *r = &s->m->cfg.rope;
+    const bool far = r->kind == ROPE_LONG && tokens > r->original_ctx;
+    const int64_t len = cache_seq_len(s->cache, seq);
+    if (cache_seq_far(s->cache, seq) == far) return true;
+    if (len)
+        log_put(&s->m->log, LOG_INFO, "sequence %d: %lld tokens are computed anew with positions for %s %lld tokens",
+                seq, (long long)len, far ? "more than" : "at most", (long long)r->original_ctx);
+    TRY(cache_seq_truncate(s->cache, seq, 0, e));
+    cache_seq_set_far(s->cache, seq, far);
+    return !len || eval(s, seq, s->history + seq * s->spec.ctx, (size_t)len, e);
+}
+
 bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e) {
     if (!n || n > (size_t)s->spec.chunk)
         return err_set(e, ERR_USAGE, "a step takes 1 to %lld tokens, not %zu", (long long)s->spec.chunk, n);
     TRY(check_ids(s, ids, n, e));
     for (size_t i = 0; i < n; i++) TRY(check_seq(s, seqs[i], e));
     if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
+    for (size_t i = 0; s->m->cfg.rope.kind == ROPE_LONG && i < n; i++) {
+        int64_t tokens = cache_seq_len(s->cache, seqs[i]);
+        for (size_t k = 0; k < n; k++) tokens += seqs[k] == seqs[i];
+        TRY(choose_positions(s, seqs[i], MIN(tokens, s->spec.ctx), e));
+    }
     for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
     cache_begin(s->cache);
     int32_t *out_rows = exec_data(&s->x, s->io.out_rows);
@@ -321,6 +344,10 @@ bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
     if (n > (size_t)(s->spec.ctx - len))
         return err_set(e, ERR_FIT, "%zu tokens after %lld are more than the context of %lld holds; give a larger -c", n,
                        (long long)len, (long long)s->spec.ctx);
+    return choose_positions(s, seq, n ? len + (int64_t)n : len, e) && eval(s, seq, ids, n, e);
+}
+
+static bool eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
     for (size_t at = 0; at < n;) {
         size_t end = MIN(n, at + (size_t)s->spec.chunk);
         cache_begin(s->cache);

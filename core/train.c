@@ -115,6 +115,8 @@ bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n
     }
     t->step.n = n;
     if (t->io.positions >= 0) memcpy(exec_data(&t->x, t->io.positions), t->index, (size_t)n * sizeof *t->index);
+    RopeConfig rope = rope_for(&t->m->cfg.rope, len);
+    rope_frequencies(&rope, t->freq);
     if (t->io.rope >= 0)
         rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
                    exec_data(&t->x, t->io.rope));

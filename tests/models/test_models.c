@@ -101,6 +101,37 @@ static void check_long(const char *name, const char *path) {
     run_close(&r);
 }
 
+/* A sequence that grows past the original context by and by ends in the logits of one that was long at once; and cut
+ * back, in those of a short one. */
+static void longrope_crossing(void **state) {
+    (void)state;
+    Run r;
+    Err e = {0};
+    int32_t ids[400];
+    const int64_t steps[][2] = {{0, 60}, {60, 95}, {95, 96}, {96, 97}, {97, 98}};
+    run_open(&r, "phi3_longrope", TEST_DATA "/phi3_longrope", exact);
+    oracle_ids(&r.o, "cases.long.ids", ids, COUNT_OF(ids));
+    int64_t bytes = r.m.cfg.vocab * (int64_t)sizeof(float);
+    float *at_once[2];
+    for (int i = 0; i < 2; i++) {
+        at_once[i] = mem_alloc((size_t)r.m.cfg.vocab, sizeof(float));
+        OK(cache_seq_truncate(r.s.cache, r.seq, 0, &e), e);
+        OK(session_eval(&r.s, r.seq, ids, i ? 98 : 60, &e), e);
+        memcpy(at_once[i], session_logits(&r.s, r.seq), (size_t)bytes);
+    }
+    OK(cache_seq_truncate(r.s.cache, r.seq, 0, &e), e);
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        OK(session_eval(&r.s, r.seq, ids + steps[i][0], (size_t)(steps[i][1] - steps[i][0]), &e), e);
+        if (i == 0) assert_memory_equal(session_logits(&r.s, r.seq), at_once[0], (size_t)bytes);
+    }
+    assert_memory_equal(session_logits(&r.s, r.seq), at_once[1], (size_t)bytes);
+    OK(cache_seq_truncate(r.s.cache, r.seq, 59, &e), e);
+    OK(session_eval(&r.s, r.seq, ids + 59, 1, &e), e);
+    assert_memory_equal(session_logits(&r.s, r.seq), at_once[0], (size_t)bytes);
+    for (int i = 0; i < 2; i++) free(at_once[i]);
+    run_close(&r);
+}
+
 static void check_all(const Family *f) {
     const char *name = f->name;
     char dir[256], gguf[256];
@@ -133,6 +164,7 @@ static const Family families[] = {
     {"smollm3", true},
     {"phi3", true},
     {"qwen2_yarn"},
+    {"phi3_longrope"},
     {"gemma2"},
     {"gemma3"},
     {"phi2", .norm = "model.final_layernorm"},
@@ -145,7 +177,7 @@ static void check(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT_OF(families)];
+    struct CMUnitTest tests[COUNT_OF(families) + 1] = {[COUNT_OF(families)] = cmocka_unit_test(longrope_crossing)};
     for (size_t i = 0; i < COUNT_OF(families); i++)
         tests[i] = (struct CMUnitTest){families[i].name, check, NULL, NULL, (void *)(uintptr_t)&families[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,7 +101,7 @@ static void refusals(void **state) {
     refuses("{" BASE ",\"mlp_bias\":true}", "'mlp_bias' is true");
     refuses("{" BASE ",\"quantization_config\":{\"bits\":4}}", "'quantization_config'");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
-            "'dynamic' is not supported; supported: default, linear, llama3, yarn");
+            "'dynamic' is not supported; supported: default, linear, llama3, yarn, longrope");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "rope factor 0");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", "low_freq_factor");
     refuses("{" BASE ",\"rope_scaling\":\"linear\"}", "'rope_scaling' must be an object");
