@@ -4,7 +4,7 @@
     python3 tests/models/make_oracle_data.py ORACLE NAME ...        # needs the PyPI package safetensors
 
 ORACLE: the folder with expected.json, expected/ and models/. Of each model the configuration and weights, without a tokenizer (tests/data/tokenizer
-has those); of what is expected what test_models.c reads: ids, greedy tokens, logits and hidden states, no training and no adapters.
+has those); of what is expected what test_models.c and test_train.c read: ids, greedy tokens, logits and hidden states, norms of gradients; no adapters.
 """
 import glob
 import json
@@ -30,6 +30,10 @@ def main():
                 shutil.copyfile(f, os.path.join(to, os.path.basename(f)))
         cases = all_models[name]["cases"]
         mine[name] = {"cases": {"short": {k: cases["short"][k] for k in ("ids", "greedy")}, "long": {"ids": cases["long"]["ids"]}}}
+        train = all_models[name].get("train")
+        if train:
+            mine[name]["cases"]["short"]["loss"] = cases["short"]["loss"]
+            mine[name]["train"] = {"grad_norms": train["grad_norms"]}
         arrays = load_file(os.path.join(oracle, "expected", name + ".safetensors"))
         save_file({k: v for k, v in arrays.items() if k.startswith(("short.", "long."))}, os.path.join(DATA, "expected", name + ".safetensors"))
     with open(path, "w", encoding="utf-8") as f:

@@ -19,10 +19,12 @@ typedef struct Bench {
     Trainer t;
 } Bench;
 
-static void bench_open(Bench *x, int threads, int64_t tokens, bool optimise) {
+static void bench_open(Bench *x, const char *name, int threads, int64_t tokens, bool optimise) {
+    char dir[256];
     Err e = {0};
-    oracle_open(&x->o, "llama3");
-    model_load(&x->m, TEST_DATA "/llama3");
+    snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
+    oracle_open(&x->o, name);
+    model_load(&x->m, dir);
     OK(cpu_backend_open(&(BackendOptions){.threads = threads}, &x->b, &e), e);
     OK(train_open(&x->t, &x->m, x->b, tokens, optimise, &e), e);
     OK(plan_verify(&x->t.x.plan, &e), e);
@@ -35,32 +37,51 @@ static void bench_close(Bench *x) {
     oracle_close(&x->o);
 }
 
-static void gradients(void **state) {
-    (void)state;
-    Bench x;
+/* One step: its loss, and the norm of every gradient. Returns the norm of all. */
+static double check_norms(Bench *x) {
     Err e = {0};
     int32_t ids[64], labels[64];
     float loss;
-    bench_open(&x, 2, 64, false);
-    int64_t n = (int64_t)oracle_ids(&x.o, "cases.short.ids", ids, COUNT_OF(ids)), count;
+    int64_t n = (int64_t)oracle_ids(&x->o, "cases.short.ids", ids, COUNT_OF(ids)), count;
     shifted(ids, labels, 1, n);
-    OK(train_step(&x.t, ids, labels, 1, n, NULL, &loss, &e), e);
-    double want = oracle_number(&x.o, "cases.short.loss");
-    printf("loss %.7f, expected %.7f\n", (double)loss, want);
+    OK(train_step(&x->t, ids, labels, 1, n, NULL, &loss, &e), e);
+    double want = oracle_number(&x->o, "cases.short.loss");
+    printf("%s: loss %.7f, expected %.7f\n", x->o.name, (double)loss, want);
     assert_true(fabs((double)loss - want) <= 1e-5 * want); /* expected.json has 6 digits */
 
-    const Value *norms = oracle_value(&x.o, "train.grad_norms");
+    const Value *norms = oracle_value(&x->o, "train.grad_norms");
+    const char *prefix = x->m.arch->hf_prefix ? x->m.arch->hf_prefix : "";
     double global = 0;
     for (size_t i = 0; i < norms->object.n; i++) global += norms->object.items[i].f * norms->object.items[i].f;
     global = sqrt(global);
-    assert_int_equal(norms->object.n, x.t.n_params);
+    assert_int_equal(norms->object.n, x->t.n_params);
     for (size_t i = 0; i < norms->object.n; i++) {
-        const char *name = arena_strn(&x.o.arena, norms->object.keys[i].s, norms->object.keys[i].n);
-        const float *g = train_grad(&x.t, name, &count);
+        const char *name = arena_printf(&x->o.arena, "%s%.*s", prefix, STR_ARG(norms->object.keys[i]));
+        const float *g = train_grad(&x->t, name, &count);
         assert_non_null(g);
         double r = norms->object.items[i].f, d = fabs(norm2(g, count) - r);
         if (!(d <= 1e-4 * r + 1e-6 * global)) fail_msg("|grad %s| is off by %g of %g", name, d, r);
     }
+    return global;
+}
+
+static void families(void **state) {
+    (void)state;
+    const char *names[] = {"qwen2", "qwen3", "gemma3", "phi2", "gpt2"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        Bench x;
+        bench_open(&x, names[i], 2, 64, false);
+        check_norms(&x);
+        bench_close(&x);
+    }
+}
+
+static void gradients(void **state) {
+    (void)state;
+    Bench x;
+    int64_t count;
+    bench_open(&x, "llama3", 2, 64, false);
+    double global = check_norms(&x);
     const char *full[] = {"model.layers.0.self_attn.q_proj.weight", "model.embed_tokens.weight"};
     for (size_t i = 0; i < COUNT_OF(full); i++) {
         const float *g = train_grad(&x.t, full[i], &count),
@@ -95,7 +116,7 @@ static void adamw(void **state) {
     (void)state;
     Bench x;
     double losses[6];
-    bench_open(&x, 2, 96, true);
+    bench_open(&x, "llama3", 2, 96, true);
     five_steps(&x, losses);
     const Value *want = oracle_value(&x.o, "train.adamw.losses");
     for (size_t i = 0; i < 6; i++) {
@@ -113,7 +134,7 @@ static void same_bits(void **state) {
     const int threads[] = {1, 2, 7};
     for (int k = 0; k < 3; k++) {
         Bench x;
-        bench_open(&x, threads[k], 96, true);
+        bench_open(&x, "llama3", threads[k], 96, true);
         five_steps(&x, losses);
         hash[k] = 0;
         for (int i = 0; i < x.t.n_params; i++) {
@@ -127,7 +148,7 @@ static void same_bits(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(adamw),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(families), cmocka_unit_test(adamw),
                                        cmocka_unit_test(same_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
