@@ -129,6 +129,56 @@ static void refusals(void **state) {
             "heads of 0");
 }
 
+#define SIZES                                                                                                          \
+    "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_attention_heads\":4,"                  \
+    "\"num_key_value_heads\":2,\"vocab_size\":384"
+
+/* Which layers have a window and rotary positions, "w" and "r" by layer. */
+static void layers(const char *json, const char *want) {
+    Config c;
+    TensorFile f;
+    Err e = {0};
+    Buf text = {0};
+    if (!read(json, &f, &c, &e)) fail_msg("%s: %s", json, e.msg);
+    for (int64_t i = 0; i < c.layers; i++) {
+        LayerConfig l = arch_layer(&c, i);
+        buf_printf(&text, "%s%s%s%s", i ? " " : "", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "");
+    }
+    if (strcmp(text.s, want)) fail_msg("%s: '%s', expected '%s'", json, text.s, want);
+    buf_release(&text);
+    arena_release(&f.arena);
+}
+
+static void layer_settings(void **state) {
+    (void)state;
+    layers("{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16}", "wr wr wr");
+    layers("{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":null}", "r r r");
+    layers("{\"model_type\":\"qwen2\"," SIZES ",\"sliding_window\":16,\"max_window_layers\":1}", "r r r");
+    layers("{\"model_type\":\"qwen2\"," SIZES
+           ",\"sliding_window\":16,\"max_window_layers\":1,\"use_sliding_window\":true}",
+           "r wr wr");
+    layers("{\"model_type\":\"gemma2\"," SIZES "}", "wr r wr");
+    layers("{\"model_type\":\"gemma3_text\"," SIZES ",\"sliding_window_pattern\":2}", "wrl r wrl");
+    layers("{\"model_type\":\"gemma3_text\"," SIZES
+           ",\"layer_types\":[\"full_attention\",\"sliding_attention\",\"full_attention\"]}",
+           "r wrl r");
+    layers("{\"model_type\":\"smollm3\"," SIZES ",\"no_rope_layer_interval\":2}", "r  r");
+    layers("{\"model_type\":\"smollm3\"," SIZES ",\"no_rope_layers\":[0,1,1]}", " r r");
+    refuses("{\"model_type\":\"gemma3_text\"," SIZES ",\"layer_types\":[\"full_attention\"]}", "lists 1 layers of 3");
+    refuses("{\"model_type\":\"gemma3_text\"," SIZES
+            ",\"layer_types\":[\"full_attention\",\"chunked_attention\",\"x\"]}",
+            "'layer_types' has 'chunked_attention'");
+    refuses("{\"model_type\":\"smollm3\"," SIZES ",\"no_rope_layers\":[0,1,\"1\"]}", "'no_rope_layers'");
+    refuses("{\"model_type\":\"smollm3\"," SIZES ",\"use_sliding_window\":true}", "'use_sliding_window' is true");
+    refuses("{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":-4}", "a window of -4");
+    refuses("{\"model_type\":\"gemma2\"," SIZES ",\"hidden_activation\":\"gelu\"}", "'hidden_activation' is gelu");
+    refuses("{\"model_type\":\"gemma2\"," SIZES ",\"attn_logit_softcapping\":-1}", "soft cap");
+    refuses("{\"model_type\":\"phi3\"," SIZES ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1],"
+            "\"long_factor\":[1]},\"original_max_position_embeddings\":64}",
+            "'short_factor' lists 1 factors of 8");
+    refuses("{\"model_type\":\"phi3\"," SIZES ",\"partial_rotary_factor\":1.5}", "'partial_rotary_factor' is 1.5");
+}
+
 static void unused_settings(void **state) {
     (void)state;
     TensorFile f;
@@ -144,6 +194,7 @@ static void unused_settings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms), cmocka_unit_test(llama3_frequencies),
-                                       cmocka_unit_test(refusals), cmocka_unit_test(unused_settings)};
+                                       cmocka_unit_test(refusals), cmocka_unit_test(layer_settings),
+                                       cmocka_unit_test(unused_settings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
