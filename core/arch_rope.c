@@ -155,7 +155,7 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
                                   r->original_ctx > 0 && r->attention >= 0 && isfinite(r->attention)))
         return err_set(e, ERR_INPUT,
                        "rope scaling yarn needs 0 < beta_slow <= beta_fast and original_max_position_embeddings");
-    for (int64_t i = 0; i < r->dims; i++) { /* both lists */
+    for (int64_t i = 0; r->factors && i < r->dims; i++) { /* both lists, which are as long as that */
         const float *list = i < r->dims / 2 ? r->factors : r->far_factors;
         if (list && (!(list[i % (r->dims / 2)] > 0) || !isfinite(list[i % (r->dims / 2)])))
             return err_set(e, ERR_INPUT, "rope factor %lld (rope_freqs.weight) is %g", (long long)(i % (r->dims / 2)),
