@@ -1,6 +1,6 @@
 # What a terminal shows while a long prompt is computed, through a pseudo-terminal (script of util-linux); nothing elsewhere.
 . "${BASH_SOURCE%/*}/cases.bash"
-command -v script >/dev/null || exit 77
+script -qec true /dev/null </dev/null >/dev/null 2>&1 || exit 77 # no program, or no pseudo-terminals, as in a bare chroot
 export TERM=xterm
 for ((i = 0; i < 1500; i++)); do printf '%d,' $((i % 300)); done >ids
 slow="'$LLMWS' generate -m '$M' --ids @ids -n 1 --temp 0 -t 1 --isa ref -c 2000 --chunk 256"
