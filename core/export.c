@@ -110,13 +110,13 @@ static const char *gguf_name(Arena *a, const Weight *w) {
 }
 
 bool export_gguf(const Model *m, Export *x, Err *e) {
+    *x = (Export){.meta = {.kind = VALUE_OBJECT}};
     if (!m->arch->gguf)
         return err_set(e, ERR_INPUT, "family '%s' has no form in GGUF that llmws writes", m->arch->name);
     if (m->cfg.rope.kind == ROPE_LONG)
         return err_set(e, ERR_INPUT, "'%s': rope scaling longrope has no form in GGUF that llmws writes", m->file.path);
     size_t keys = FIXED_KEYS, old = m->file.format == STORE_GGUF ? m->file.meta.object.n : 0;
     for (const KeyRow *k = m->arch->keys; k->hf || k->gguf; k++) keys++;
-    *x = (Export){.meta = {.kind = VALUE_OBJECT}};
     x->meta.object.keys = ARENA_NEW(&x->arena, Str, keys + old);
     x->meta.object.items = ARENA_NEW(&x->arena, Value, keys + old);
     x->tensors = ARENA_NEW(&x->arena, ExportTensor, m->n + 1);
