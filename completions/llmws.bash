@@ -112,7 +112,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;

@@ -1,4 +1,5 @@
 /* Models: opening, what is inside, defaults of sampling, saving. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -129,6 +130,36 @@ void llmws_tensor_info(const LlmwsModel *m, size_t i, LlmwsTensorInfo *info) {
         .name = w->name, .file_name = w->file_name, .dtype = dtype_info[w->t.dtype].name, .ndim = w->t.ndim};
     memcpy(info->shape, w->t.ne, sizeof info->shape);
     tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &info->bytes);
+}
+
+static bool row_finite(const Tensor *t, int64_t r, float *row, const char *name, Err *e) {
+    const int64_t n = t->ne[t->ndim - 1];
+    dtype_info[t->dtype].decode(tensor_row(t, r), row, n);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(row[i]))
+            return err_set(e, ERR_CHECK, "weight '%s' holds %g at row %lld, column %lld", name, (double)row[i],
+                           (long long)r, (long long)i);
+    return true;
+}
+
+bool llmws_weights_finite(const LlmwsModel *m, LlmwsErr *e) {
+    float *row = NULL;
+    bool ok = true;
+    for (size_t i = 0; ok && i < m->m.n; i++) {
+        const Weight *w = &m->m.weights[i];
+        const int64_t rows = tensor_rows(&w->t);
+        row = mem_grow(row, (size_t)w->t.ne[w->t.ndim - 1], sizeof *row);
+        for (int64_t r = 0; ok && r < rows; r++) ok = row_finite(&w->t, r, row, w->name, e);
+    }
+    free(row);
+    return ok;
+}
+
+size_t llmws_family_count(void) { return arch_count; }
+
+void llmws_family_info(size_t i, LlmwsFamilyInfo *info) {
+    const ArchRow *a = &arch_table[i];
+    *info = (LlmwsFamilyInfo){a->name, a->hf_models, a->gguf, a->lora_targets};
 }
 
 /* Every value with a name, in graph order; a module's ".input" is another's output and not listed again. */

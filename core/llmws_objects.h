@@ -30,6 +30,7 @@ struct LlmwsModel {
     TokenTries tries; /* of the vocabulary, once a constraint wanted it */
     Graph graph;      /* for listing its values */
     NameList modules;
+    void (*rewrite)(Graph *g); /* of its sessions' graphs; only tests set it */
     Arena arena;
 };
 

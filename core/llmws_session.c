@@ -41,15 +41,17 @@ static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, 
     LlmwsSession *s = mem_alloc(1, sizeof *s);
     s->m = m;
     if (!opt) opt = &none;
-    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e) && session_prepare(&s->s, &m->m, s->b, &spec, e))
-        return s;
+    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e)) {
+        spec.rewrite = m->rewrite;
+        if (session_prepare(&s->s, &m->m, s->b, &spec, e)) return s;
+    }
     llmws_session_close(s);
     return NULL;
 }
 
+/* What stands in this process, whatever the device. */
 static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
-    p->rows[p->n++] = (LlmwsPlanRow){name, bytes};
-    p->total_bytes += bytes;
+    plan_add_row(p, (LlmwsPlanRow){name, "cpu", false, bytes});
 }
 
 /* The session's classes, and what stands beside them: tables of names, headers of files, the program itself. */

@@ -64,6 +64,12 @@ int32_t llmws_token_count(const LlmwsTokenizer *t) { return t->spec.n_vocab; }
 const char *llmws_tokenizer_kind(const LlmwsTokenizer *t) { return t->spec.kind; }
 bool llmws_tokenizer_has_template(const LlmwsTokenizer *t) { return t->spec.n_templates > 0; }
 
+const char *llmws_tokenizer_template(const LlmwsTokenizer *t, size_t i, const char **name) {
+    if (i >= (size_t)t->spec.n_templates) return NULL;
+    *name = t->spec.templates[i].name;
+    return t->spec.templates[i].text;
+}
+
 const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id) {
     buf_clear(&t->piece);
     if (id >= 0 && id < t->spec.n_vocab) buf_put(&t->piece, t->spec.vocab[id].s, t->spec.vocab[id].n);
