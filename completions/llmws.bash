@@ -140,7 +140,7 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -148,6 +148,8 @@ _llmws() {
         -d | --depth) kind=none ;;
         -b | --batch) kind=none ;;
         -r | --repeat) kind=none ;;
+        --ppl) kind=none ;;
+        --against) kind=file ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;

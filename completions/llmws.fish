@@ -143,6 +143,8 @@ complete -c llmws -n '__fish_seen_subcommand_from bench' -l gen -s n -x -d 'gene
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l depth -s d -x -d 'begin each test after N tokens that are not timed'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l batch -s b -x -d 'sequences at once; rates are those of all together'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l repeat -s r -x -d 'timed runs of each test, after one that is not'
+complete -c llmws -n '__fish_seen_subcommand_from bench' -l ppl -x -d 'no timing: the perplexity of a text, in windows of -c tokens (512) that do not overlap, the second half of each scored, as llama-perplexity does'
+complete -c llmws -n '__fish_seen_subcommand_from bench' -l against -r -F -d 'with --ppl: also the KL divergence from this model, which is computed in f32 with f32 keys and values'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l csv -d 'comma-separated values, a line of names first'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l compare -d 'no measuring: two files of --json results side by side, given as A.json B.json'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l backend -x -a 'auto cpu' -d 'where to compute; auto takes the best that works here'
