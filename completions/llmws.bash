@@ -12,7 +12,7 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench test-models help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
@@ -160,6 +160,18 @@ _llmws() {
         --color) words='auto always never' ;;
         esac
         ;;
+    test-models)
+        options='--quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
+        case $before in
+        --record) kind=file ;;
+        --backend) words='all cpu cuda' ;;
+        -t | --threads) kind=none ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
     esac
     if [[ $words ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
@@ -170,4 +182,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench llmws-test-models

@@ -30,7 +30,6 @@ static void block(uint32_t h[8], const uint8_t *p) {
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
     memcpy(v, h, sizeof v);
-#pragma GCC unroll 8
     for (unsigned t = 0; t < 64; t++) {
         uint32_t a = v[-t & 7], b = v[(1 - t) & 7], c = v[(2 - t) & 7], e = v[(4 - t) & 7], f = v[(5 - t) & 7];
         uint32_t g = v[(6 - t) & 7], *d = &v[(3 - t) & 7], *last = &v[(7 - t) & 7];

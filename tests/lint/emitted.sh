@@ -23,7 +23,7 @@ one() { # FILE ARGUMENT...
     fi
 }
 one man/llmws.1 man
-while read -r c; do one "man/llmws-$c.1" man "$c"; done < <(sed -n 's/^CMD(\(.*\))$/\1/p' cmd/cmds.def)
+while read -r c; do one "man/llmws-$c.1" man "$c"; done < <(sed -n 's/^CMD(\(.*\))$/\1/p' cmd/cmds.def | tr _ -)
 one completions/llmws.bash bash
 one completions/_llmws zsh
 one completions/llmws.fish fish
