@@ -63,7 +63,8 @@ typedef struct ProcessUse {
     int64_t files, threads;
 } ProcessUse;
 ProcessUse process_use(void);
-void process_peak_reset(void);
-int64_t process_peak(void); /* most resident bytes since then */
+/* Most resident bytes since process_peak_reset; false where the system cannot begin anew. */
+bool process_peak_reset(void);
+int64_t process_peak(void);
 
 #endif

@@ -38,11 +38,11 @@ ProcessUse process_use(void) {
     return u;
 }
 
-void process_peak_reset(void) {
+bool process_peak_reset(void) {
     FILE *f = fopen("/proc/self/clear_refs", "we");
-    if (!f) return;
-    fputc('5', f);
-    fclose(f);
+    if (!f) return false;
+    bool ok = fputc('5', f) == '5';
+    return fclose(f) == 0 && ok;
 }
 
 int64_t process_peak(void) { return status_bytes("VmHWM:"); }
