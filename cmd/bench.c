@@ -439,7 +439,7 @@ static const Example examples[] = {
     {"A prompt of 512 tokens, then 128 generated ones:", "llmws bench -m model.gguf"},
     {"Generation only, after 4096 tokens, as JSON:",
      "llmws bench -m model.gguf --prompt 0 --gen 64 --depth 4096 --json > after.json"},
-    {"What a quantisation costs on a text:", "llmws bench -m model.gguf --ppl text.txt --against original.gguf"},
+    {"What a quantisation costs on a text:", "llmws bench -m model.gguf --ppl text.txt --against original"},
     {"What a change brought:", "llmws bench --compare before.json after.json"},
     {NULL, NULL},
 };

@@ -70,7 +70,7 @@ static const OptRow where_rows[] = {
 
 static const OptTable opts_test = {"Tests", test_rows, COUNT_OF(test_rows)};
 static const OptTable opts_where = {"Where", where_rows, COUNT_OF(where_rows)};
-static const OptTable *const tables[] = {&opts_test, &opts_where, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model, &opts_test, &opts_where, &opts_output, NULL};
 
 typedef struct Tests {
     const TestOpts *o;
@@ -256,9 +256,8 @@ static bool test_models_run(const void *opts, Err *e) {
     Tests t = {.o = opts};
     TRY(test_check(t.o, e));
     t.ui = ui_of(&t.o->run);
-    bool ok = test_plan_make(&t.plan, &t.o->run.args, e) &&
-              (!t.plan.record || records_read(&t.known, t.plan.record, e)) && test_all(&t, e) &&
-              (!t.o->record || records_write(&t.made, t.o->record, e)) && test_judge(&t, e);
+    bool ok = test_plan_make(&t.plan, &t.o->run, e) && (!t.plan.record || records_read(&t.known, t.plan.record, e)) &&
+              test_all(&t, e) && (!t.o->record || records_write(&t.made, t.o->record, e)) && test_judge(&t, e);
     free(t.all.rows);
     records_release(&t.known);
     records_release(&t.made);
@@ -268,7 +267,7 @@ static bool test_models_run(const void *opts, Err *e) {
 
 static const Example examples[] = {
     {"Does this model work on this machine?", "llmws test-models model.gguf"},
-    {"Everything below a folder, in seconds each:", "llmws test-models --quick ~/models"},
+    {"Everything below a folder, in seconds each:", "llmws test-models --quick models"},
     {"Keep what a model gives today:", "llmws test-models model.gguf --record record.json"},
     {"Later, or elsewhere: is it still that model, and does it still give that?",
      "llmws test-models record.json model.gguf"},
@@ -285,7 +284,8 @@ const Cmd cmd_test_models = {
         "bit: at once, token by token, in pieces, on another number of threads. Its logits are held to a reference in "
         "float32 and that to plain C; its language to what English should be worth to it; its memory to the plan. "
         "Without arguments the models come from .llmws-test.json in this folder, or from llmws/test.json in "
-        "$XDG_CONFIG_HOME. What is absent here is skipped and said so. Exit status 6 if anything fails or nothing "
+        "$XDG_CONFIG_HOME; without these files, $LLMWS_MODEL is tested. What is absent here is skipped and said so. "
+        "Exit status 6 if anything fails or nothing "
         "passes.",
     .tables = tables,
     .examples = examples,

@@ -176,20 +176,27 @@ static bool machine_find(TestPlan *p, Err *e) {
     return !path_exists(path) || machine_read(p, dir, path, e);
 }
 
-bool test_plan_make(TestPlan *p, const OptList *args, Err *e) {
+static bool take_word(TestPlan *p, const char *a, const char **record, Err *e) {
+    const char *file = joined(p, a, machine_file);
+    if (is_dir(a) && path_exists(file)) return machine_read(p, a, file, e);
+    if (is_dir(a))
+        search(p, a, 0);
+    else if (str_ends(str_of(a), ".json"))
+        *record = a;
+    else
+        add_model(p, a, (TestBounds){0});
+    return true;
+}
+
+bool test_plan_make(TestPlan *p, const RunOpts *o, Err *e) {
+    const char *record = NULL, *env = getenv("LLMWS_MODEL");
     *p = (TestPlan){.cpu = true, .cuda = true, .bounds.max_ppl = 200};
-    for (size_t i = 0; i < args->n; i++) {
-        const char *a = args->items[i], *file = joined(p, a, machine_file);
-        if (is_dir(a) && path_exists(file))
-            TRY(machine_read(p, a, file, e));
-        else if (is_dir(a))
-            search(p, a, 0);
-        else if (str_ends(str_of(a), ".json"))
-            p->record = a;
-        else
-            add_model(p, a, (TestBounds){0});
-    }
-    return p->n || args->n > (p->record != NULL) || machine_find(p, e);
+    if (o->model) TRY(take_word(p, o->model, &record, e));
+    for (size_t i = 0; i < o->args.n; i++) TRY(take_word(p, o->args.items[i], &record, e));
+    if (!o->model && o->args.n == (record != NULL)) TRY(machine_find(p, e));
+    if (!p->n && !o->model && o->args.n == (record != NULL) && env && *env) add_model(p, env, (TestBounds){0});
+    if (record) p->record = record;
+    return true;
 }
 
 void test_plan_release(TestPlan *p) {

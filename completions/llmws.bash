@@ -161,8 +161,9 @@ _llmws() {
         esac
         ;;
     test-models)
-        options='--quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
+        options='--model --quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
         case $before in
+        -m | --model) kind=file ;;
         --record) kind=file ;;
         --backend) words='all cpu cuda' ;;
         -t | --threads) kind=none ;;

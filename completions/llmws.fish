@@ -161,6 +161,7 @@ complete -c llmws -n '__fish_seen_subcommand_from bench' -l verbose -s v -d 'set
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l color -x -a 'auto always never' -d 'colours; auto: on a terminal, unless $NO_COLOR is set'
 complete -c llmws -n '__fish_seen_subcommand_from bench' -l help -s h -d 'explain the options'
 complete -c llmws-bench -w 'llmws bench'
+complete -c llmws -n '__fish_seen_subcommand_from test-models' -l model -s m -r -F -d 'a .gguf file or a Hugging Face directory; without it $LLMWS_MODEL'
 complete -c llmws -n '__fish_seen_subcommand_from test-models' -l quick -d 'seconds a model: fewer tokens, no hashes, not every weight; the smoke test after a roll-out'
 complete -c llmws -n '__fish_seen_subcommand_from test-models' -l verify -d 'only the files: SHA-256 against a record, no NaN or infinity in any weight'
 complete -c llmws -n '__fish_seen_subcommand_from test-models' -l record -r -F -d 'keep hashes, logits, answer and perplexity of the models that pass; a later run given this .json file compares'

@@ -20,6 +20,9 @@ t 6 '*gone *skipped: it is not on this machine*0 passed, 0 failed, 1 skipped' 'l
 t 6 '*0 passed, 0 failed, 0 skipped' 'llmws: no models to test: *' tm
 mkdir empty && t 6 '*0 passed, 0 failed, 0 skipped' 'llmws: no models to test: *' tm empty
 
+t 0 '*one *passed*1 passed, 0 failed, 0 skipped' '' tm -m models/one --backend cpu --quick
+t 0 '*one *passed*1 passed, 0 failed, 0 skipped' '' env LLMWS_MODEL=models/one "$LLMWS" test-models --backend cpu --quick
+
 # A record, and what is no longer what was recorded.
 t 0 '*2 passed, *' '' tm models --backend cpu --record record.json
 tr -d '\n' <record.json >line && json_lines line
