@@ -28,6 +28,7 @@ void check_note(CheckReport *r, const char *name, CheckState state, const char *
     CheckResult *c = &r->results[r->n++];
     va_list ap;
     *c = (CheckResult){.name = name, .state = state};
+    if (state == CHECK_PASSED) return;
     va_start(ap, fmt);
     vsnprintf(c->why, sizeof c->why, fmt, ap);
     va_end(ap);
@@ -39,9 +40,10 @@ bool check_failed(const CheckReport *r) {
     return false;
 }
 
-static void passed(const Check *c, const char *name) { check_note(c->r, name, CHECK_PASSED, "%s", ""); }
-static void failed(const Check *c, const char *name, const Err *e) {
-    check_note(c->r, name, CHECK_FAILED, "%s", e->msg);
+/* e: why, where it is not ok. Returns ok. */
+static bool told(const Check *c, const char *name, bool ok, const Err *e) {
+    check_note(c->r, name, ok ? CHECK_PASSED : CHECK_FAILED, "%s", e->msg);
+    return ok;
 }
 static bool judged(const Check *c) { return c->tok && c->info.params >= CHECK_JUDGED_PARAMS; }
 static const float *row(const Check *c, const float *rows, int64_t i) { return rows + i * c->info.vocab; }
@@ -175,10 +177,7 @@ static void check_kernels(Check *c) {
               rows_near(c, rows, c->ref, n, 1e-3, &worst, &e);
     run_close(&r);
     free(rows);
-    if (ok)
-        passed(c, "kernels");
-    else
-        failed(c, "kernels", &e);
+    told(c, "kernels", ok, &e);
 }
 
 static bool check_reference(Check *c) {
@@ -187,11 +186,7 @@ static bool check_reference(Check *c) {
     Err e = {0};
     bool ok = run_open(&r, c->m, &so, &e) && reference_answer(c, &r, &e);
     run_close(&r);
-    if (ok)
-        passed(c, "runs");
-    else
-        failed(c, "runs", &e);
-    return ok;
+    return told(c, "runs", ok, &e);
 }
 
 /* ---- the answer as the user would get it ---- */
@@ -252,21 +247,12 @@ static void check_answer(Check *c) {
     bool opened = run_open(&r, c->m, &so, &e), ok = opened && decode_then_prefill(c, &r, again, &e);
     const LlmwsPlan plan = r.plan;
     run_close(&r);
-    if (ok)
-        passed(c, "prefill");
-    else
-        failed(c, "prefill", &e);
+    told(c, "prefill", ok, &e);
     if (opened && ok) {
-        if (in_pieces(c, plan.threads, again, &e))
-            passed(c, "pieces");
-        else
-            failed(c, "pieces", &e);
+        told(c, "pieces", in_pieces(c, plan.threads, again, &e), &e);
         double bound = bound_of(c, &plan);
         ok = rows_near(c, c->own, c->ref, c->n, bound, &c->r->apart, &e) && same_tokens(c, bound, &e);
-        if (ok)
-            passed(c, "reference");
-        else
-            failed(c, "reference", &e);
+        told(c, "reference", ok, &e);
     }
     free(again);
 }
@@ -318,10 +304,7 @@ static void check_record(Check *c) {
     const CheckRecord *known = c->o->known;
     Err e = {0};
     if (!known || !known->n_ids) return;
-    if (logits_as_recorded(c, known, &e) && (c->o->quick || ids_as_recorded(c, known, &e)))
-        passed(c, "record");
-    else
-        failed(c, "record", &e);
+    told(c, "record", logits_as_recorded(c, known, &e) && (c->o->quick || ids_as_recorded(c, known, &e)), &e);
 }
 
 /* ---- language ---- */
@@ -348,14 +331,13 @@ static void judge_text(Check *c, double ppl) {
     const double near = 0.02;
     if (known && known->ppl > 0 && !c->o->quick) {
         bool ok = fabs(ppl / known->ppl - 1) <= near;
-        check_note(c->r, "perplexity", ok ? CHECK_PASSED : CHECK_FAILED, ok ? "" : "%.4g; recorded was %.4g", ppl,
-                   known->ppl);
+        check_note(c->r, "perplexity", ok ? CHECK_PASSED : CHECK_FAILED, "%.4g; recorded was %.4g", ppl, known->ppl);
     } else if (!judged(c)) {
         check_note(c->r, "perplexity", CHECK_SKIPPED, "a model this small is judged by what was recorded of it alone");
     } else {
         bool ok = ppl <= c->o->max_ppl;
         check_note(c->r, "perplexity", ok ? CHECK_PASSED : CHECK_FAILED,
-                   ok ? "" : "%.4g of plain English, at most %.4g is expected: broken, or not trained for it", ppl,
+                   "%.4g of plain English, at most %.4g is expected: broken, or not trained for it", ppl,
                    c->o->max_ppl);
     }
 }
@@ -366,7 +348,7 @@ static void check_language(Check *c) {
     if (!c->tok || c->n_text < 8) {
         check_note(c->r, "perplexity", CHECK_SKIPPED, "no tokenizer");
     } else if (!score_text(c, &nll, &e)) {
-        failed(c, "perplexity", &e);
+        told(c, "perplexity", false, &e);
     } else {
         c->r->ppl = exp(mean_of(&nll));
         if (!c->o->quick) c->r->record.ppl = c->r->ppl;
@@ -394,7 +376,7 @@ static void check_coherence(Check *c) {
     else if (longest > answer / 2)
         check_note(c->r, "coherence", CHECK_FAILED, "its answer repeats one token %lld times", (long long)longest);
     else
-        passed(c, "coherence");
+        check_note(c->r, "coherence", CHECK_PASSED, "%s", "");
 }
 
 /* ---- the template ---- */
@@ -427,10 +409,7 @@ static void check_template(Check *c) {
     if (ok && *known && strcmp(known, c->r->record.templates) != 0)
         ok = err_set(&e, ERR_CHECK, "it is not the one that was recorded");
     llmws_prompt_free(&p);
-    if (ok)
-        passed(c, "template");
-    else
-        failed(c, "template", &e);
+    told(c, "template", ok, &e);
 }
 
 /* ---- speed and memory ---- */
@@ -465,12 +444,12 @@ static void check_speed(Check *c) {
     if (n <= 0)
         check_note(c->r, "memory", CHECK_SKIPPED, "the context is too short");
     else if (!ok)
-        failed(c, "memory", &e);
+        told(c, "memory", false, &e);
     else if (c->r->peak_bytes > c->r->plan_bytes / 10 * 11 + slack)
         check_note(c->r, "memory", CHECK_FAILED, "%lld bytes were taken, the plan said %lld",
                    (long long)c->r->peak_bytes, (long long)c->r->plan_bytes);
     else
-        passed(c, "memory");
+        check_note(c->r, "memory", CHECK_PASSED, "%s", "");
 }
 
 /* ---- all of it ---- */

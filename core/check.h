@@ -52,6 +52,7 @@ typedef struct CheckReport {
 void check_model(LlmwsModel *m, const CheckOptions *o, CheckReport *r);
 /* Opens and closes the model several times: memory in use, files and threads must be back after each. */
 void check_leaks(const char *path, const CheckOptions *o, CheckReport *r);
+/* Adds a result; the text is left out of what passed. */
 void check_note(CheckReport *r, const char *name, CheckState state, const char *fmt, ...) PRINTF(4, 5);
 bool check_failed(const CheckReport *r);
 
