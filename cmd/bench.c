@@ -262,6 +262,18 @@ static bool test_gen(Bench *b, Test *t, Err *e) {
 
 static double rounded(double x) { return round(x * 1000) / 1000; }
 
+void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
+    json_str(l, "model", str_of(m->name ? m->name : ""));
+    json_str(l, "dtypes", str_of(m->dtypes));
+    json_int(l, "params", m->params);
+    json_int(l, "threads", p->threads);
+    json_str(l, "isa", str_of(p->isa));
+    json_str(l, "compute", str_of(p->compute));
+    json_str(l, "kv_type", str_of(p->kv_type));
+    json_int(l, "chunk", p->chunk);
+    json_str(l, "version", str_of(llmws_version()));
+}
+
 static void put_json(Bench *b, const Test *t) {
     Buf *l = &b->line;
     event_begin(l, "bench");
@@ -281,15 +293,7 @@ static void put_json(Bench *b, const Test *t) {
     if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
     if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
     if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
-    json_str(l, "model", str_of(b->info.name ? b->info.name : ""));
-    json_str(l, "dtypes", str_of(b->info.dtypes));
-    json_int(l, "params", b->info.params);
-    json_int(l, "threads", b->plan.threads);
-    json_str(l, "isa", str_of(b->plan.isa));
-    json_str(l, "compute", str_of(b->plan.compute));
-    json_str(l, "kv_type", str_of(b->plan.kv_type));
-    json_int(l, "chunk", b->plan.chunk);
-    json_str(l, "version", str_of(llmws_version()));
+    bench_put_setting(l, &b->info, &b->plan);
     event_end(l);
 }
 

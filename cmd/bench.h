@@ -15,6 +15,9 @@ typedef struct PplOpts {
 /* Perplexity of the model over the text, and its divergence from the other one: one result. */
 bool bench_ppl(const PplOpts *o, Err *e);
 
+/* Members of a result's JSON object: which model, on what, how. */
+void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p);
+
 /* Two files that `bench --json` wrote: a row for every test that both hold; ERR_INPUT where there is none. */
 bool bench_compare(const Ui *ui, bool csv, const char *path_a, const char *path_b, Err *e);
 

@@ -220,14 +220,7 @@ static void put_json(const Ppl *p, Buf *l) {
         json_num(l, "same_top", p->n_same / p->kl.n);
         json_num(l, "same_top_error", share_error(p->n_same / p->kl.n, p->kl.n));
     }
-    json_str(l, "model", str_of(a->info.name ? a->info.name : ""));
-    json_str(l, "dtypes", str_of(a->info.dtypes));
-    json_int(l, "threads", a->plan.threads);
-    json_str(l, "isa", str_of(a->plan.isa));
-    json_str(l, "compute", str_of(a->plan.compute));
-    json_str(l, "kv_type", str_of(a->plan.kv_type));
-    json_int(l, "chunk", a->plan.chunk);
-    json_str(l, "version", str_of(llmws_version()));
+    bench_put_setting(l, &a->info, &a->plan);
     event_end(l);
 }
 
