@@ -1,7 +1,6 @@
 #include "core/check.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -504,55 +503,4 @@ void check_model(LlmwsModel *m, const CheckOptions *o, CheckReport *r) {
     free(c.text);
     free(c.own);
     free(c.ref);
-}
-
-typedef struct Opening {
-    const char *path;
-    const CheckOptions *o;
-    bool ok;
-    Err e;
-} Opening;
-
-static void *open_and_close(void *opening) {
-    const int32_t ids[] = {0, 1, 2, 3};
-    Opening *a = opening;
-    LlmwsModel *m = llmws_model_open(a->path, NULL, &a->e);
-    LlmwsSessionOptions so = {
-        .backend = a->o->backend, .isa = a->o->isa, .compute = a->o->compute, .kv_type = a->o->kv_type};
-    LlmwsErr none;
-    Run r = {0};
-    so.threads = a->o->threads;
-    so.ctx = so.chunk = (int64_t)COUNT_OF(ids);
-    if (m) llmws_model_tokenizer(m, &none);
-    a->ok = m && run_open(&r, m, &so, &a->e) && llmws_eval(r.s, r.seq, ids, COUNT_OF(ids), &a->e);
-    run_close(&r);
-    llmws_model_close(m);
-    return NULL;
-}
-
-/* Each opening has a thread of its own: what the allocator holds back for a thread comes back when it ends, so that the
- * bytes in use are exact. The first openings also make what stays for good (arenas of the allocator). */
-void check_leaks(const char *path, const CheckOptions *o, CheckReport *r) {
-    enum { WARM = 3, MORE = 3, NOISE = 100 };
-    ProcessUse first = {0}, last;
-    for (int i = 0; i < WARM + MORE; i++) {
-        Opening a = {.path = path, .o = o};
-        pthread_t thread;
-        if (i == WARM) first = process_use();
-        if (pthread_create(&thread, NULL, open_and_close, &a) != 0)
-            err_set(&a.e, ERR_FAIL, "cannot start a thread");
-        else
-            pthread_join(thread, NULL);
-        if (!a.ok) {
-            check_note(r, "leaks", CHECK_FAILED, "%s", a.e.msg);
-            return;
-        }
-    }
-    last = process_use();
-    if (last.heap > first.heap + NOISE || last.files > first.files || last.threads > first.threads)
-        check_note(r, "leaks", CHECK_FAILED, "%d more openings left %lld bytes, %lld files, %lld threads", MORE,
-                   (long long)(last.heap - first.heap), (long long)(last.files - first.files),
-                   (long long)(last.threads - first.threads));
-    else
-        check_note(r, "leaks", CHECK_PASSED, "%s", "");
 }
