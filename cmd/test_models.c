@@ -239,7 +239,7 @@ static bool test_judge(const Tests *t, Err *e) {
     if (!t->plan.n)
         return err_set(e, ERR_CHECK,
                        "no models to test: name models or folders, or list them in .llmws-test.json here or in "
-                       "llmws/test.json of $XDG_CONFIG_HOME");
+                       "llmws/test.json of $XDG_CONFIG_HOME; this build has no models of its own");
     if (count[CHECK_FAILED]) return err_set(e, ERR_CHECK, "%zu of %zu tests failed", count[CHECK_FAILED], t->all.n);
     return count[CHECK_PASSED] || err_set(e, ERR_CHECK, "nothing passed: all of %zu tests were skipped", t->all.n);
 }
