@@ -13,6 +13,7 @@
 typedef struct BenchOpts {
     RunOpts run;
     int64_t prompt, gen, depth, batch, repeat;
+    const char *ppl, *against;
     bool csv, compare;
 } BenchOpts;
 
@@ -70,6 +71,20 @@ static const OptRow test_rows[] = {
      .help = "timed runs of each test, after one that is not"},
 };
 
+static const OptRow quality_rows[] = {
+    {.name = "ppl",
+     .kind = OPT_TEXT,
+     .arg = "FILE|-",
+     AT(ppl),
+     .help = "no timing: the perplexity of a text, in windows of -c tokens (512) that do not overlap, the second half "
+             "of each scored, as llama-perplexity does"},
+    {.name = "against",
+     .kind = OPT_TEXT,
+     .arg = "MODEL",
+     AT(against),
+     .help = "with --ppl: also the KL divergence from this model, which is computed in f32 with f32 keys and values"},
+};
+
 static const OptRow result_rows[] = {
     {.name = "csv", .kind = OPT_FLAG, AT(csv), .help = "comma-separated values, a line of names first"},
     {.name = "compare",
@@ -79,8 +94,10 @@ static const OptRow result_rows[] = {
 };
 
 static const OptTable opts_test = {"Tests", test_rows, COUNT_OF(test_rows)};
+static const OptTable opts_quality = {"Quality", quality_rows, COUNT_OF(quality_rows)};
 static const OptTable opts_result = {"Results", result_rows, COUNT_OF(result_rows)};
-static const OptTable *const tables[] = {&opts_model, &opts_test, &opts_result, &opts_session, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model,   &opts_test,   &opts_quality, &opts_result,
+                                         &opts_session, &opts_output, NULL};
 
 typedef struct Test { /* one line of the results; numbers that do not apply are NAN */
     const char *name; /* "prompt", "gen" */
@@ -245,6 +262,18 @@ static bool test_gen(Bench *b, Test *t, Err *e) {
 
 static double rounded(double x) { return round(x * 1000) / 1000; }
 
+void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
+    json_str(l, "model", str_of(m->name ? m->name : ""));
+    json_str(l, "dtypes", str_of(m->dtypes));
+    json_int(l, "params", m->params);
+    json_int(l, "threads", p->threads);
+    json_str(l, "isa", str_of(p->isa));
+    json_str(l, "compute", str_of(p->compute));
+    json_str(l, "kv_type", str_of(p->kv_type));
+    json_int(l, "chunk", p->chunk);
+    json_str(l, "version", str_of(llmws_version()));
+}
+
 static void put_json(Bench *b, const Test *t) {
     Buf *l = &b->line;
     event_begin(l, "bench");
@@ -264,15 +293,7 @@ static void put_json(Bench *b, const Test *t) {
     if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
     if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
     if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
-    json_str(l, "model", str_of(b->info.name ? b->info.name : ""));
-    json_str(l, "dtypes", str_of(b->info.dtypes));
-    json_int(l, "params", b->info.params);
-    json_int(l, "threads", b->plan.threads);
-    json_str(l, "isa", str_of(b->plan.isa));
-    json_str(l, "compute", str_of(b->plan.compute));
-    json_str(l, "kv_type", str_of(b->plan.kv_type));
-    json_int(l, "chunk", b->plan.chunk);
-    json_str(l, "version", str_of(llmws_version()));
+    bench_put_setting(l, &b->info, &b->plan);
     event_end(l);
 }
 
@@ -404,6 +425,9 @@ static bool bench_run(const void *opts, Err *e) {
     if (o->compare && files != 2) return err_set(e, ERR_USAGE, "--compare needs two files, A.json and B.json");
     if (o->compare) return bench_compare(&b.ui, o->csv, o->run.args.items[0], o->run.args.items[1], e);
     if (files) return err_set(e, ERR_USAGE, "unexpected argument '%s'; a model is -m MODEL", o->run.args.items[0]);
+    if (o->against && !o->ppl) return err_set(e, ERR_USAGE, "--against goes with --ppl FILE, the text to compare on");
+    if (o->csv && o->ppl) return err_set(e, ERR_USAGE, "--csv has no columns for --ppl; use --json");
+    if (o->ppl) return bench_ppl(&(PplOpts){&o->run, &b.ui, o->ppl, o->against}, e);
     bool ok = bench_measure(&b, e);
     llmws_session_close(b.session);
     llmws_model_close(b.model);
@@ -419,6 +443,7 @@ static const Example examples[] = {
     {"A prompt of 512 tokens, then 128 generated ones:", "llmws bench -m model.gguf"},
     {"Generation only, after 4096 tokens, as JSON:",
      "llmws bench -m model.gguf --prompt 0 --gen 64 --depth 4096 --json > after.json"},
+    {"What a quantisation costs on a text:", "llmws bench -m model.gguf --ppl text.txt --against original"},
     {"What a change brought:", "llmws bench --compare before.json after.json"},
     {NULL, NULL},
 };
@@ -426,7 +451,7 @@ static const Example examples[] = {
 const Cmd cmd_bench = {
     .name = "bench",
     .summary = "measure how fast a model runs",
-    .usage = "[-m MODEL] [OPTION]... | --compare A.json B.json",
+    .usage = "[-m MODEL] [OPTION]... | --ppl FILE [--against MODEL] | --compare A.json B.json",
     .about =
         "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
         "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment; a "

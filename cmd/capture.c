@@ -124,7 +124,7 @@ bool capture_open(Capture *c, LlmwsSession *s, Err *e) {
 
 void capture_plan_row(const Capture *c, LlmwsPlan *plan) {
     if (!c->patterns || plan->n == COUNT_OF(plan->rows)) return;
-    plan->rows[plan->n++] = (LlmwsPlanRow){"capture", (int64_t)c->buffer_bytes};
+    plan->rows[plan->n++] = (LlmwsPlanRow){"capture", "cpu", false, (int64_t)c->buffer_bytes};
     plan->total_bytes += (int64_t)c->buffer_bytes;
 }
 

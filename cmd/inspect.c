@@ -15,6 +15,11 @@ static const OptRow list_rows[] = {
      .kind = OPT_FLAG,
      AT(modules),
      .help = "every named value of the graph, as --capture and --intervene know it"},
+    {.name = "families",
+     .kind = OPT_FLAG,
+     AT(families),
+     .help = "every family that is known: its names in files, formats, backends, what a LoRA adapter changes; no model "
+             "needed"},
     {.name = "estimate",
      .kind = OPT_FLAG,
      AT(estimate),
@@ -261,6 +266,10 @@ static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, 
         buf_char(b, '{');
         for (size_t i = 0; i < p.n; i++) json_int(b, p.rows[i].name, p.rows[i].bytes);
         buf_char(b, '}');
+        json_key(b, "devices");
+        buf_char(b, '{');
+        for (size_t i = 0; i < p.n; i++) json_str(b, p.rows[i].name, str_of(p.rows[i].device));
+        buf_char(b, '}');
         json_int(b, "total_bytes", p.total_bytes);
         json_int(b, "ctx", p.ctx);
         json_int(b, "chunk", p.chunk);
@@ -320,6 +329,7 @@ static bool inspect_run(const void *opts, Err *e) {
     Ui ui = ui_of(&o->run);
     LlmwsModel *m;
     const char *path;
+    if (o->families) return inspect_families(&ui, e);
     TRY(inspect_check(o, e));
     TRY(inspect_path(o, &path, e));
     if (o->tokenize) return inspect_tokenize(o, path, e);
@@ -338,6 +348,7 @@ static const Example examples[] = {
     {"The prompt that the chat template makes of a conversation:", "llmws inspect model.gguf --template messages.json"},
     {"The logits of a prompt, for NumPy or PyTorch:",
      "llmws inspect model.gguf -p 'Hello' --capture lm_head -o logits.safetensors"},
+    {"Which models can be read at all?", "llmws inspect --families"},
     {NULL, NULL},
 };
 

@@ -1,5 +1,6 @@
-/* llmws inspect, in four files: the summary and lists (inspect.c), text and ids (inspect_tok.c), prompts of chat
- * templates (inspect_template.c), one forward pass with values kept (inspect_capture.c). */
+/* llmws inspect, in five files: the summary and lists (inspect.c), what families there are (inspect_families.c), text
+ * and ids (inspect_tok.c), prompts of chat templates (inspect_template.c), one forward pass with values kept
+ * (inspect_capture.c). */
 #ifndef CMD_INSPECT_H
 #define CMD_INSPECT_H
 
@@ -10,7 +11,7 @@ typedef struct InspectOpts {
         GenerateOpts generate;
         RunOpts run;
     };
-    bool tensors, modules, estimate, no_special;
+    bool tensors, modules, families, estimate, no_special;
     const char *tokenize, *detokenize, *template;
     int64_t parallel;
 } InspectOpts;
@@ -19,6 +20,9 @@ typedef struct InspectOpts {
 bool inspect_path(const InspectOpts *o, const char **path, Err *e);
 
 void shape_text(char out[96], const int64_t *dims, int n); /* "[64,128]" */
+
+/* A line for every family that this program knows. */
+bool inspect_families(const Ui *ui, Err *e);
 
 /* LLMWS_TOK_* as --no-special asks. */
 int tokenize_flags(const InspectOpts *o);

@@ -80,14 +80,10 @@ static bool install_links(const char *dir, Err *e) {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n < 0) return err_set(e, ERR_IO, "cannot find the program's own file: %s", strerror(errno));
     self[n] = 0;
-    static const char *const names[] = {
-#define CMD(name) #name,
-#include "cmd/cmds.def"
-#undef CMD
-    };
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
+    const Cmd *cmd;
+    for (size_t i = 0; (cmd = cmd_at(i)); i++) {
         struct stat st;
-        int len = snprintf(path, sizeof path, "%s/llmws-%s", dir, names[i]);
+        int len = snprintf(path, sizeof path, "%s/llmws-%s", dir, cmd->name);
         if (len < 0 || (size_t)len >= sizeof path) return err_set(e, ERR_IO, "cannot make links: '%s': too long", dir);
         if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) unlink(path);
         if (symlink(self, path) != 0) return err_set(e, ERR_IO, "cannot make the link '%s': %s", path, strerror(errno));

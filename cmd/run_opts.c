@@ -202,12 +202,17 @@ void plan_note(const Ui *ui, const LlmwsPlan *p) {
     if (!ui->verbose) return;
     ui_detail(ui, "[plan] context %lld, chunk %lld, %d threads, isa %s, compute %s, kv-type %s", (long long)p->ctx,
               (long long)p->chunk, p->threads, p->isa, p->compute, p->kv_type);
-    for (size_t i = 0; i <= p->n; i++) {
+    for (size_t i = 0; i < p->n; i++) {
+        const LlmwsPlanRow *r = &p->rows[i];
         Buf size = {0};
-        put_bytes(&size, i < p->n ? p->rows[i].bytes : p->total_bytes);
-        ui_detail(ui, "[plan] %-12s %10s", i < p->n ? p->rows[i].name : "total", size.s);
+        put_bytes(&size, r->bytes);
+        ui_detail(ui, "[plan] %-12s %10s on %s%s", r->name, size.s, r->device, r->mapped ? " (mapped)" : "");
         buf_release(&size);
     }
+    Buf size = {0};
+    put_bytes(&size, p->total_bytes);
+    ui_detail(ui, "[plan] %-12s %10s", "total", size.s);
+    buf_release(&size);
 }
 
 /* ---- prompts and ids ---- */

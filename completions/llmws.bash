@@ -12,7 +12,7 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench test-models help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
@@ -112,7 +112,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -140,7 +140,7 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -148,6 +148,8 @@ _llmws() {
         -d | --depth) kind=none ;;
         -b | --batch) kind=none ;;
         -r | --repeat) kind=none ;;
+        --ppl) kind=none ;;
+        --against) kind=file ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
@@ -155,6 +157,19 @@ _llmws() {
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    test-models)
+        options='--model --quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        --record) kind=file ;;
+        --backend) words='all cpu cuda' ;;
+        -t | --threads) kind=none ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
         --color) words='auto always never' ;;
         esac
         ;;
@@ -168,4 +183,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench llmws-test-models

@@ -76,6 +76,8 @@ LLMWS_API char *llmws_detokenize(LlmwsTokenizer *t, const int32_t *ids, size_t n
 LLMWS_API int32_t llmws_token_count(const LlmwsTokenizer *t);
 LLMWS_API const char *llmws_tokenizer_kind(const LlmwsTokenizer *t); /* "byte-level BPE, 49152 tokens, ..." */
 LLMWS_API bool llmws_tokenizer_has_template(const LlmwsTokenizer *t);
+/* The source of chat template i, NULL past the last; *name: "default", "tool_use", ... */
+LLMWS_API const char *llmws_tokenizer_template(const LlmwsTokenizer *t, size_t i, const char **name);
 /* The token as the vocabulary spells it ("" for an id that has none); valid until the next call. */
 LLMWS_API const char *llmws_token_piece(LlmwsTokenizer *t, int32_t id);
 
@@ -175,6 +177,18 @@ typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captu
 } LlmwsModuleInfo;
 LLMWS_API size_t llmws_module_count(LlmwsModel *m);
 LLMWS_API void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
+
+/* Reads every weight; ERR_CHECK naming the first that holds a NaN or an infinity. */
+LLMWS_API bool llmws_weights_finite(const LlmwsModel *m, LlmwsErr *e);
+
+typedef struct LlmwsFamilyInfo {    /* a row of the table of families */
+    const char *name;               /* "llama" */
+    const char *const *model_types; /* of config.json, NULL-terminated */
+    const char *gguf;               /* general.architecture; NULL: not read from GGUF files */
+    const char *lora_targets;       /* "q_proj+k_proj+..." */
+} LlmwsFamilyInfo;
+LLMWS_API size_t llmws_family_count(void);
+LLMWS_API void llmws_family_info(size_t i, LlmwsFamilyInfo *info);
 
 /* Writes the model as one GGUF file: weights at their dtype, configuration, and the tokenizer where the model came from
  * a GGUF file. */
@@ -308,7 +322,9 @@ typedef struct LlmwsSessionOptions { /* all zero: defaults */
 } LlmwsSessionOptions;
 
 typedef struct LlmwsPlanRow {
-    const char *name; /* class of memory: "weights", "cache", "activations", ... */
+    const char *name;   /* class of memory: "weights", "cache", "activations", ... */
+    const char *device; /* whose memory it is: "cpu" */
+    bool mapped;        /* pages of a file, which the system can drop and read again */
     int64_t bytes;
 } LlmwsPlanRow;
 

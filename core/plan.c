@@ -167,9 +167,8 @@ static void place_all(Plan *p) {
 
 /* Of an output of so many rows as a light step can have. */
 static size_t light_bytes(const Tensor *t) {
-    int64_t rows = t->ndim < 2 ? 1 : t->ne[0];
-    return align_up((size_t)(MIN(rows, LIGHT_TOKENS) * (t->ndim < 2 ? t->ne[0] * t->stride[0] : t->stride[0])),
-                    PLAN_ALIGN);
+    int64_t rows = t->ndim < 2 ? t->ne[0] : MIN(t->ne[0], LIGHT_TOKENS);
+    return align_up((size_t)(rows * t->stride[0]), PLAN_ALIGN);
 }
 
 static bool choose_kernels(Plan *p, Backend *b, Err *e) {

@@ -19,9 +19,10 @@ static size_t layout(Session *s, char *base) {
     return at.at;
 }
 
-static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
-    p->rows[p->n++] = (LlmwsPlanRow){name, bytes};
-    p->total_bytes += bytes;
+void plan_add_row(LlmwsPlan *p, LlmwsPlanRow row) {
+    if (p->n == COUNT_OF(p->rows)) BUG("a plan of more than %zu rows", p->n);
+    p->rows[p->n++] = row;
+    p->total_bytes += row.bytes;
 }
 
 void session_plan(const Session *s, LlmwsPlan *plan) {
@@ -35,12 +36,13 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
                         .isa = s->b->isa,
                         .compute = compute_names[s->spec.compute],
                         .kv_type = dtype_info[s->spec.kv_type].name};
-    add_row(plan, "weights", s->m->bytes);
-    add_row(plan, "cache", pool);
-    add_row(plan, "cache tables", tables);
+    const char *device = s->b->name;
+    plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes});
+    plan_add_row(plan, (LlmwsPlanRow){"cache", device, false, pool});
+    plan_add_row(plan, (LlmwsPlanRow){"cache tables", device, false, tables});
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
-        if (p->bytes[c]) add_row(plan, plan_class_name[c], p->bytes[c]);
-    add_row(plan, "sampling", (int64_t)s->table_bytes);
+        if (p->bytes[c]) plan_add_row(plan, (LlmwsPlanRow){plan_class_name[c], device, false, p->bytes[c]});
+    plan_add_row(plan, (LlmwsPlanRow){"sampling", device, false, (int64_t)s->table_bytes});
 }
 
 int64_t session_graph_bytes(const Session *s) {
@@ -163,9 +165,10 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
         s->patch_vec[i] = mem_alloc(p->n, sizeof(float));
         memcpy(s->patch_vec[i], p->vec, p->n * sizeof(float));
     }
-    bool ok = build_model(s->m, s->spec.chunk, outputs, false, &s->g, &s->io, e) &&
-              pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&
-              pass_cache(&s->g, e) && pass_compute(&s->g, s->spec.compute, e);
+    bool ok = build_model(s->m, s->spec.chunk, outputs, false, &s->g, &s->io, e);
+    if (ok && spec->rewrite) spec->rewrite(&s->g);
+    ok = ok && pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&
+         pass_cache(&s->g, e) && pass_compute(&s->g, s->spec.compute, e);
     free(rules);
     if (!ok) return false;
     int capped = graph_find(&s->g, "logits");

@@ -21,6 +21,7 @@ typedef struct SessionSpec {
     const char *const *taps; /* borrowed while preparing */
     const LlmwsPatch *patches;
     size_t n_patches;
+    void (*rewrite)(Graph *g); /* NULL: none; tests change with it what the family's row gave */
     LlmwsProgressFn *progress; /* NULL: nobody is told */
     void *progress_ctx;
 } SessionSpec;
@@ -54,6 +55,7 @@ bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *
 bool session_reserve(Session *s, Err *e);
 void session_release(Session *s);
 
+void plan_add_row(LlmwsPlan *p, LlmwsPlanRow row);
 /* Bytes by class, as they are or will be reserved: rows of *plan. */
 void session_plan(const Session *s, LlmwsPlan *plan);
 /* Bytes of the graph, its plan and the resolved steps: small blocks that are not part of the plan's classes. */

@@ -47,6 +47,28 @@ t 0 '{"event":"bench","test":"prompt"*"sd":0*' '' b "${small[@]}" --gen 0 --repe
 [[ $(wc -l <out) == 1 ]] || bad "--gen 0 leaves the test out"
 t 0 '*' '*\[plan\]*total*' env LLMWS_MODEL="$M" "$LLMWS" bench --prompt 4 --gen 1 --repeat 1 -v
 
+# Perplexity: of a random model about as large as its vocabulary; the same however the windows are cut into steps.
+for i in {1..60}; do echo "The quick brown fox number $i jumps over the lazy dog, and the dog sleeps on."; done >text
+ppl() { b -m "$M" --ppl text -c 64 -t 1 --compute f32 --kv-type f32 "$@"; }
+t 0 '{"event":"bench","test":"ppl","n":*,"ppl":*,"ppl_error":*,"scored":*,"windows":*,"window":64,*}' '' ppl --json
+json_lines out
+figure() { sed -n "s/.*\"$1\":\([0-9.e+-]*\)[,}].*/\1/p" out; }
+whole=$(figure ppl)
+[[ $(figure scored) == $(($(figure windows) * 31)) && $(figure n) == $(($(figure windows) * 64)) ]] || bad "windows of 64 score 31 tokens each: $(cat out)"
+awk -v p="$whole" -v n="$("$LLMWS" inspect "$M" --json | grep -oP '"vocab":\K\d+')" 'BEGIN { exit !(p > n / 4 && p < n * 4) }' || bad "perplexity of a random model: $whole"
+t 0 "*\"ppl\":$whole,*" '' ppl --json --chunk 5
+t 0 '-: *, * windows of 64; the second half of each is scored*perplexity *±*' '' bash -c '"$0" bench -m "$1" --ppl - -c 64 <text' "$LLMWS" "$M"
+t 0 "*\"ppl\":$whole,*\"against_ppl\":$whole,*\"ppl_ratio\":1.0,*\"kl_mean\":*,\"kl_max\":*,\"same_top\":1.0,*" '' ppl --json --against "$M"
+json_lines out
+awk -v k="$(figure kl_max)" 'BEGIN { exit !(k < 1e-12) }' || bad "divergence of a model from itself: $(cat out)"
+t 0 '*perplexity *reference *ratio *1.0*KL divergence *mean 0.000*same likeliest *' '' b -m "$M" --ppl text -c 64 --against "$M" --compute int8 --kv-type q8_0
+t 3 '' "llmws: * have vocabularies of *" ppl --against "$SRC/tests/data/llama2"
+t 3 '' "llmws: 'short': a text of * tokens is too short" bash -c 'echo >short; exec "$0" bench -m "$1" --ppl short' "$LLMWS" "$M"
+t 1 '' "llmws: cannot open 'missing'*" b -m "$M" --ppl missing
+usage '--against goes with --ppl' "$LLMWS" bench -m "$M" --against "$M"
+usage 'no columns for --ppl' "$LLMWS" bench -m "$M" --ppl text --csv
+usage 'give -c 4 or more' "$LLMWS" bench -m "$M" --ppl text -c 2
+
 usage 'both 0' "$LLMWS" bench -m "$M" --prompt 0 --gen 0
 usage 'give one' "$LLMWS" bench -m "$M" --json --csv
 usage 'a model is -m MODEL' "$LLMWS" bench "$M"

@@ -4,6 +4,9 @@ mkdir bin && ln -s "$LLMWS" bin/llmws
 PATH=$T/bin:$PATH
 export LLMWS_MODEL=$M
 printf 'Once upon a time' >prompt.txt
+printf 'There was a boat that nobody had ever seen. %.0s' {1..40} >text.txt
+ln -s "$M" original && mkdir models && ln -s "$M" models/
+export XDG_CONFIG_HOME=$T # no machine file
 printf '[{"role": "user", "content": "Hello"}]' >messages.json
 
 lines() { # FILE: the text between .nf and .fi below EXAMPLES, as a reader sees it

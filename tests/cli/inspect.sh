@@ -48,6 +48,16 @@ t 0 '*..*H*' '' i "$M" --tokenize Hi --no-special
 t 0 '{"event":"tokens","ids":\[\],"offsets":\[\]}' '' i "$M" --tokenize '' --no-special --json
 usage 'token id 341: the vocabulary ends at 340' "$LLMWS" inspect "$M" --detokenize 341
 
+# Whose memory each class is.
+t 0 '*"devices":{"weights":"cpu","cache":"cpu",*"program":"cpu"},*' '' i "$M" --estimate --json
+t 0 '*' '*\[plan\] weights *iB on cpu (mapped)*\[plan\] cache *iB on cpu*\[plan\] program *iB on cpu*\[plan\] total *iB*' "$LLMWS" generate -m "$M" --ids 1,2 -n 1 -v
+
+# The families, no model needed: a line for every row of the table.
+t 0 '*llama *llama *llama *safetensors,gguf *cpu *q_proj+k_proj*gpt2 *c_attn+c_proj+c_fc' '' i --families
+[[ $(($(wc -l <out) - 1)) == $(grep -c '^        \.name = "' "$SRC/core/arch_table.c") ]] || bad "not one line a family: $(cat out)"
+t 0 '*{"event":"family","name":"mistral","model_types":\["mistral"\],"gguf":"llama","lora_targets":"q_proj+*","formats":\["safetensors","gguf"\],"backends":\["cpu"\]}*' '' i --families --json
+json_lines out
+
 # --estimate speaks of a run of generate and takes its options; those that cost memory show.
 t 0 '*total*' '' i "$M" --estimate -n 5 -f text --stop x --top-k 3 --seed 1 --temp 0.5 --ignore-eos --logprobs 3 --prompt-cache c --ids 1
 t 0 '*"activations":*' '' i "$M" --estimate --json

@@ -1,4 +1,4 @@
-# man/ and completions/ are what the option tables say. After a change of a table: bash tests/lint/emitted.sh --write build/llmws
+# man/ and completions/ are what the option tables say; tests/cli/test_models.sh looks after man/MODEL_SUPPORT.md. After a change of a table: bash tests/lint/emitted.sh --write build/llmws
 if [[ ${1-} == --write ]]; then
     write=1 llmws=$(realpath "$2") source_dir=$(realpath "${BASH_SOURCE%/*}/../..")
 else
@@ -23,10 +23,12 @@ one() { # FILE ARGUMENT...
     fi
 }
 one man/llmws.1 man
-while read -r c; do one "man/llmws-$c.1" man "$c"; done < <(sed -n 's/^CMD(\(.*\))$/\1/p' cmd/cmds.def)
+while read -r c; do one "man/llmws-$c.1" man "$c"; done < <(sed -n 's/^CMD(\(.*\))$/\1/p' cmd/cmds.def | tr _ -)
 one completions/llmws.bash bash
 one completions/_llmws zsh
 one completions/llmws.fish fish
+known+='man/MODEL_SUPPORT.md '
+if [[ $write ]]; then "$llmws" test-models tests/data --quick --markdown --backend cpu >man/MODEL_SUPPORT.md || failed=1; fi
 for f in man/* completions/*; do [[ $known == *" $f "* ]] || bad "$f belongs to no command"; done
 
 # Readers of these forms have nothing to say against them, as far as they are here.

@@ -1,5 +1,6 @@
 # Which room may include which: core knows itself and libc; tokenizer, formats and each backend know core and themselves;
-# cmd knows all. core/llmws.c ties the rooms together and is exempt. Foreign headers stay in the room that owns them.
+# cmd knows all. The facade behind the public header, core/llmws_*, ties the rooms together: it may include all but cmd, and
+# nothing else may include its header. Foreign headers stay in the room that owns them.
 cd "$2" || exit 1
 failed=0
 bad() {
@@ -8,11 +9,14 @@ bad() {
 }
 
 check() { # FOLDER ALLOWED-PREFIXES
-    local f line
+    local f line allowed
     for f in "$1"/*.[ch] "$1"/*.def; do
-        [[ -e $f && $f != core/llmws.c ]] || continue
+        [[ -e $f ]] || continue
+        allowed="^($2)/"
+        [[ $f == core/llmws_* ]] && allowed='^(core|tokenizer|formats|backends/[a-z]*)/'
         while IFS= read -r line; do
-            [[ $line =~ ^($2)/ ]] || bad "$f includes \"$line\": not allowed from $1"
+            [[ $line =~ $allowed ]] || bad "$f includes \"$line\": not allowed from $1"
+            [[ $line != core/llmws_* || $f == core/llmws_* ]] || bad "$f includes \"$line\": only the facade may"
         done < <(sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\([^"]*\)".*/\1/p' "$f")
     done
 }

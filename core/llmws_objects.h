@@ -1,0 +1,46 @@
+/* The objects behind the public header's handles. Only the facade knows them: core/llmws_*.c, one file for each part of
+ * that header. The facade alone may tie all rooms together. */
+#ifndef CORE_LLMWS_OBJECTS_H
+#define CORE_LLMWS_OBJECTS_H
+
+#include "core/grammar_mask.h"
+#include "core/llmws.h"
+#include "core/session.h"
+#include "formats/formats.h"
+#include "tokenizer/tokenizer.h"
+
+enum { MAX_ENDS = 16 };
+
+struct LlmwsTokenizer {
+    TokSpec spec;
+    TensorFile file; /* of a tokenizer opened alone from a .gguf file */
+    Tokenizer *tok;
+    Buf piece;
+};
+
+struct LlmwsModel {
+    Model m;
+    LlmwsTokenizer *tok;
+    int32_t ends[MAX_ENDS];
+    size_t n_ends;
+    SampleDefaults defaults;
+    int64_t program_bytes; /* resident before the model came */
+    char *dtypes;
+    const char *rope;
+    TokenTries tries; /* of the vocabulary, once a constraint wanted it */
+    Graph graph;      /* for listing its values */
+    NameList modules;
+    void (*rewrite)(Graph *g); /* of its sessions' graphs; only tests set it */
+    Arena arena;
+};
+
+struct LlmwsSession {
+    Session s;
+    LlmwsModel *m;
+    Backend *b;
+};
+
+/* Makes the tokenizer of t->spec; closes t on failure and returns NULL. path: for the error. */
+LlmwsTokenizer *llmws_tokenizer_finish(LlmwsTokenizer *t, const char *path, Err *e);
+
+#endif

@@ -1,0 +1,168 @@
+/* Sessions: options to a specification, the full plan, sequences, evaluation. */
+#include <stdlib.h>
+
+#include "backends/cpu/cpu.h"
+#include "core/llmws_objects.h"
+
+static bool backend_open(const LlmwsSessionOptions *o, Backend **b, Err *e) {
+    const char *name = o->backend ? o->backend : "auto";
+    if (strcmp(name, "auto") && strcmp(name, "cpu"))
+        return err_set(e, ERR_BACKEND, "backend '%s' is not available here; available: cpu", name);
+    return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
+}
+
+static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
+    *s = (SessionSpec){.ctx = o->ctx,
+                       .chunk = o->chunk ? o->chunk : 512,
+                       .parallel = o->parallel ? o->parallel : 1,
+                       .kv_type = DT_f16,
+                       .all_logits = o->all_logits,
+                       .taps = o->taps,
+                       .patches = o->patches,
+                       .n_patches = o->n_patches,
+                       .progress = o->progress,
+                       .progress_ctx = o->progress_ctx};
+    if (s->ctx < 0 || s->ctx > INT32_MAX)
+        return err_set(e, ERR_USAGE, "context %lld is out of range", (long long)s->ctx);
+    if (s->chunk < 1 || s->chunk > INT32_MAX)
+        return err_set(e, ERR_USAGE, "chunk %lld is out of range", (long long)s->chunk);
+    if (s->parallel < 1 || s->parallel > 4096)
+        return err_set(e, ERR_USAGE, "%lld parallel sequences are out of range", (long long)s->parallel);
+    if (o->kv_type && (!dtype_from_name(o->kv_type, &s->kv_type) || !cache_takes(s->kv_type)))
+        return err_set(e, ERR_USAGE, "KV type '%s' is not supported; supported: " CACHE_DTYPES, o->kv_type);
+    if (o->compute && !compute_from_name(o->compute, &s->compute))
+        return err_set(e, ERR_USAGE, "compute '%s' is unknown; known: auto, f32, bf16, int8", o->compute);
+    return true;
+}
+
+static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, Err *e) {
+    const LlmwsSessionOptions none = {0};
+    SessionSpec spec;
+    LlmwsSession *s = mem_alloc(1, sizeof *s);
+    s->m = m;
+    if (!opt) opt = &none;
+    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e)) {
+        spec.rewrite = m->rewrite;
+        if (session_prepare(&s->s, &m->m, s->b, &spec, e)) return s;
+    }
+    llmws_session_close(s);
+    return NULL;
+}
+
+/* What stands in this process, whatever the device. */
+static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
+    plan_add_row(p, (LlmwsPlanRow){name, "cpu", false, bytes});
+}
+
+/* The session's classes, and what stands beside them: tables of names, headers of files, the program itself. */
+static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
+    const Model *m = &s->m->m;
+    session_plan(&s->s, plan);
+    add_row(plan, "graph", session_graph_bytes(&s->s));
+    if (s->m->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(s->m->tok->tok) + s->m->tok->spec.arena.bytes));
+    int64_t weights = 0;
+    for (size_t i = 0; i < m->file.n; i++) {
+        int64_t bytes = 0;
+        tensor_bytes(m->file.tensors[i].t.dtype, m->file.tensors[i].t.ndim, m->file.tensors[i].t.ne, &bytes);
+        weights += bytes;
+    }
+    add_row(plan, "file tables",
+            MAX(m->file.mapped_bytes - weights, 0) +
+                (int64_t)(m->file.arena.bytes + m->arena.bytes + s->m->arena.bytes));
+    add_row(plan, "program", s->m->program_bytes);
+}
+
+bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e) {
+    LlmwsSession *s = session_new(m, opt, e);
+    if (!s) return false;
+    full_plan(s, plan);
+    llmws_session_close(s);
+    return true;
+}
+
+LlmwsSession *llmws_session_open(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsErr *e) {
+    LlmwsSession *s = session_new(m, opt, e);
+    if (!s || session_reserve(&s->s, e)) return s;
+    llmws_session_close(s);
+    return NULL;
+}
+
+void llmws_session_close(LlmwsSession *s) {
+    if (!s) return;
+    if (s->s.m) session_release(&s->s);
+    if (s->b) s->b->close(s->b);
+    free(s);
+}
+
+void llmws_session_plan(const LlmwsSession *s, LlmwsPlan *plan) { full_plan(s, plan); }
+
+int llmws_seq_open(LlmwsSession *s, LlmwsErr *e) {
+    int seq = cache_seq_open(s->s.cache, e);
+    if (seq >= 0) s->s.logit_row[seq] = -1;
+    return seq;
+}
+
+int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e) { return session_fork(&s->s, seq, e); }
+void llmws_seq_close(LlmwsSession *s, int seq) { cache_seq_close(s->s.cache, seq); }
+int64_t llmws_seq_len(const LlmwsSession *s, int seq) { return cache_seq_len(s->s.cache, seq); }
+
+const int32_t *llmws_seq_tokens(const LlmwsSession *s, int seq, size_t *n) {
+    *n = 0;
+    if (!cache_seq_valid(s->s.cache, seq)) return NULL;
+    *n = (size_t)cache_seq_len(s->s.cache, seq);
+    return s->s.history + seq * s->s.spec.ctx;
+}
+
+bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e) {
+    if (!cache_seq_valid(s->s.cache, seq)) return err_set(e, ERR_USAGE, "sequence %d is not open", seq);
+    if (len != cache_seq_len(s->s.cache, seq)) s->s.logit_row[seq] = -1;
+    return cache_seq_truncate(s->s.cache, seq, len, e);
+}
+
+bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e) {
+    AtomicFile *f;
+    TRY(atomic_open(path, &f, e));
+    if (session_save(&s->s, seq, atomic_sink(f), e)) return atomic_commit(f, e);
+    atomic_abort(f);
+    return err_prefix(e, "'%s'", path);
+}
+
+bool llmws_seq_load(LlmwsSession *s, int seq, const char *path, LlmwsErr *e) {
+    FileSource *f;
+    TRY(file_source_open(path, &f, e));
+    bool ok = session_load(&s->s, seq, file_source(f), e);
+    file_source_close(f);
+    return ok || err_prefix(e, "'%s'", path);
+}
+
+bool llmws_eval(LlmwsSession *s, int seq, const int32_t *ids, size_t n, LlmwsErr *e) {
+    return session_eval(&s->s, seq, ids, n, e);
+}
+
+bool llmws_eval_batch(LlmwsSession *s, const int *seqs, const int32_t *ids, size_t n, LlmwsErr *e) {
+    return session_eval_batch(&s->s, seqs, ids, n, e);
+}
+
+const float *llmws_logits(const LlmwsSession *s, int seq) { return session_logits(&s->s, seq); }
+
+const float *llmws_logits_row(const LlmwsSession *s, size_t i) {
+    if ((int64_t)i >= s->s.last_rows) return NULL;
+    return (const float *)exec_data(&s->s.x, s->s.io.logits) + (int64_t)i * s->m->m.cfg.vocab;
+}
+
+bool llmws_sample(LlmwsSession *s, int seq, const LlmwsSampling *how, int32_t *id, LlmwsErr *e) {
+    return session_sample(&s->s, seq, how, s->m->ends, s->m->n_ends, id, e);
+}
+
+size_t llmws_tap_count(const LlmwsSession *s) { return (size_t)s->s.g.taps.n; }
+
+bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap) {
+    if (i >= llmws_tap_count(s)) return false;
+    const Graph *g = &s->s.g;
+    const Tensor *t = &s->s.x.values[g->taps.items[i].id];
+    *tap = (LlmwsTap){.name = g->taps.items[i].name, .data = t->data, .ndim = t->ndim};
+    memcpy(tap->dims, t->ne, sizeof tap->dims);
+    return true;
+}
+
+void llmws_interrupt(LlmwsSession *s) { atomic_store(&s->s.interrupted, true); }
