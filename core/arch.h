@@ -134,9 +134,8 @@ typedef struct ArchRow {
     float norm_plus;               /* added to the weights of norms */
     bool scaled_embedding;         /* times the root of the width */
     double partial_rope;           /* above 0: only some dims of a head may turn, this part of them unless said */
-    const char *block;             /* module of layer {} */
     const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
-    const char *const *hf_ignored; /* patterns of tensors that carry no weights */
+    const char *const *hf_ignored; /* patterns of tensors that carry no weights, NULL: none */
     const char *lora_targets;      /* default modules of an adapter */
 } ArchRow;
 

@@ -282,7 +282,6 @@ const ArchRow arch_table[] = {
         .keys = llama_keys,
         .tensors = llama_tensors,
         .defaults = {BASE(10000, 1e-6), .windows = true},
-        .block = "model.layers.{}",
         .hf_ignored = NAMES("model.layers.*.self_attn.rotary_emb.inv_freq"),
         .lora_targets = LORA_ALL,
     },
@@ -293,8 +292,6 @@ const ArchRow arch_table[] = {
         .keys = mistral_keys,
         .tensors = llama_tensors,
         .defaults = {BASE(10000, 1e-6), .windows = true, .window = 4096, .kv_heads = 8},
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -304,8 +301,6 @@ const ArchRow arch_table[] = {
         .keys = qwen2_keys,
         .tensors = qwen2_tensors,
         .defaults = {BASE(10000, 1e-6), .window = 4096, .window_from = 28},
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -315,8 +310,6 @@ const ArchRow arch_table[] = {
         .keys = qwen3_keys,
         .tensors = qwen3_tensors,
         .defaults = {BASE(10000, 1e-6), .head_dim = 128, .window = 4096, .window_from = 28},
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -326,8 +319,6 @@ const ArchRow arch_table[] = {
         .keys = smollm3_keys,
         .tensors = llama_tensors,
         .defaults = {BASE(2e6, 1e-6), .tied = true, .nope_period = 4},
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -339,8 +330,6 @@ const ArchRow arch_table[] = {
         .tensors = phi3_tensors,
         .defaults = {BASE(10000, 1e-6), .windows = true},
         .partial_rope = 1,
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = "qkv_proj+o_proj+gate_up_proj+down_proj",
     },
     {
@@ -353,8 +342,6 @@ const ArchRow arch_table[] = {
         .act = ACT_GELU,
         .norm_plus = 1,
         .scaled_embedding = true,
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -367,8 +354,6 @@ const ArchRow arch_table[] = {
         .act = ACT_GELU,
         .norm_plus = 1,
         .scaled_embedding = true,
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = LORA_ALL,
     },
     {
@@ -381,8 +366,6 @@ const ArchRow arch_table[] = {
         .act = ACT_GELU,
         .act_name = "activation_fn",
         .partial_rope = 0.5,
-        .block = "model.layers.{}",
-        .hf_ignored = NAMES(NULL),
         .lora_targets = "q_proj+k_proj+v_proj+dense+fc1+fc2",
     },
     {
@@ -394,7 +377,6 @@ const ArchRow arch_table[] = {
         .layer_norm = true,
         .act = ACT_GELU,
         .act_name = "act",
-        .block = "transformer.h.{}",
         .hf_prefix = "transformer.",
         .hf_ignored = NAMES("h.*.attn.bias", "h.*.attn.masked_bias", "transformer.h.*.attn.bias",
                             "transformer.h.*.attn.masked_bias"),

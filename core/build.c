@@ -187,9 +187,7 @@ static int branch(Builder *b, int y, Part post_norm) { return has(b, post_norm) 
 
 /* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)); or both of the same norm(x), added together. */
 static int block(Builder *b, int x) {
-    const char *gap = strstr(b->m->arch->block, "{}");
-    const char *path =
-        arena_printf(&b->arena, "%.*s%lld", (int)(gap - b->m->arch->block), b->m->arch->block, (long long)b->layer);
+    const char *path = above(b, above(b, weight(b, PART_ATTN_NORM)->name));
     int normed = norm(b, x, PART_ATTN_NORM);
     int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM);
     if (!has(b, PART_FFN_NORM))

@@ -101,7 +101,7 @@ static bool add_weights(Model *m, bool *seen, Err *e) {
 
 static bool is_ignored(const Model *m, const char *name) {
     if (m->file.format == STORE_GGUF) return strcmp(name, "rope_freqs.weight") == 0 && m->cfg.rope.kind == ROPE_FACTORS;
-    for (const char *const *p = m->arch->hf_ignored; *p; p++)
+    for (const char *const *p = m->arch->hf_ignored; p && *p; p++)
         if (name_match(*p, name)) return true;
     /* a tied head that the file repeats is the embedding again */
     return m->cfg.tied && strcmp(name, "lm_head.weight") == 0;
