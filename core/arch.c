@@ -12,29 +12,46 @@ static bool row_is(const ArchRow *a, StoreFormat format, Str name) {
     return false;
 }
 
+const Value *arch_hf_config(const TensorFile *f) {
+    const Value *v = f->format == STORE_HF ? &f->meta : value_get(&f->meta, "llmws.config");
+    return v && v->kind == VALUE_OBJECT ? v : NULL;
+}
+
+/* Of the rows that share a name in GGUF the one of the model_type that the file keeps, else the first. */
+static bool row_fits(const ArchRow *a, const TensorFile *f) {
+    const Value *type = f->format == STORE_GGUF ? value_get(arch_hf_config(f), "model_type") : NULL;
+    return !type || type->kind != VALUE_STR || row_is(a, STORE_HF, type->s);
+}
+
 const ArchRow *arch_find(const TensorFile *f, Err *e) {
     const char *key = f->format == STORE_GGUF ? "general.architecture" : "model_type";
     Str name = {0};
     if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
     if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
+    const ArchRow *found = NULL;
     Buf known = {0};
     for (size_t i = 0; i < arch_count; i++) {
-        if (row_is(&arch_table[i], f->format, name)) return buf_release(&known), &arch_table[i];
-        buf_printf(&known, "%s%s", i ? ", " : "", arch_table[i].name);
+        const ArchRow *a = &arch_table[i];
+        buf_printf(&known, "%s%s", i ? ", " : "", a->name);
+        if (row_is(a, f->format, name) && (!found || (!row_fits(found, f) && row_fits(a, f)))) found = a;
     }
-    err_set(e, ERR_INPUT, "'%s': model family '%.*s' is not supported; supported: %s", f->path, STR_ARG(name), known.s);
+    if (!found)
+        err_set(e, ERR_INPUT, "'%s': model family '%.*s' is not supported; supported: %s", f->path, STR_ARG(name),
+                known.s);
     buf_release(&known);
-    return NULL;
+    return found;
 }
 
 /* ---- reading the configuration ---- */
 
 static const Value *key_value(const TensorFile *f, const ArchRow *a, const KeyRow *k) {
-    if (f->format == STORE_HF) return k->hf ? value_path(&f->meta, k->hf) : NULL;
-    if (!k->gguf) return NULL;
+    const Value *v = NULL;
     char key[128];
-    snprintf(key, sizeof key, "%s.%s", a->gguf, k->gguf);
-    return value_get(&f->meta, key);
+    if (f->format == STORE_GGUF && k->gguf) {
+        snprintf(key, sizeof key, "%s.%s", a->gguf, k->gguf);
+        v = value_get(&f->meta, key);
+    }
+    return v || !k->hf ? v : value_path(arch_hf_config(f), k->hf);
 }
 
 static bool must_hold(const KeyRow *k, const char *what, const Value *v, Err *e) {
@@ -59,6 +76,9 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
         if (k->none && v && v->kind == VALUE_NULL) return *(double *)field = 0, true;
         return value_as_float(v, what, field, e);
     case KEY_BOOL: return value_as_bool(v, what, field, e);
+    case KEY_PATTERN:
+        if (!v || (v->kind != VALUE_ARRAY && v->kind != VALUE_BLOB)) return value_as_int(v, what, &c->window_period, e);
+        return c->windowed = v, true;
     case KEY_LIST:
         if (!v || v->kind == VALUE_NULL) return true;
         if (v->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "'%s' must be a list", what);
@@ -79,7 +99,11 @@ static bool check_list(const Value *list, const char *what, int64_t layers, Err 
 }
 
 static bool check_layers(const Config *c, Err *e) {
-    TRY(check_list(c->kinds, "layer_types", c->layers, e) && check_list(c->rotated, "no_rope_layers", c->layers, e));
+    TRY(check_list(c->kinds, "layer_types", c->layers, e) && check_list(c->rotated, "no_rope_layers", c->layers, e) &&
+        check_list(c->windowed, "sliding_window_pattern", c->layers, e));
+    for (size_t i = 0; c->windowed && i < (size_t)c->layers; i++)
+        if (value_item(c->windowed, i).kind != VALUE_BOOL)
+            return err_set(e, ERR_INPUT, "'sliding_window_pattern' must be a number or a list of true and false");
     for (size_t i = 0; c->kinds && i < (size_t)c->layers; i++) {
         Str kind = {0};
         Value v = value_item(c->kinds, i);
@@ -116,13 +140,43 @@ static bool check_sizes(const Config *c, Err *e) {
     return true;
 }
 
+/* What GGUF's readers take for granted is not what transformers does. */
+static void gguf_defaults(const ArchRow *a, Config *c) {
+    c->head_dim = c->kv_heads = 0;
+    c->query_scalar = 0;
+    c->window = a->gguf_window;
+    c->rope.theta = 10000;
+}
+
+/* GGUF's readers know by the number of layers what the scores are divided by. */
+static void gguf_scale(const ArchRow *a, const TensorFile *f, Config *c) {
+    if (a->wide_scale && c->layers == a->wide_scale && !arch_hf_config(f))
+        c->query_scalar = (double)(c->width / c->heads);
+}
+
+static bool read_rope(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
+    const Value *config = arch_hf_config(f);
+    RopeConfig own = a->defaults.rope;
+    own.dims = c->rope.dims = c->local.dims = c->head_dim;
+    if (f->format == STORE_HF) return hf_rope(&f->meta, &f->arena, a, c, &c->rope, e);
+    const Value *scaling = value_get(config, "rope_parameters");
+    if (!scaling || scaling->kind != VALUE_OBJECT) scaling = value_get(config, "rope_scaling");
+    const Value *truncate = value_get(scaling, "truncate");
+    c->rope.fractional = truncate && truncate->kind == VALUE_BOOL && !truncate->b;
+    TRY(gguf_rope(f, a, c, &c->rope, e));
+    /* GGUF rounds what config.json says: where they agree, it is exact */
+    if (config && hf_rope(config, &f->arena, a, c, &own, NULL) && rope_same(&own, &c->rope)) c->rope = own;
+    return true;
+}
+
 static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     *c = a->defaults;
     c->name = "";
     if (!c->ctx) c->ctx = 2048;
+    if (f->format == STORE_GGUF) gguf_defaults(a, c);
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
-        const char *what = f->format == STORE_HF ? k->hf : k->gguf;
-        if (what) TRY(read_key(k, what, key_value(f, a, k), c, e));
+        const char *what = (f->format == STORE_GGUF && k->gguf) || !k->hf ? k->gguf : k->hf;
+        TRY(read_key(k, what, key_value(f, a, k), c, e));
     }
     const NamedTensor *embed =
         tensor_file_find(f, str_of(f->format == STORE_HF ? a->tensors[0].hf : a->tensors[0].gguf));
@@ -142,10 +196,10 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
         c->head_dim = c->width / c->heads;
     }
     TRY(check_sizes(c, e) && check_layers(c, e));
-    c->rope.dims = c->local.dims = c->head_dim;
+    if (f->format == STORE_GGUF) gguf_scale(a, f, c);
     if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
         return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");
-    return f->format == STORE_HF ? hf_rope(f, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
+    return read_rope(a, f, c, e);
 }
 
 bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
@@ -210,8 +264,49 @@ int64_t arch_dim(const Config *c, DimName d) {
 LayerConfig arch_layer(const Config *c, int64_t layer) {
     LayerConfig l = {.rotated = !c->nope_period || (layer + 1) % c->nope_period};
     bool windowed = c->windows && layer >= c->window_from && (!c->window_period || (layer + 1) % c->window_period);
+    if (c->windowed) windowed = value_item(c->windowed, (size_t)layer).b;
     if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
     if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
     if (windowed) l.window = c->window, l.local = c->local.theta > 0;
     return l;
+}
+
+/* ---- comparing ---- */
+
+static bool same_layers(const Config *a, const Config *b, Err *e) {
+    bool rotated = false, local = false;
+    for (int64_t i = 0; i < a->layers; i++) {
+        LayerConfig x = arch_layer(a, i), y = arch_layer(b, i);
+        if (x.window != y.window || x.rotated != y.rotated || x.local != y.local)
+            return err_set(e, ERR_INPUT, "the window or the rotary positions of layer %lld differ", (long long)i);
+        rotated = rotated || (x.rotated && !x.local), local = local || (x.rotated && x.local);
+    }
+    if (rotated && !rope_same(&a->rope, &b->rope)) return err_set(e, ERR_INPUT, "the rotary positions differ");
+    if (local && !rope_same(&a->local, &b->local)) return err_set(e, ERR_INPUT, "the local rotary positions differ");
+    return true;
+}
+
+bool arch_same(const Config *a, const Config *b, Err *e) {
+    const double scale_a = a->query_scalar > 0 ? a->query_scalar : (double)a->head_dim,
+                 scale_b = b->query_scalar > 0 ? b->query_scalar : (double)b->head_dim;
+    struct {
+        const char *name;
+        double a, b;
+    } rows[] = {{"layers", (double)a->layers, (double)b->layers},
+                {"width", (double)a->width, (double)b->width},
+                {"heads", (double)a->heads, (double)b->heads},
+                {"kv heads", (double)a->kv_heads, (double)b->kv_heads},
+                {"head dim", (double)a->head_dim, (double)b->head_dim},
+                {"ffn width", (double)a->ffn, (double)b->ffn},
+                {"vocabulary", (double)a->vocab, (double)b->vocab},
+                {"context", (double)a->ctx, (double)b->ctx},
+                {"norm epsilon", a->norm_eps, b->norm_eps},
+                {"scale of queries", scale_a, scale_b},
+                {"soft cap of scores", a->attn_softcap, b->attn_softcap},
+                {"soft cap of logits", a->logit_softcap, b->logit_softcap},
+                {"tied head", a->tied, b->tied}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if ((float)rows[i].a < (float)rows[i].b || (float)rows[i].a > (float)rows[i].b)
+            return err_set(e, ERR_INPUT, "%s: %g is not %g", rows[i].name, rows[i].a, rows[i].b);
+    return same_layers(a, b, e);
 }

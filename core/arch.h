@@ -41,7 +41,8 @@ typedef struct Config { /* of one model; sizes in the shape letters of core/base
     int64_t window_from;   /* the first of them */
     int64_t window_period; /* every so many layers one sees all, 0: none does */
     int64_t nope_period;   /* every so many layers one without rotary positions, 0: none */
-    const Value *kinds;    /* [layers] "sliding_attention" or "full_attention", NULL: not given */
+    const Value *windowed; /* [layers] true or false, NULL: not given */
+    const Value *kinds;    /* the same as "sliding_attention" or "full_attention" */
     const Value *rotated;  /* [layers] 1 or 0, NULL: not given */
 } Config;
 
@@ -51,13 +52,13 @@ typedef struct LayerConfig { /* what may differ from layer to layer */
     bool local;              /* of Config.local */
 } LayerConfig;
 
-typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST, KEY_MUST_ALL } KeyKind;
+typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_PATTERN, KEY_MUST, KEY_MUST_ALL } KeyKind;
 
 typedef struct KeyRow { /* one setting in both worlds */
     const char *hf;     /* path in config.json, NULL: has none */
-    const char *gguf;   /* after "<arch>.", NULL: has none */
-    KeyKind kind;
-    size_t field; /* offset in Config; KEY_MUST has none */
+    const char *gguf;   /* after "<arch>.", NULL: has none, and is read from llmws.config */
+    KeyKind kind;       /* KEY_PATTERN: window_period, or a list for windowed */
+    size_t field;       /* offset in Config; KEY_MUST has none */
     bool required;
     bool none;        /* null is 0, not the default */
     const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported;
@@ -79,7 +80,8 @@ typedef enum DimName {
 
 typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
                          TRANSFORM_NONE,
-                         TRANSFORM_ROPE, /* GGUF interleaves the two halves of each head */
+                         TRANSFORM_ROPE,     /* GGUF interleaves the two halves of each head */
+                         TRANSFORM_PLUS_ONE, /* of norms with 1 + w: GGUF has that sum */
 } Transform;
 
 typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
@@ -123,15 +125,17 @@ typedef struct TensorRow {
 typedef struct ArchRow {
     const char *name;             /* "llama" */
     const char *const *hf_models; /* model_type values */
+    const char *hf_class;         /* of transformers, for "architectures" */
     const char *gguf;   /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
                            write it */
     const KeyRow *keys; /* ended by a row without names */
     const TensorRow *tensors;
-    Config defaults; /* of settings that config.json leaves out */
-    bool layer_norm; /* norms are of layers (mean, variance, bias), else of root mean squares */
+    Config defaults;     /* of settings that config.json leaves out */
+    int64_t gguf_window; /* of GGUF files that say none */
+    int64_t wide_scale;  /* GGUF has no query_pre_attn_scalar: with so many layers it is width / heads */
+    bool layer_norm;     /* norms are of layers (mean, variance, bias), else of root mean squares */
     Activation act;
     const char *act_name;          /* module of the activation, in the mlp */
-    float norm_plus;               /* added to the weights of norms */
     bool scaled_embedding;         /* times the root of the width */
     double partial_rope;           /* above 0: only some dims of a head may turn, this part of them unless said */
     const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
@@ -148,18 +152,26 @@ const ArchRow *arch_find(const TensorFile *f, Err *e);
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
 /* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
 void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
+/* The config.json of a model: that of the directory, or what a GGUF file that llmws wrote keeps of it under
+ * "llmws.config"; NULL: none. GGUF's own keys stand above it. */
+const Value *arch_hf_config(const TensorFile *f);
+/* Both say the same model; else an error that names a setting that differs. */
+bool arch_same(const Config *a, const Config *b, Err *e);
 int64_t arch_dim(const Config *c, DimName d);
 LayerConfig arch_layer(const Config *c, int64_t layer);
 
 /* ---- rotary positions (core/arch_rope.c) ---- */
 
-/* Read and check the scaling and base of rotary positions; c has its sizes already. */
-bool hf_rope(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
+/* Read and check the scaling and base of rotary positions; c has its sizes already. hf_rope: of a config.json, lists
+ * come from the arena. */
+bool hf_rope(const Value *config, Arena *arena, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
  * wavelength rule, as in transformers' rope utilities; yarn: Peng et al. 2023). */
 void rope_frequencies(const RopeConfig *r, float *out);
+/* The same positions in sequences of any length, but for rounding of f32. */
+bool rope_same(const RopeConfig *a, const RopeConfig *b);
 /* The positions of a sequence of so many tokens: longrope has factors of its own beyond the original context. */
 RopeConfig rope_for(const RopeConfig *r, int64_t tokens);
 /* What cos and sin are multiplied with. */

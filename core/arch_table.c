@@ -14,6 +14,7 @@
         {"intermediate_size", "feed_forward_length", KEY_INT, FIELD(ffn), .required = true},                           \
         {"num_attention_heads", "attention.head_count", KEY_INT, FIELD(heads), .required = true},                      \
         {"num_key_value_heads", "attention.head_count_kv", KEY_INT, FIELD(kv_heads)},                                  \
+        {NULL, "attention.value_length", KEY_INT, FIELD(head_dim)},                                                    \
         {"head_dim", "attention.key_length", KEY_INT, FIELD(head_dim)},                                                \
         {"vocab_size", "vocab_size", KEY_INT, FIELD(vocab)},                                                           \
         {"max_position_embeddings", "context_length", KEY_INT, FIELD(ctx)},                                            \
@@ -163,22 +164,24 @@ static const TensorRow phi3_tensors[] = {
     {"hidden_activation", NULL, KEY_MUST, .must = "gelu_pytorch_tanh"},                                                \
         {"attention_bias", NULL, KEY_MUST, .must = "false"},                                                           \
         {"query_pre_attn_scalar", NULL, KEY_FLOAT, FIELD(query_scalar)},                                               \
-        {"attn_logit_softcapping", NULL, KEY_FLOAT, FIELD(attn_softcap), .none = true},                                \
-        {"final_logit_softcapping", NULL, KEY_FLOAT, FIELD(logit_softcap), .none = true},                              \
-        {"sliding_window", NULL, KEY_INT, FIELD(window), .none = true}, {"layer_types", NULL, KEY_LIST, FIELD(kinds)}, \
-    {                                                                                                                  \
+        {"attn_logit_softcapping", "attn_logit_softcapping", KEY_FLOAT, FIELD(attn_softcap), .none = true},            \
+        {"final_logit_softcapping", "final_logit_softcapping", KEY_FLOAT, FIELD(logit_softcap), .none = true},         \
+        {"sliding_window", "attention.sliding_window", KEY_INT, FIELD(window), .none = true},                          \
+        {"layer_types", NULL, KEY_LIST, FIELD(kinds)}, {                                                               \
         "use_bidirectional_attention", NULL, KEY_MUST, .must = "false"                                                 \
     }
 
-static const KeyRow gemma2_keys[] = {SIZE_KEYS, RMS_KEY, GEMMA_KEYS, {0}};
+static const KeyRow gemma2_keys[] = {
+    SIZE_KEYS, RMS_KEY, GEMMA_KEYS, {NULL, "attention.sliding_window_pattern", KEY_PATTERN, FIELD(window_period)}, {0},
+};
 
 static const KeyRow gemma3_keys[] = {
     SIZE_KEYS,
     RMS_KEY,
     GEMMA_KEYS,
-    {"sliding_window_pattern", NULL, KEY_INT, FIELD(window_period)},
-    {"rope_local_base_freq", NULL, KEY_FLOAT, FIELD(local.theta)},
-    {"rope_parameters.sliding_attention.rope_theta", NULL, KEY_FLOAT, FIELD(local.theta)},
+    {"sliding_window_pattern", "attention.sliding_window_pattern", KEY_PATTERN, FIELD(window_period)},
+    {"rope_local_base_freq", "rope.freq_base_swa", KEY_FLOAT, FIELD(local.theta)},
+    {"rope_parameters.sliding_attention.rope_theta", "rope.freq_base_swa", KEY_FLOAT, FIELD(local.theta)},
     {"rope_parameters.sliding_attention.rope_type", NULL, KEY_MUST, .must = "default"},
     {0},
 };
@@ -187,27 +190,36 @@ static const KeyRow gemma3_keys[] = {
     {PART_ATTN_POST_NORM,                                                                                              \
      "model.layers.{}.post_attention_layernorm.weight",                                                                \
      "blk.{}.post_attention_norm.weight",                                                                              \
-     {DIM_WIDTH}},                                                                                                     \
-        {PART_FFN_NORM, "model.layers.{}.pre_feedforward_layernorm.weight", "blk.{}.ffn_norm.weight", {DIM_WIDTH}}, {  \
-        PART_FFN_POST_NORM, "model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight", {      \
-            DIM_WIDTH                                                                                                  \
-        }                                                                                                              \
+     {DIM_WIDTH},                                                                                                      \
+     TRANSFORM_PLUS_ONE},                                                                                              \
+        {PART_FFN_NORM,                                                                                                \
+         "model.layers.{}.pre_feedforward_layernorm.weight",                                                           \
+         "blk.{}.ffn_norm.weight",                                                                                     \
+         {DIM_WIDTH},                                                                                                  \
+         TRANSFORM_PLUS_ONE},                                                                                          \
+    {                                                                                                                  \
+        PART_FFN_POST_NORM, "model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight",        \
+            {DIM_WIDTH}, TRANSFORM_PLUS_ONE                                                                            \
     }
 
 static const TensorRow gemma2_tensors[] = {
-    EMBED_ROW, ATTN_NORM_ROW(0), QKV_ROWS(0), O_ROW, GEMMA_NORM_ROWS, GATED_ROWS, NORM_ROW(0), HEAD_ROW, {0},
+    EMBED_ROW,  ATTN_NORM_ROW(TRANSFORM_PLUS_ONE), QKV_ROWS(0), O_ROW, GEMMA_NORM_ROWS,
+    GATED_ROWS, NORM_ROW(TRANSFORM_PLUS_ONE),      HEAD_ROW,    {0},
 };
 
 static const TensorRow gemma3_tensors[] = {
-    EMBED_ROW,       ATTN_NORM_ROW(0), QKV_ROWS(0), QK_NORM_ROWS(0), O_ROW,
-    GEMMA_NORM_ROWS, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,        {0},
+    EMBED_ROW,   ATTN_NORM_ROW(TRANSFORM_PLUS_ONE),
+    QKV_ROWS(0), QK_NORM_ROWS(TRANSFORM_PLUS_ONE),
+    O_ROW,       GEMMA_NORM_ROWS,
+    GATED_ROWS,  NORM_ROW(TRANSFORM_PLUS_ONE),
+    HEAD_ROW,    {0},
 };
 
 /* ---- phi: Phi-1, Phi-1.5, Phi-2; layer norms, biases, attention and mlp side by side ---- */
 
 static const KeyRow phi_keys[] = {
     SIZE_KEYS,
-    {"layer_norm_eps", NULL, KEY_FLOAT, FIELD(norm_eps)},
+    {"layer_norm_eps", "attention.layer_norm_epsilon", KEY_FLOAT, FIELD(norm_eps)},
     {"hidden_act", NULL, KEY_MUST, .must = "gelu_new"},
     {"qk_layernorm", NULL, KEY_MUST, .must = "false"},
     {0},
@@ -235,13 +247,13 @@ static const TensorRow phi_tensors[] = {
 /* ---- gpt2: learned positions, one weight of q, k and v, weights stored the other way round ---- */
 
 static const KeyRow gpt2_keys[] = {
-    {"n_layer", NULL, KEY_INT, FIELD(layers), .required = true},
-    {"n_embd", NULL, KEY_INT, FIELD(width), .required = true},
-    {"n_inner", NULL, KEY_INT, FIELD(ffn)},
-    {"n_head", NULL, KEY_INT, FIELD(heads), .required = true},
-    {"vocab_size", NULL, KEY_INT, FIELD(vocab)},
-    {"n_positions", NULL, KEY_INT, FIELD(ctx)},
-    {"layer_norm_epsilon", NULL, KEY_FLOAT, FIELD(norm_eps)},
+    {"n_layer", "block_count", KEY_INT, FIELD(layers), .required = true},
+    {"n_embd", "embedding_length", KEY_INT, FIELD(width), .required = true},
+    {"n_inner", "feed_forward_length", KEY_INT, FIELD(ffn)},
+    {"n_head", "attention.head_count", KEY_INT, FIELD(heads), .required = true},
+    {"vocab_size", "vocab_size", KEY_INT, FIELD(vocab)},
+    {"n_positions", "context_length", KEY_INT, FIELD(ctx)},
+    {"layer_norm_epsilon", "attention.layer_norm_epsilon", KEY_FLOAT, FIELD(norm_eps)},
     {"tie_word_embeddings", NULL, KEY_BOOL, FIELD(tied)},
     {"activation_function", NULL, KEY_MUST, .must = "gelu_new"},
     {"scale_attn_weights", NULL, KEY_MUST, .must = "true"},
@@ -278,6 +290,7 @@ const ArchRow arch_table[] = {
     {
         .name = "llama",
         .hf_models = NAMES("llama"),
+        .hf_class = "LlamaForCausalLM",
         .gguf = "llama",
         .keys = llama_keys,
         .tensors = llama_tensors,
@@ -288,6 +301,7 @@ const ArchRow arch_table[] = {
     {
         .name = "mistral",
         .hf_models = NAMES("mistral"),
+        .hf_class = "MistralForCausalLM",
         .gguf = "llama",
         .keys = mistral_keys,
         .tensors = llama_tensors,
@@ -297,6 +311,7 @@ const ArchRow arch_table[] = {
     {
         .name = "qwen2",
         .hf_models = NAMES("qwen2"),
+        .hf_class = "Qwen2ForCausalLM",
         .gguf = "qwen2",
         .keys = qwen2_keys,
         .tensors = qwen2_tensors,
@@ -306,6 +321,7 @@ const ArchRow arch_table[] = {
     {
         .name = "qwen3",
         .hf_models = NAMES("qwen3"),
+        .hf_class = "Qwen3ForCausalLM",
         .gguf = "qwen3",
         .keys = qwen3_keys,
         .tensors = qwen3_tensors,
@@ -315,6 +331,7 @@ const ArchRow arch_table[] = {
     {
         .name = "smollm3",
         .hf_models = NAMES("smollm3"),
+        .hf_class = "SmolLM3ForCausalLM",
         .gguf = "smollm3",
         .keys = smollm3_keys,
         .tensors = llama_tensors,
@@ -325,6 +342,7 @@ const ArchRow arch_table[] = {
         .name = "phi3",
         .act_name = "activation_fn",
         .hf_models = NAMES("phi3"),
+        .hf_class = "Phi3ForCausalLM",
         .gguf = "phi3",
         .keys = phi3_keys,
         .tensors = phi3_tensors,
@@ -335,30 +353,37 @@ const ArchRow arch_table[] = {
     {
         .name = "gemma2",
         .hf_models = NAMES("gemma2"),
+        .hf_class = "Gemma2ForCausalLM",
+        .gguf = "gemma2",
         .keys = gemma2_keys,
         .tensors = gemma2_tensors,
+        .gguf_window = 4096,
+        .wide_scale = 46,
         .defaults = {BASE(10000, 1e-6), .tied = true, .head_dim = 256, .query_scalar = 256, .attn_softcap = 50,
                      .logit_softcap = 30, .windows = true, .window = 4096, .window_period = 2},
         .act = ACT_GELU,
-        .norm_plus = 1,
         .scaled_embedding = true,
         .lora_targets = LORA_ALL,
     },
     {
         .name = "gemma3",
         .hf_models = NAMES("gemma3_text"),
+        .hf_class = "Gemma3ForCausalLM",
+        .gguf = "gemma3",
         .keys = gemma3_keys,
         .tensors = gemma3_tensors,
+        .wide_scale = 62,
         .defaults = {BASE(1e6, 1e-6), .local = {.theta = 10000, .factor = 1}, .tied = true, .head_dim = 256,
                      .query_scalar = 256, .windows = true, .window = 4096, .window_period = 6},
         .act = ACT_GELU,
-        .norm_plus = 1,
         .scaled_embedding = true,
         .lora_targets = LORA_ALL,
     },
     {
         .name = "phi",
         .hf_models = NAMES("phi"),
+        .hf_class = "PhiForCausalLM",
+        .gguf = "phi2",
         .keys = phi_keys,
         .tensors = phi_tensors,
         .defaults = {BASE(10000, 1e-5)},
@@ -371,6 +396,8 @@ const ArchRow arch_table[] = {
     {
         .name = "gpt2",
         .hf_models = NAMES("gpt2"),
+        .hf_class = "GPT2LMHeadModel",
+        .gguf = "gpt2",
         .keys = gpt2_keys,
         .tensors = gpt2_tensors,
         .defaults = {BASE(10000, 1e-5), .tied = true, .nope_period = 1, .ctx = 1024},

@@ -76,7 +76,7 @@ static int linear(Builder *b, int x, Part p) {
 static int norm(Builder *b, int x, Part part) {
     const Weight *w = weight(b, part);
     const char *name = above(b, w->name);
-    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = b->m->arch->norm_plus}};
+    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = w->plus}};
     int y = b->m->arch->layer_norm
                 ? graph_op(b->g, OP_layer_norm, &p, GRAPH_IN(x, leaf(b, w), leaf(b, bias_of(b, name))))
                 : op2(b, OP_rms_norm, &p, x, leaf(b, w));

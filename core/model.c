@@ -2,8 +2,7 @@
 
 #include <stdio.h>
 
-/* "model.layers.{}.x" with the layer put in. */
-static const char *layer_name(Arena *a, const char *pattern, int64_t layer) {
+const char *weight_name(Arena *a, const char *pattern, int64_t layer) {
     const char *gap = strstr(pattern, "{}");
     if (!gap) return pattern;
     return arena_printf(a, "%.*s%lld%s", (int)(gap - pattern), pattern, (long long)layer, gap + 2);
@@ -55,7 +54,7 @@ static bool transpose(Model *m, const NamedTensor *t, Tensor *out, Err *e) {
 
 static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen, Err *e) {
     bool gguf = m->file.format == STORE_GGUF;
-    const char *file_name = layer_name(&m->arena, gguf ? row->gguf : row->hf, layer);
+    const char *file_name = weight_name(&m->arena, gguf ? row->gguf : row->hf, layer);
     int32_t at = strmap_get(&m->file.index, str_of(file_name));
     const char *prefix = gguf ? NULL : m->arch->hf_prefix;
     if (at < 0 && prefix && strncmp(file_name, prefix, strlen(prefix)) == 0 &&
@@ -66,10 +65,12 @@ static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen
     TRY(check_shape(m, row, t, e));
     seen[at] = true;
     Weight *w = &m->weights[m->n];
-    *w = (Weight){.name = layer_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t->t, .row = row};
+    *w = (Weight){
+        .name = weight_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t->t, .row = row, .layer = layer};
     if (t->t.ndim == 1 && t->t.dtype != DT_f32) w->t = as_f32_vector(&m->arena, &t->t);
     if (row->hf_transposed && !gguf) TRY(transpose(m, t, &w->t, e));
     if (row->gguf_transform == TRANSFORM_ROPE) w->head_dim = m->cfg.head_dim, w->interleaved = gguf;
+    if (row->gguf_transform == TRANSFORM_PLUS_ONE && !gguf) w->plus = 1;
     int64_t bytes = 0;
     tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &bytes);
     m->bytes += bytes;
@@ -100,7 +101,8 @@ static bool add_weights(Model *m, bool *seen, Err *e) {
 }
 
 static bool is_ignored(const Model *m, const char *name) {
-    if (m->file.format == STORE_GGUF) return strcmp(name, "rope_freqs.weight") == 0 && m->cfg.rope.kind == ROPE_FACTORS;
+    if (m->file.format == STORE_GGUF) /* the reader of the rotary positions has them */
+        return name_match("rope_{freqs,factors_short,factors_long}.weight", name);
     for (const char *const *p = m->arch->hf_ignored; p && *p; p++)
         if (name_match(*p, name)) return true;
     /* a tied head that the file repeats is the embedding again */
