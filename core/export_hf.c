@@ -225,9 +225,10 @@ bool export_hf(const Model *m, Export *x, Err *e) {
     *x = (Export){.meta = {.kind = VALUE_OBJECT}};
     x->tensors = ARENA_NEW(&x->arena, ExportTensor, m->n);
     merge(x, old);
-    if (!old || !says_all(m, x, NULL)) TRY(new_config(x, m, old, e));
+    if (!old || !says_all(m, x, NULL)) {
+        TRY(new_config(x, m, old, e));
+        export_hf_dtype(x, stored_dtype(m, &m->weights[0]));
+    }
     for (size_t i = 0; i < m->n; i++) add_weight(x, m, &m->weights[i]);
-    const Weight *embed = model_part(m, PART_EMBED, 0);
-    if (embed) export_hf_dtype(x, stored_dtype(m, embed));
     return true;
 }

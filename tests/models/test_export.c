@@ -1,0 +1,140 @@
+/* There and back: a Hugging Face directory as GGUF and as a directory again, and GGUF files that llmws did not write.
+ */
+#include "oracle.h"
+
+#include "core/export.h"
+
+static const char *const names[] = {"llama2", "llama3",     "mistral", "mistral_nemo",  "qwen2",  "qwen3",  "smollm3",
+                                    "phi3",   "qwen2_yarn", "phi2",    "phi3_longrope", "gemma2", "gemma3", "gpt2"};
+
+/* ---- helpers ---- */
+
+static bool same_value(const Value *a, const Value *b) {
+    if (a->kind != b->kind) return false;
+    switch (a->kind) {
+    case VALUE_NULL: return true;
+    case VALUE_BOOL: return a->b == b->b;
+    case VALUE_INT: return a->i == b->i;
+    case VALUE_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+    case VALUE_STR: return str_eq(a->s, b->s);
+    case VALUE_ARRAY:
+        for (size_t i = 0; a->array.n == b->array.n && i < a->array.n; i++)
+            if (!same_value(&a->array.items[i], &b->array.items[i])) return false;
+        return a->array.n == b->array.n;
+    case VALUE_OBJECT:
+        for (size_t i = 0; a->object.n == b->object.n && i < a->object.n; i++)
+            if (!str_eq(a->object.keys[i], b->object.keys[i]) || !same_value(&a->object.items[i], &b->object.items[i]))
+                return false;
+        return a->object.n == b->object.n;
+    default: return false;
+    }
+}
+
+/* Writes what the model is as GGUF; `plain`: as another program would, without llmws.config. */
+static void save(const Model *m, const char *path, bool plain) {
+    Export x;
+    Err e = {0};
+    OK(export_gguf(m, &x, &e), e);
+    OutTensor *out = ARENA_NEW(&x.arena, OutTensor, x.n);
+    for (size_t i = 0; i < x.n; i++) {
+        const ExportTensor *t = &x.tensors[i];
+        int64_t bytes;
+        assert_true(tensor_bytes(t->dtype, t->ndim, t->ne, &bytes));
+        void *data = arena_alloc(&x.arena, (size_t)bytes, 1);
+        export_rows(t, 0, export_row_count(t), data);
+        out[i] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = data};
+        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
+    }
+    for (size_t i = 0; plain && i < x.meta.object.n; i++)
+        if (str_is(x.meta.object.keys[i], "llmws.config")) x.meta.object.keys[i] = STR("general.note");
+    OK(gguf_write(path, &x.meta, out, x.n, &e), e);
+    arena_release(&x.arena);
+}
+
+/* Every tensor of the directory is there again, bit by bit; Gemma's norms, of which GGUF has 1 + w, within 2^-23. */
+static void check_tensors(const Model *hf, const Model *back) {
+    Export x;
+    Err e = {0};
+    OK(export_hf(back, &x, &e), e);
+    assert_int_equal(x.n, hf->n);
+    for (size_t i = 0; i < x.n; i++) {
+        const ExportTensor *t = &x.tensors[i];
+        const NamedTensor *want = tensor_file_find(&hf->file, str_of(t->name));
+        size_t prefix = hf->arch->hf_prefix ? strlen(hf->arch->hf_prefix) : 0; /* that the hub's gpt2 leaves out */
+        if (!want) want = tensor_file_find(&hf->file, str_of(t->name + prefix));
+        if (!want) fail_msg("no tensor '%s' in the directory", t->name);
+        assert_int_equal(t->ndim, want->t.ndim);
+        assert_memory_equal(t->ne, want->t.ne, (size_t)t->ndim * sizeof *t->ne);
+        int64_t rows = export_row_count(t), columns = t->ne[t->ndim - 1];
+        float *got = mem_alloc((size_t)(2 * columns), sizeof *got), *original = got + columns;
+        for (int64_t r = 0; r < rows; r++) {
+            export_rows_f32(t, r, 1, got);
+            dtype_info[want->t.dtype].decode(tensor_row(&want->t, r), original, columns);
+            for (int64_t c = 0; c < columns; c++) {
+                float bound = t->w->row->gguf_transform == TRANSFORM_PLUS_ONE ? 0x1p-23f : 0;
+                if (!(fabsf(got[c] - original[c]) <= bound))
+                    fail_msg("'%s' [%lld, %lld]: %g was %g", t->name, (long long)r, (long long)c, (double)got[c],
+                             (double)original[c]);
+            }
+        }
+        free(got);
+    }
+    arena_release(&x.arena);
+}
+
+/* ---- tests ---- */
+
+static void there_and_back(void **state) {
+    const char *name = *state;
+    char dir[256], path[256];
+    Model hf, back;
+    Export x;
+    Err e = {0};
+    snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
+    snprintf(path, sizeof path, TEST_TMP "/%s.back.gguf", name);
+    model_load(&hf, dir);
+    save(&hf, path, false);
+    model_load(&back, path);
+    assert_ptr_equal(back.arch, hf.arch);
+    OK(arch_same(&hf.cfg, &back.cfg, &e), e);
+    check_tensors(&hf, &back);
+    OK(export_hf(&back, &x, &e), e);
+    if (!same_value(&x.meta, &hf.file.meta)) {
+        Buf text = {0};
+        json_put_value(&text, &x.meta, 0);
+        fail_msg("%s: config.json came back as %s", name, text.s);
+    }
+    arena_release(&x.arena);
+    model_release(&back);
+    model_release(&hf);
+    remove(path);
+}
+
+/* The same bits from a part of the rows as from all of them, as stored and as f32. */
+static void rows_in_parts(void **state) {
+    (void)state;
+    Model m;
+    Export x;
+    Err e = {0};
+    model_load(&m, TEST_DATA "/gpt2");
+    OK(export_hf(&m, &x, &e), e);
+    for (size_t i = 0; i < x.n; i++) {
+        const ExportTensor *t = &x.tensors[i];
+        const NamedTensor *want = tensor_file_find(&m.file, str_of(t->name));
+        int64_t rows = export_row_count(t), columns = t->ne[t->ndim - 1], first = rows / 3, n = div_up(rows, 2);
+        float *part = mem_alloc((size_t)(n * columns), sizeof *part);
+        assert_int_equal(t->dtype, want->t.dtype);
+        export_rows(t, first, n, part);
+        assert_memory_equal(part, (const float *)want->t.data + first * columns, (size_t)(n * columns) * sizeof *part);
+        free(part);
+    }
+    arena_release(&x.arena);
+    model_release(&m);
+}
+
+int main(void) {
+    struct CMUnitTest tests[COUNT_OF(names) + 1] = {[COUNT_OF(names)] = cmocka_unit_test(rows_in_parts)};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        tests[i] = (struct CMUnitTest){names[i], there_and_back, NULL, NULL, (void *)(uintptr_t)names[i]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
