@@ -42,7 +42,9 @@ static Value key_value(Arena *a, const Config *c, const KeyRow *k) {
     switch (k->kind) {
     case KEY_INT:
     case KEY_PATTERN: return k->none && !*(const int64_t *)field ? none : value_int(*(const int64_t *)field);
-    case KEY_FLOAT: return k->none && !(*(const double *)field > 0) ? none : tidy(*(const double *)field);
+    case KEY_FLOAT:
+        if (k->field == offsetof(Config, query_scalar)) return value_int(llround(c->query_scalar)); /* whole there */
+        return k->none && !(*(const double *)field > 0) ? none : tidy(*(const double *)field);
     case KEY_BOOL: return value_bool(*(const bool *)field);
     case KEY_LIST: return layer_list(a, c, k->field == offsetof(Config, kinds));
     case KEY_MUST: return must_value(k);

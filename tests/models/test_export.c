@@ -110,6 +110,67 @@ static void there_and_back(void **state) {
     remove(path);
 }
 
+/* As llama.cpp's converter writes it, without what only llmws says. What the family's readers know by themselves is
+ * right, and a config.json is made that says the same model; `lost` is what no key of GGUF has. */
+static const struct {
+    const char *name, *lost;
+} losses[] = {{"qwen2_yarn", "the window or the rotary positions of layer 1 differ"},
+              {"gemma2", "scale of queries: 20 is not 32"},
+              {"gemma3", "scale of queries: 20 is not 32"}};
+
+static void from_others(void **state) {
+    const char *name = *state, *lost = NULL;
+    char dir[256], path[256];
+    Model hf, plain;
+    Export x;
+    Config c;
+    Err e = {0};
+    snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
+    snprintf(path, sizeof path, TEST_TMP "/%s.plain.gguf", name);
+    model_load(&hf, dir);
+    save(&hf, path, true);
+    model_load(&plain, path);
+    for (size_t i = 0; i < COUNT_OF(losses); i++)
+        if (strcmp(losses[i].name, name) == 0) lost = losses[i].lost;
+    if (arch_same(&hf.cfg, &plain.cfg, &e) != !lost || (lost && strcmp(lost, e.msg) != 0))
+        fail_msg("%s: '%s', expected '%s'", name, e.msg, lost ? lost : "nothing lost");
+    check_tensors(&hf, &plain);
+    OK(export_hf(&plain, &x, &e), e);
+    TensorFile again = {.format = STORE_HF, .path = "again", .meta = x.meta};
+    const ArchRow *a = arch_find(&again, &e);
+    if (!a || !arch_config(a, &again, &c, &e) || !arch_same(&plain.cfg, &c, &e)) fail_msg("%s", e.msg);
+    arena_release(&again.arena);
+    arena_release(&x.arena);
+    model_release(&plain);
+    model_release(&hf);
+    remove(path);
+}
+
+/* Llama 3's rule is in GGUF only as the factors it gives; the published ones are known again, others become lists. */
+static void rule_of_llama3(void **state) {
+    (void)state;
+    for (int published = 0; published < 2; published++) {
+        Model m, plain;
+        Export x;
+        Str kind = {0};
+        Err e = {0};
+        double factor = 0;
+        model_load(&m, TEST_DATA "/llama3");
+        m.cfg.rope.original_ctx = published ? 8192 : 100;
+        save(&m, TEST_TMP "/rule.gguf", true);
+        model_load(&plain, TEST_TMP "/rule.gguf");
+        OK(export_hf(&plain, &x, &e), e);
+        OK(value_as_str(value_path(&x.meta, "rope_scaling.rope_type"), "", &kind, &e), e);
+        OK(value_as_float(value_path(&x.meta, "rope_scaling.factor"), "", &factor, &e), e);
+        assert_true(str_is(kind, published ? "llama3" : "longrope"));
+        assert_true(factor == (published ? m.cfg.rope.factor : 0));
+        arena_release(&x.arena);
+        model_release(&plain);
+        model_release(&m);
+    }
+    remove(TEST_TMP "/rule.gguf");
+}
+
 /* The same bits from a part of the rows as from all of them, as stored and as f32. */
 static void rows_in_parts(void **state) {
     (void)state;
@@ -133,8 +194,10 @@ static void rows_in_parts(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT_OF(names) + 1] = {[COUNT_OF(names)] = cmocka_unit_test(rows_in_parts)};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        tests[i] = (struct CMUnitTest){names[i], there_and_back, NULL, NULL, (void *)(uintptr_t)names[i]};
+    enum { N = 2 * COUNT_OF(names) };
+    struct CMUnitTest tests[N + 2] = {[N] = cmocka_unit_test(rows_in_parts), cmocka_unit_test(rule_of_llama3)};
+    for (size_t i = 0; i < N; i++)
+        tests[i] = (struct CMUnitTest){names[i / 2], i % 2 ? from_others : there_and_back, NULL, NULL,
+                                       (void *)(uintptr_t)names[i / 2]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
