@@ -119,7 +119,7 @@ typedef struct TensorRow {
     DimName dims[3];       /* outermost first */
     Transform gguf_transform;
     TensorWhen when;
-    bool hf_transposed; /* Hugging Face stores [in, out]; turned when the model is opened */
+    bool hf_transposed; /* Hugging Face stores [in, out]; turned when the model is opened, which the plan counts */
 } TensorRow;
 
 typedef struct ArchRow {

@@ -1,6 +1,9 @@
 #include "core/model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "core/weights_read.h"
 
 const char *weight_name(Arena *a, const char *pattern, int64_t layer) {
     const char *gap = strstr(pattern, "{}");
@@ -33,49 +36,93 @@ static Tensor as_f32_vector(Arena *a, const Tensor *t) {
     return tensor_dense(DT_f32, 1, t->ne, data);
 }
 
-/* [in, out] -> [out, in]. Values of class FLOAT alone stand by themselves. */
-static bool transpose(Model *m, const NamedTensor *t, Tensor *out, Err *e) {
-    const DtypeInfo *d = &dtype_info[t->t.dtype];
-    const int64_t in = t->t.ne[0], ne[2] = {t->t.ne[1], in};
+/* [in, out] -> [out, in], in memory of its own; the file's pages go back to the system. Values of class FLOAT alone
+ * stand by themselves. */
+static bool turn(Model *m, Weight *w, Err *e) {
+    enum { TILE = 16 }; /* rows and columns that the cache holds at once */
+    const Tensor from = w->t;
+    const DtypeInfo *d = &dtype_info[from.dtype];
+    const int64_t in = from.ne[0], out = from.ne[1], ne[2] = {out, in};
+    const size_t width = (size_t)d->block_bytes;
     int64_t bytes = 0;
     if (d->block != 1)
-        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is %s, which cannot be transposed", m->file.path, t->name.s,
+        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is %s, which cannot be transposed", m->file.path, w->file_name,
                        d->name);
-    if (!tensor_bytes(t->t.dtype, 2, ne, &bytes))
-        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is too large", m->file.path, t->name.s);
-    char *data = arena_alloc(&m->arena, (size_t)bytes, 1);
-    for (int64_t r = 0; r < ne[0]; r++)
-        for (int64_t c = 0; c < in; c++)
-            memcpy(data + (r * in + c) * d->block_bytes, (const char *)tensor_row(&t->t, c) + r * d->block_bytes,
-                   (size_t)d->block_bytes);
-    *out = tensor_dense(t->t.dtype, 2, ne, data);
+    if (!tensor_bytes(from.dtype, 2, ne, &bytes))
+        return err_set(e, ERR_INPUT, "'%s': tensor '%s' is too large", m->file.path, w->file_name);
+    char *to = w->turned = malloc((size_t)bytes);
+    if (!to)
+        return err_set(e, ERR_FIT, "memory: no %lld bytes for the turned tensor '%s'", (long long)bytes, w->file_name);
+    for (int64_t tile = 0; tile < in; tile += TILE)
+        for (int64_t o = 0; o < out; o++)
+            for (int64_t i = tile; i < MIN(in, tile + TILE); i++)
+                memcpy(to + (size_t)(o * in + i) * width, (const char *)tensor_row(&from, i) + (size_t)o * width,
+                       width);
+    w->t = tensor_dense(from.dtype, 2, ne, to);
+    m->turned += bytes;
+    pages_drop(&from);
     return true;
+}
+
+/* The tensor of a row in the file, by its name or by that without the prefix that some files leave out; -1: none. */
+static int32_t find(const Model *m, const char **name) {
+    const char *prefix = m->file.format == STORE_HF ? m->arch->hf_prefix : NULL;
+    size_t n = prefix ? strlen(prefix) : 0;
+    int32_t at = strmap_get(&m->file.index, str_of(*name));
+    if (at >= 0 || !n || strncmp(*name, prefix, n) != 0) return at;
+    at = strmap_get(&m->file.index, str_of(*name + n));
+    if (at >= 0) *name += n;
+    return at;
+}
+
+/* Some GGUF files have q, k and v as one tensor where the family has three: then *t becomes the rows of the one asked
+ * for, and *name that of the whole. */
+static int32_t find_in_qkv(const Model *m, const TensorRow *row, NamedTensor *t, const char **name) {
+    static const char *const parts[] = {".attn_q.", ".attn_k.", ".attn_v."};
+    const int64_t q = arch_dim(&m->cfg, DIM_Q), kv = arch_dim(&m->cfg, DIM_KV), first[] = {0, q, q + kv};
+    for (int i = 0; i < 3; i++) {
+        const char *part = strstr(*name, parts[i]);
+        if (!part || m->file.format != STORE_GGUF) continue;
+        char whole[128];
+        snprintf(whole, sizeof whole, "%.*s.attn_qkv.%s", (int)(part - *name), *name, part + strlen(parts[i]));
+        int32_t at = strmap_get(&m->file.index, str_of(whole));
+        if (at < 0) return at;
+        *t = m->file.tensors[at];
+        if (t->t.ne[0] != q + 2 * kv || (t->t.ndim == 1 && dtype_info[t->t.dtype].block > 1))
+            return at; /* check_shape refuses it */
+        t->t.data = (char *)t->t.data + first[i] * t->t.stride[0];
+        t->t.ne[0] = arch_dim(&m->cfg, row->dims[0]);
+        *name = t->name.s;
+        return at;
+    }
+    return -1;
 }
 
 static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen, Err *e) {
     bool gguf = m->file.format == STORE_GGUF;
     const char *file_name = weight_name(&m->arena, gguf ? row->gguf : row->hf, layer);
-    int32_t at = strmap_get(&m->file.index, str_of(file_name));
-    const char *prefix = gguf ? NULL : m->arch->hf_prefix;
-    if (at < 0 && prefix && strncmp(file_name, prefix, strlen(prefix)) == 0 &&
-        (at = strmap_get(&m->file.index, str_of(file_name + strlen(prefix)))) >= 0)
-        file_name += strlen(prefix);
+    int32_t at = find(m, &file_name);
+    NamedTensor t = {0};
+    if (at >= 0) t = m->file.tensors[at];
+    if (at < 0) at = find_in_qkv(m, row, &t, &file_name);
     if (at < 0) return err_set(e, ERR_INPUT, "'%s': tensor '%s' is missing", m->file.path, file_name);
-    const NamedTensor *t = &m->file.tensors[at];
-    TRY(check_shape(m, row, t, e));
+    TRY(check_shape(m, row, &t, e));
     seen[at] = true;
-    Weight *w = &m->weights[m->n];
+    Weight *w = &m->weights[m->n++];
     *w = (Weight){
-        .name = weight_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t->t, .row = row, .layer = layer};
-    if (t->t.ndim == 1 && t->t.dtype != DT_f32) w->t = as_f32_vector(&m->arena, &t->t);
-    if (row->hf_transposed && !gguf) TRY(transpose(m, t, &w->t, e));
+        .name = weight_name(&m->arena, row->hf, layer), .file_name = file_name, .t = t.t, .row = row, .layer = layer};
+    if (w->t.ndim == 1 && w->t.dtype != DT_f32) w->t = as_f32_vector(&m->arena, &t.t);
+    if (row->hf_transposed && !gguf) {
+        TRY(turn(m, w, e));
+        m->file.tensors[at].t.data = NULL; /* nobody reads it again */
+    }
     if (row->gguf_transform == TRANSFORM_ROPE) w->head_dim = m->cfg.head_dim, w->interleaved = gguf;
     if (row->gguf_transform == TRANSFORM_PLUS_ONE && !gguf) w->plus = 1;
     int64_t bytes = 0;
     tensor_bytes(w->t.dtype, w->t.ndim, w->t.ne, &bytes);
     m->bytes += bytes;
     m->params += tensor_count(&w->t);
-    strmap_put(&m->index, &m->arena, str_of(w->name), (int32_t)m->n++);
+    strmap_put(&m->index, &m->arena, str_of(w->name), (int32_t)m->n - 1);
     return true;
 }
 
@@ -149,6 +196,7 @@ bool model_init(Model *m, TensorFile *file, Log log, Err *e) {
 }
 
 void model_release(Model *m) {
+    for (size_t i = 0; i < m->n; i++) free(m->weights[i].turned);
     if (m->file.close) m->file.close(&m->file);
     arena_release(&m->arena);
     *m = (Model){0};

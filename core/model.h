@@ -8,7 +8,8 @@
 typedef struct Weight {
     const char *name;      /* "model.layers.3.mlp.up_proj.weight" */
     const char *file_name; /* as in the file */
-    Tensor t; /* in the file's layout (but hf_transposed in core/arch.h); vectors are f32 whatever the file has */
+    Tensor t;              /* in the file's layout, but for `turned`; vectors are f32 whatever the file has */
+    void *turned; /* owned: the data, where the file has the transposed weight (hf_transposed in core/arch.h) */
     const TensorRow *row;
     int64_t layer;    /* 0 outside of the layers */
     int64_t head_dim; /* of a weight whose rows GGUF orders its own way (TRANSFORM_ROPE); else 0 */
@@ -24,6 +25,7 @@ typedef struct Model {
     StrMap index; /* name -> position */
     TensorFile file;
     int64_t params, bytes;
+    int64_t turned; /* of the bytes those in memory of their own, not in the file's mapping */
     Arena arena;
     Log log;
 } Model;

@@ -35,7 +35,8 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
                         .isa = s->b->isa,
                         .compute = compute_names[s->spec.compute],
                         .kv_type = dtype_info[s->spec.kv_type].name};
-    add_row(plan, "weights", s->m->bytes);
+    add_row(plan, "weights", s->m->bytes - s->m->turned);
+    if (s->m->turned) add_row(plan, "weights turned", s->m->turned);
     add_row(plan, "cache", pool);
     add_row(plan, "cache tables", tables);
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
@@ -52,11 +53,11 @@ int64_t session_graph_bytes(const Session *s) {
                      refs * sizeof(SymRef) + names + s->g.arena.bytes);
 }
 
-/* What is needed beyond the mapped weights, whose pages the system can drop and read again. */
+/* What is needed beyond the weights: the system can drop mapped pages and read them again, what was turned is there. */
 static int64_t needed(const Session *s) {
     LlmwsPlan p;
     session_plan(s, &p);
-    return p.total_bytes - p.rows[0].bytes;
+    return p.total_bytes - s->m->bytes;
 }
 
 static const char *human(int64_t bytes, char out[24]) {

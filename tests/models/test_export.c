@@ -54,32 +54,35 @@ static void save(const Model *m, const char *path, bool plain) {
 /* Every tensor of the directory is there again, bit by bit; Gemma's norms, of which GGUF has 1 + w, within 2^-23. */
 static void check_tensors(const Model *hf, const Model *back) {
     Export x;
+    TensorFile original; /* some models read theirs once only */
     Err e = {0};
+    OK(tensor_file_open(hf->file.path, &original, &e), e);
     OK(export_hf(back, &x, &e), e);
     assert_int_equal(x.n, hf->n);
     for (size_t i = 0; i < x.n; i++) {
         const ExportTensor *t = &x.tensors[i];
-        const NamedTensor *want = tensor_file_find(&hf->file, str_of(t->name));
+        const NamedTensor *want = tensor_file_find(&original, str_of(t->name));
         size_t prefix = hf->arch->hf_prefix ? strlen(hf->arch->hf_prefix) : 0; /* that the hub's gpt2 leaves out */
-        if (!want) want = tensor_file_find(&hf->file, str_of(t->name + prefix));
+        if (!want) want = tensor_file_find(&original, str_of(t->name + prefix));
         if (!want) fail_msg("no tensor '%s' in the directory", t->name);
         assert_int_equal(t->ndim, want->t.ndim);
         assert_memory_equal(t->ne, want->t.ne, (size_t)t->ndim * sizeof *t->ne);
         int64_t rows = export_row_count(t), columns = t->ne[t->ndim - 1];
-        float *got = mem_alloc((size_t)(2 * columns), sizeof *got), *original = got + columns;
+        float *got = mem_alloc((size_t)(2 * columns), sizeof *got), *was = got + columns;
         for (int64_t r = 0; r < rows; r++) {
             export_rows_f32(t, r, 1, got);
-            dtype_info[want->t.dtype].decode(tensor_row(&want->t, r), original, columns);
+            dtype_info[want->t.dtype].decode(tensor_row(&want->t, r), was, columns);
             for (int64_t c = 0; c < columns; c++) {
                 float bound = t->w->row->gguf_transform == TRANSFORM_PLUS_ONE ? 0x1p-23f : 0;
-                if (!(fabsf(got[c] - original[c]) <= bound))
+                if (!(fabsf(got[c] - was[c]) <= bound))
                     fail_msg("'%s' [%lld, %lld]: %g was %g", t->name, (long long)r, (long long)c, (double)got[c],
-                             (double)original[c]);
+                             (double)was[c]);
             }
         }
         free(got);
     }
     arena_release(&x.arena);
+    original.close(&original);
 }
 
 /* ---- tests ---- */
@@ -171,17 +174,56 @@ static void rule_of_llama3(void **state) {
     remove(TEST_TMP "/rule.gguf");
 }
 
+/* q, k and v of phi2 as one tensor, as llama.cpp's converter wrote them at first. */
+static void fused(void **state) {
+    (void)state;
+    Model hf, back;
+    Export x;
+    Err e = {0};
+    model_load(&hf, TEST_DATA "/phi2");
+    OK(export_gguf(&hf, &x, &e), e);
+    OutTensor *out = ARENA_NEW(&x.arena, OutTensor, x.n);
+    size_t n = 0;
+    for (size_t i = 0; i < x.n; i++) {
+        const ExportTensor *t = &x.tensors[i];
+        bool q = strstr(t->name, "attn_q.") != NULL, kv = strstr(t->name, "attn_k.") || strstr(t->name, "attn_v.");
+        int64_t bytes;
+        assert_true(tensor_bytes(t->dtype, t->ndim, t->ne, &bytes));
+        if (kv) continue; /* they follow q, weights and biases each in the order of the row */
+        char *data = arena_alloc(&x.arena, (size_t)bytes, 3);
+        out[n] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = data};
+        memcpy(out[n].ne, t->ne, sizeof out[n].ne);
+        for (size_t part = 0; part < (q ? 3 : 1); part++)
+            export_rows(t + part, 0, export_row_count(t), data + part * (size_t)bytes);
+        if (q) {
+            const char *name = strstr(t->name, "attn_q.");
+            out[n].name = arena_printf(&x.arena, "%.*sattn_qkv.%s", (int)(name - t->name), t->name, name + 7);
+            out[n].ne[0] *= 3;
+        }
+        n++;
+    }
+    OK(gguf_write(TEST_TMP "/fused.gguf", &x.meta, out, n, &e), e);
+    arena_release(&x.arena);
+    model_load(&back, TEST_TMP "/fused.gguf");
+    check_tensors(&hf, &back);
+    model_release(&back);
+    model_release(&hf);
+    remove(TEST_TMP "/fused.gguf");
+}
+
 /* The same bits from a part of the rows as from all of them, as stored and as f32. */
 static void rows_in_parts(void **state) {
     (void)state;
     Model m;
+    TensorFile file;
     Export x;
     Err e = {0};
     model_load(&m, TEST_DATA "/gpt2");
+    OK(safetensors_open(TEST_DATA "/gpt2/model.safetensors", &file, &e), e);
     OK(export_hf(&m, &x, &e), e);
     for (size_t i = 0; i < x.n; i++) {
         const ExportTensor *t = &x.tensors[i];
-        const NamedTensor *want = tensor_file_find(&m.file, str_of(t->name));
+        const NamedTensor *want = tensor_file_find(&file, str_of(t->name));
         int64_t rows = export_row_count(t), columns = t->ne[t->ndim - 1], first = rows / 3, n = div_up(rows, 2);
         float *part = mem_alloc((size_t)(n * columns), sizeof *part);
         assert_int_equal(t->dtype, want->t.dtype);
@@ -190,12 +232,14 @@ static void rows_in_parts(void **state) {
         free(part);
     }
     arena_release(&x.arena);
+    file.close(&file);
     model_release(&m);
 }
 
 int main(void) {
     enum { N = 2 * COUNT_OF(names) };
-    struct CMUnitTest tests[N + 2] = {[N] = cmocka_unit_test(rows_in_parts), cmocka_unit_test(rule_of_llama3)};
+    struct CMUnitTest tests[N + 3] = {
+        [N] = cmocka_unit_test(rows_in_parts), cmocka_unit_test(rule_of_llama3), cmocka_unit_test(fused)};
     for (size_t i = 0; i < N; i++)
         tests[i] = (struct CMUnitTest){names[i / 2], i % 2 ? from_others : there_and_back, NULL, NULL,
                                        (void *)(uintptr_t)names[i / 2]};
