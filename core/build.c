@@ -60,9 +60,8 @@ static const Weight *bias_of(Builder *b, const char *module_name) {
     return model_weight(b->m, under(b, module_name, "bias"));
 }
 
-static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
+static int linear_named(Builder *b, int x, const Weight *w, const Weight *bias, const char *name) {
     int y = op2(b, OP_matmul, NULL, x, leaf(b, w));
-    const Weight *bias = bias_of(b, name);
     if (bias) y = op2(b, OP_bias, NULL, y, leaf(b, bias));
     if (!b->g->failed && w->interleaved) b->g->nodes[y].interleaved = w->head_dim;
     return module(b, y, x, name);
@@ -70,7 +69,8 @@ static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
 
 static int linear(Builder *b, int x, Part p) {
     const Weight *w = weight(b, p);
-    return linear_named(b, x, w, above(b, w->name));
+    const char *name = above(b, w->name);
+    return linear_named(b, x, w, bias_of(b, name), name);
 }
 
 static int norm(Builder *b, int x, Part part) {
@@ -190,8 +190,10 @@ static int block(Builder *b, int x) {
     const char *path = above(b, above(b, weight(b, PART_ATTN_NORM)->name));
     int normed = norm(b, x, PART_ATTN_NORM);
     int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM);
-    if (!has(b, PART_FFN_NORM))
-        return module(b, op2(b, OP_add, NULL, op2(b, OP_add, NULL, a, mlp(b, normed)), x), x, path);
+    if (!has(b, PART_FFN_NORM)) {
+        int both = op2(b, OP_add, NULL, a, branch(b, mlp(b, normed), PART_FFN_POST_NORM));
+        return module(b, op2(b, OP_add, NULL, both, x), x, path);
+    }
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
     int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM);
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
@@ -227,6 +229,15 @@ static int embedded(Builder *b) {
     return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }
 
+/* Called lm_head whatever the file calls it, and whether or not it has a weight of its own. */
+static int head(Builder *b, int x) {
+    const TensorRow *row = b->m->arch->tensors;
+    while (row->hf && row->part != PART_HEAD) row++;
+    const Weight *w = weight(b, b->m->cfg.tied ? PART_EMBED : PART_HEAD),
+                 *bias = row->hf ? bias_of(b, above(b, row->hf)) : NULL;
+    return linear_named(b, x, w, bias, "lm_head");
+}
+
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
                  Err *e) {
     Builder b = {.m = m, .g = g, .trainable = trainable};
@@ -238,7 +249,7 @@ bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool t
         x = block(&b, x);
     }
     x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
-    b.io.logits = linear_named(&b, x, weight(&b, m->cfg.tied ? PART_EMBED : PART_HEAD), "lm_head");
+    b.io.logits = head(&b, x);
     if (m->cfg.logit_softcap > 0) {
         OpParams p = {.cap = {(float)m->cfg.logit_softcap}};
         b.io.logits = graph_name(g, op1(&b, OP_softcap, &p, b.io.logits), "logits");

@@ -152,8 +152,9 @@ static bool is_ignored(const Model *m, const char *name) {
         return name_match("rope_{freqs,factors_short,factors_long}.weight", name);
     for (const char *const *p = m->arch->hf_ignored; p && *p; p++)
         if (name_match(*p, name)) return true;
-    /* a tied head that the file repeats is the embedding again */
-    return m->cfg.tied && strcmp(name, "lm_head.weight") == 0;
+    for (const TensorRow *r = m->arch->tensors; r->hf && m->cfg.tied; r++)
+        if (r->part == PART_HEAD && strcmp(name, r->hf) == 0) return true; /* the embedding again */
+    return false;
 }
 
 uint64_t model_fingerprint(const Model *m) {
