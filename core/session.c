@@ -16,6 +16,7 @@ static size_t layout(Session *s, char *base) {
     CARVE(&at, s->sampler.match, s->sampler.window);
     CARVE(&at, s->history, s->spec.parallel * s->spec.ctx);
     CARVE(&at, s->logit_row, s->spec.parallel);
+    CARVE(&at, s->owed, s->spec.parallel);
     return at.at;
 }
 
@@ -224,7 +225,7 @@ bool session_reserve(Session *s, Err *e) {
         if (s->patch_vec[i])
             memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],
                    (size_t)s->g.nodes[s->patch_leaf[i]].ne[0] * sizeof(float));
-    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1, s->owed[i] = 0;
     return weights_read(s->m, s->b->free_bytes(s->b), s->spec.progress, s->spec.progress_ctx, e);
 }
 
@@ -295,18 +296,24 @@ static bool add_token(Session *s, int seq, int32_t id, Err *e) {
 static bool eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e);
 
 /* Where the sequence with so many tokens has other rotary positions than it has now, it is computed anew with them, so
- * that the same tokens give the same answer however they came. */
+ * that the same tokens give the same answer however they came. Stopped on the way, it owes the rest. */
 static bool choose_positions(Session *s, int seq, int64_t tokens, Err *e) {
     const RopeConfig *r = &s->m->cfg.rope;
     const bool far = r->kind == ROPE_LONG && tokens > r->original_ctx;
-    const int64_t len = cache_seq_len(s->cache, seq);
-    if (cache_seq_far(s->cache, seq) == far) return true;
-    if (len)
-        log_put(&s->m->log, LOG_INFO, "sequence %d: %lld tokens are computed anew with positions for %s %lld tokens",
-                seq, (long long)len, far ? "more than" : "at most", (long long)r->original_ctx);
-    TRY(cache_seq_truncate(s->cache, seq, 0, e));
-    cache_seq_set_far(s->cache, seq, far);
-    return !len || eval(s, seq, s->history + seq * s->spec.ctx, (size_t)len, e);
+    const int64_t len = session_len(s, seq);
+    if (cache_seq_far(s->cache, seq) != far) {
+        if (len)
+            log_put(&s->m->log, LOG_INFO,
+                    "sequence %d: %lld tokens are computed anew with positions for %s %lld tokens", seq, (long long)len,
+                    far ? "more than" : "at most", (long long)r->original_ctx);
+        TRY(cache_seq_truncate(s->cache, seq, 0, e));
+        cache_seq_set_far(s->cache, seq, far);
+        s->owed[seq] = len;
+    }
+    const int64_t done = cache_seq_len(s->cache, seq);
+    if (done < len) TRY(eval(s, seq, s->history + seq * s->spec.ctx + done, (size_t)(len - done), e));
+    s->owed[seq] = 0;
+    return true;
 }
 
 bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e) {
@@ -316,7 +323,7 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
     for (size_t i = 0; i < n; i++) TRY(check_seq(s, seqs[i], e));
     if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
     for (size_t i = 0; s->m->cfg.rope.kind == ROPE_LONG && i < n; i++) {
-        int64_t tokens = cache_seq_len(s->cache, seqs[i]);
+        int64_t tokens = session_len(s, seqs[i]);
         for (size_t k = 0; k < n; k++) tokens += seqs[k] == seqs[i];
         TRY(choose_positions(s, seqs[i], MIN(tokens, s->spec.ctx), e));
     }
@@ -341,7 +348,7 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
 
 bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
     TRY(check_seq(s, seq, e) && check_ids(s, ids, n, e));
-    int64_t len = cache_seq_len(s->cache, seq);
+    int64_t len = session_len(s, seq);
     if (n > (size_t)(s->spec.ctx - len))
         return err_set(e, ERR_FIT, "%zu tokens after %lld are more than the context of %lld holds; give a larger -c", n,
                        (long long)len, (long long)s->spec.ctx);
@@ -388,19 +395,44 @@ bool session_sample(Session *s, int seq, const LlmwsSampling *how, const int32_t
 
 /* ---- sequences ---- */
 
+int64_t session_len(const Session *s, int seq) {
+    if (!cache_seq_valid(s->cache, seq)) return cache_seq_len(s->cache, seq);
+    return MAX(cache_seq_len(s->cache, seq), s->owed[seq]);
+}
+
+int session_seq_open(Session *s, Err *e) {
+    int seq = cache_seq_open(s->cache, e);
+    if (seq >= 0) s->logit_row[seq] = -1, s->owed[seq] = 0;
+    return seq;
+}
+
+bool session_truncate(Session *s, int seq, int64_t len, Err *e) {
+    TRY(check_seq(s, seq, e));
+    const int64_t have = session_len(s, seq), computed = cache_seq_len(s->cache, seq);
+    if (len > computed && len <= have) return s->owed[seq] = len, true;
+    TRY(cache_seq_truncate(s->cache, seq, len, e));
+    if (len != have) s->logit_row[seq] = -1;
+    s->owed[seq] = 0;
+    return true;
+}
+
 int session_fork(Session *s, int seq, Err *e) {
     if (!check_seq(s, seq, e)) return -1;
     int fork = cache_seq_fork(s->cache, seq, e);
     if (fork < 0) return -1;
     memcpy(s->history + fork * s->spec.ctx, s->history + seq * s->spec.ctx,
-           (size_t)cache_seq_len(s->cache, seq) * sizeof *s->history);
+           (size_t)session_len(s, seq) * sizeof *s->history);
+    s->owed[fork] = s->owed[seq];
     s->logit_row[fork] = s->logit_row[seq]; /* the same tokens end in the same logits */
     return fork;
 }
 
 /* Behind the cache's own stream: the tokens and their checksum. */
 bool session_save(const Session *s, int seq, Sink to, Err *e) {
-    TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, fingerprint(s), to, e));
+    TRY(check_seq(s, seq, e));
+    if (cache_seq_len(s->cache, seq) < s->owed[seq])
+        return err_set(e, ERR_USAGE, "sequence %d was stopped while it was computed anew; evaluate a token first", seq);
+    TRY(cache_seq_save(s->cache, seq, fingerprint(s), to, e));
     const int32_t *ids = s->history + seq * s->spec.ctx;
     size_t bytes = (size_t)cache_seq_len(s->cache, seq) * sizeof *ids;
     uint64_t sum = hash_bytes(ids, bytes, 0);
@@ -419,7 +451,7 @@ static bool load_history(Session *s, int seq, Source from, Err *e) {
 
 bool session_load(Session *s, int seq, Source from, Err *e) {
     TRY(check_seq(s, seq, e));
-    s->logit_row[seq] = -1;
+    s->logit_row[seq] = -1, s->owed[seq] = 0;
     if (cache_seq_load(s->cache, seq, fingerprint(s), from, e) && load_history(s, seq, from, e)) return true;
     cache_seq_truncate(s->cache, seq, 0, NULL);
     return false;

@@ -131,6 +131,47 @@ static void longrope_crossing(void **state) {
     run_close(&r);
 }
 
+/* Says stop at the so-many-th question. */
+static bool stop_at(void *ctx, int phase, int64_t done, int64_t total) {
+    int *left = ctx;
+    (void)phase, (void)done, (void)total;
+    return --*left != 0;
+}
+
+/* Stopped while it is computed anew, a sequence has its tokens still, and goes on as if nothing had been. */
+static void longrope_interrupted(void **state) {
+    (void)state;
+    Run r;
+    Err e = {0};
+    int32_t ids[400];
+    int left = 0;
+    SessionSpec spec = exact;
+    spec.chunk = 32, spec.progress = stop_at, spec.progress_ctx = &left;
+    run_open(&r, "phi3_longrope", TEST_DATA "/phi3_longrope", spec);
+    oracle_ids(&r.o, "cases.long.ids", ids, COUNT_OF(ids));
+    const int64_t bytes = r.m.cfg.vocab * (int64_t)sizeof(float);
+    float *want = mem_alloc((size_t)r.m.cfg.vocab, sizeof(float));
+    OK(session_eval(&r.s, r.seq, ids, 98, &e), e);
+    memcpy(want, session_logits(&r.s, r.seq), (size_t)bytes);
+    for (int at = 1; at <= 40; at += 13) { /* in the first chunk, the second, the third */
+        OK(session_truncate(&r.s, r.seq, 0, &e), e);
+        OK(session_eval(&r.s, r.seq, ids, 95, &e), e);
+        left = at;
+        assert_false(session_eval(&r.s, r.seq, ids + 95, 3, &e));
+        assert_int_equal(e.code, ERR_INTERRUPT);
+        assert_int_equal(session_len(&r.s, r.seq), 95);
+        assert_null(session_logits(&r.s, r.seq));
+        assert_memory_equal(r.s.history + r.seq * r.s.spec.ctx, ids, 95 * sizeof *ids);
+        if (at > 20) OK(session_truncate(&r.s, r.seq, 94, &e), e);
+        int64_t len = session_len(&r.s, r.seq);
+        left = 0;
+        OK(session_eval(&r.s, r.seq, ids + len, (size_t)(98 - len), &e), e);
+        assert_memory_equal(session_logits(&r.s, r.seq), want, (size_t)bytes);
+    }
+    free(want);
+    run_close(&r);
+}
+
 static void check_all(const Family *f) {
     const char *name = f->name;
     char dir[256], gguf[256];
@@ -173,7 +214,8 @@ static void check(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT_OF(families) + 1] = {[COUNT_OF(families)] = cmocka_unit_test(longrope_crossing)};
+    struct CMUnitTest tests[COUNT_OF(families) + 2] = {[COUNT_OF(families)] = cmocka_unit_test(longrope_crossing),
+                                                       cmocka_unit_test(longrope_interrupted)};
     for (size_t i = 0; i < COUNT_OF(families); i++)
         tests[i] = (struct CMUnitTest){families[i].name, check, NULL, NULL, (void *)(uintptr_t)&families[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
