@@ -23,23 +23,46 @@ static bool row_fits(const ArchRow *a, const TensorFile *f) {
     return !type || type->kind != VALUE_STR || row_is(a, STORE_HF, type->s);
 }
 
-const ArchRow *arch_find(const TensorFile *f, Err *e) {
-    const char *key = f->format == STORE_GGUF ? "general.architecture" : "model_type";
-    Str name = {0};
-    if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
-    if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
-    const ArchRow *found = NULL;
+/* Kin is named alike from the beginning; else about a third of the letters may be wrong. */
+const char *arch_nearest(const char *word, const char *const *names, size_t n) {
+    const char *best = NULL;
+    size_t most = 0, least = strlen(word) / 3 + 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t common = 0, d = edit_distance(word, names[i]);
+        while (word[common] && word[common] == names[i][common]) common++;
+        if (common < 3) common = 0;
+        if (common > most || (common == most && d < least)) best = names[i], most = common, least = d;
+    }
+    return best;
+}
+
+static const ArchRow *unknown(const TensorFile *f, Str name, Err *e) {
+    char word[WORD_MAX + 1];
+    const char *names[64];
+    size_t n = 0;
     Buf known = {0};
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
     for (size_t i = 0; i < arch_count; i++) {
         const ArchRow *a = &arch_table[i];
         buf_printf(&known, "%s%s", i ? ", " : "", a->name);
-        if (row_is(a, f->format, name) && (!found || (!row_fits(found, f) && row_fits(a, f)))) found = a;
+        if (n < COUNT_OF(names)) names[n++] = a->name;
     }
-    if (!found)
-        err_set(e, ERR_INPUT, "'%s': model family '%.*s' is not supported; supported: %s", f->path, STR_ARG(name),
-                known.s);
+    const char *near = arch_nearest(word, names, n);
+    err_set(e, ERR_INPUT, "'%s': model family '%s' is not supported; %s%s%ssupported: %s", f->path, word,
+            near ? "nearest: " : "", near ? near : "", near ? "; " : "", known.s);
     buf_release(&known);
-    return found;
+    return NULL;
+}
+
+const ArchRow *arch_find(const TensorFile *f, Err *e) {
+    const char *key = f->format == STORE_GGUF ? "general.architecture" : "model_type";
+    const ArchRow *found = NULL;
+    Str name = {0};
+    if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
+    if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
+    for (const ArchRow *a = arch_table; a < arch_table + arch_count; a++)
+        if (row_is(a, f->format, name) && (!found || (!row_fits(found, f) && row_fits(a, f)))) found = a;
+    return found ? found : unknown(f, name, e);
 }
 
 /* ---- reading the configuration ---- */
@@ -63,6 +86,33 @@ static bool must_hold(const KeyRow *k, const char *what, const Value *v, Err *e)
     if (v->kind == VALUE_FLOAT) snprintf(have, sizeof have, "%g", v->f);
     if (strcmp(have, k->must) == 0) return true;
     return err_set(e, ERR_INPUT, "'%s' is %s, which would change the maths; only %s is supported", what, have, k->must);
+}
+
+/* Weights that another program quantised: what of GGUF has as many bits. */
+static bool unknown_scheme(const char *what, const Value *v, Err *e) {
+    static const char *const kin[][2] = {{"gptq", "q4_0"},
+                                         {"awq", "q4_1"},
+                                         {"bitsandbytes", "iq4_nl"},
+                                         {"mxfp4", "iq4_nl"},
+                                         {"hqq", "q4_1"},
+                                         {"fp8", "q8_0"},
+                                         {"fbgemm_fp8", "q8_0"},
+                                         {"eetq", "q8_0"},
+                                         {"quanto", "q8_0"},
+                                         {"compressed-tensors", "q8_0"}};
+    char word[WORD_MAX + 1];
+    const char *names[COUNT_OF(kin)], *near = "q8_0";
+    Str name = STR("?");
+    TRY(value_as_str(value_get(v, "quant_method"), "quant_method", &name, e));
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    for (size_t i = 0; i < COUNT_OF(kin); i++) names[i] = kin[i][0];
+    const char *method = arch_nearest(word, names, COUNT_OF(names));
+    for (size_t i = 0; i < COUNT_OF(kin); i++)
+        if (method == kin[i][0]) near = kin[i][1];
+    return err_set(e, ERR_INPUT,
+                   "'%s' says that the weights are quantised by '%s', which is not supported; nearest: the same model "
+                   "as GGUF in %s",
+                   what, word, near);
 }
 
 static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *c, Err *e) {
@@ -89,6 +139,7 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
             TRY(must_hold(k, what, &item, e));
         }
         return true;
+    case KEY_SCHEME: return !v || v->kind == VALUE_NULL || unknown_scheme(what, v, e);
     default: return must_hold(k, what, v, e);
     }
 }

@@ -9,12 +9,20 @@
 
 #include "core/store.h"
 
-typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG, ROPE_FACTORS } RopeKind;
+typedef enum RopeKind {
+    ROPE_DEFAULT,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC, /* the default up to the trained length; beyond, all would move with every token, and is refused */
+    ROPE_LLAMA3,
+    ROPE_YARN,
+    ROPE_LONG,
+    ROPE_FACTORS
+} RopeKind;
 
 typedef struct RopeConfig {
     RopeKind kind;
     double theta;
-    double factor;               /* linear, llama3, yarn */
+    double factor;               /* linear, dynamic, llama3, yarn */
     double low_freq, high_freq;  /* llama3 */
     int64_t original_ctx;        /* llama3, yarn */
     double beta_fast, beta_slow; /* yarn: turns within original_ctx between which frequencies blend */
@@ -52,12 +60,22 @@ typedef struct LayerConfig { /* what may differ from layer to layer */
     bool local;              /* of Config.local */
 } LayerConfig;
 
-typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_PATTERN, KEY_MUST, KEY_MUST_ALL } KeyKind;
+typedef enum KeyKind {
+    KEY_INT,
+    KEY_FLOAT,
+    KEY_BOOL,
+    KEY_LIST,
+    KEY_PATTERN,
+    KEY_SCHEME,
+    KEY_MUST,
+    KEY_MUST_ALL
+} KeyKind;
 
 typedef struct KeyRow { /* one setting in both worlds */
     const char *hf;     /* path in config.json, NULL: has none */
     const char *gguf;   /* after "<arch>.", NULL: has none, and is read from llmws.config */
-    KeyKind kind;       /* KEY_PATTERN: window_period, or a list for windowed */
+    KeyKind kind;       /* KEY_PATTERN: window_period, or a list for windowed; KEY_SCHEME: no
+                           quantisation but GGUF's */
     size_t field;       /* offset in Config; KEY_MUST has none */
     bool required;
     bool none;        /* null is 0, not the default */
@@ -146,8 +164,11 @@ typedef struct ArchRow {
 extern const ArchRow arch_table[];
 extern const size_t arch_count;
 
-/* The row of a file, by model_type or general.architecture; unknown is an error listing the known. */
+/* The row of a file, by model_type or general.architecture; unknown is an error listing the known and naming the
+ * nearest. */
 const ArchRow *arch_find(const TensorFile *f, Err *e);
+/* The name nearest to a word that is none of them; NULL: none is near. */
+const char *arch_nearest(const char *word, const char *const *names, size_t n);
 /* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
 /* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */

@@ -5,14 +5,19 @@
 #include <stdio.h>
 
 static bool rope_kind(Str name, RopeKind *kind, Err *e) {
-    if (!name.n || str_is(name, "default") || str_is(name, "none")) return *kind = ROPE_DEFAULT, true;
-    if (str_is(name, "linear")) return *kind = ROPE_LINEAR, true;
-    if (str_is(name, "llama3")) return *kind = ROPE_LLAMA3, true;
-    if (str_is(name, "yarn")) return *kind = ROPE_YARN, true;
-    if (str_is(name, "longrope") || str_is(name, "su")) return *kind = ROPE_LONG, true;
+    static const char *const names[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope", "none", "su"};
+    static const RopeKind kinds[] = {ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3,
+                                     ROPE_YARN,    ROPE_LONG,   ROPE_DEFAULT, ROPE_LONG};
+    char word[WORD_MAX + 1];
+    if (!name.n) return *kind = ROPE_DEFAULT, true;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_is(name, names[i])) return *kind = kinds[i], true;
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    const char *near = arch_nearest(word, names, COUNT_OF(names));
     return err_set(e, ERR_INPUT,
-                   "rope scaling '%.*s' is not supported; supported: default, linear, llama3, yarn, longrope",
-                   STR_ARG(name));
+                   "rope scaling '%s' is not supported; %s%s%ssupported: default, linear, dynamic, llama3, yarn, "
+                   "longrope",
+                   word, near ? "nearest: " : "", near ? near : "", near ? "; " : "");
 }
 
 static double mscale(double factor, double m) { return factor <= 1 ? 1 : 0.1 * m * log(factor) + 1; }
@@ -162,7 +167,7 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
     if (!part || (r->dims != c->head_dim && !(a->partial_rope > 0)))
         return err_set(e, ERR_INPUT, "%lld rotated dims of %lld are not supported by this family", (long long)r->dims,
                        (long long)c->head_dim);
-    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;
+    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_DYNAMIC || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;
     if (scaled && !(r->factor >= 1 && isfinite(r->factor)))
         return err_set(e, ERR_INPUT, "rope factor %g must be 1 or more", r->factor);
     if (r->kind == ROPE_LLAMA3 && !(r->low_freq > 0 && r->high_freq > r->low_freq && r->original_ctx > 0))
@@ -266,6 +271,7 @@ void rope_table(const float *freq, int64_t half, float scale, const int32_t *ind
 const char *rope_text(const RopeConfig *r, Arena *a) {
     switch (r->kind) {
     case ROPE_LINEAR: return arena_printf(a, "theta %g, linear x%g", r->theta, r->factor);
+    case ROPE_DYNAMIC: return arena_printf(a, "theta %g, dynamic x%g", r->theta, r->factor);
     case ROPE_LLAMA3:
         return arena_printf(a, "theta %g, llama3 x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
     case ROPE_YARN:

@@ -19,7 +19,7 @@
         {"vocab_size", "vocab_size", KEY_INT, FIELD(vocab)},                                                           \
         {"max_position_embeddings", "context_length", KEY_INT, FIELD(ctx)},                                            \
         {"tie_word_embeddings", NULL, KEY_BOOL, FIELD(tied)}, {                                                        \
-        "quantization_config", NULL, KEY_MUST, .must = "null"                                                          \
+        "quantization_config", NULL, KEY_SCHEME, 0                                                                     \
     }
 #define RMS_KEY                                                                                                        \
     { "rms_norm_eps", "attention.layer_norm_rms_epsilon", KEY_FLOAT, FIELD(norm_eps) }
@@ -259,7 +259,7 @@ static const KeyRow gpt2_keys[] = {
     {"scale_attn_weights", NULL, KEY_MUST, .must = "true"},
     {"scale_attn_by_inverse_layer_idx", NULL, KEY_MUST, .must = "false"},
     {"add_cross_attention", NULL, KEY_MUST, .must = "false"},
-    {"quantization_config", NULL, KEY_MUST, .must = "null"},
+    {"quantization_config", NULL, KEY_SCHEME, 0},
     {0},
 };
 

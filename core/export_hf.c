@@ -89,14 +89,15 @@ static void put_long(Export *x, Value *s, const Config *c, const RopeConfig *r) 
 }
 
 static void put_scaling(Export *x, const Config *c, const RopeConfig *r) {
-    static const char *const names[] = {[ROPE_LINEAR] = "linear", [ROPE_LLAMA3] = "llama3",    [ROPE_YARN] = "yarn",
-                                        [ROPE_LONG] = "longrope", [ROPE_FACTORS] = "longrope", [ROPE_DEFAULT] = NULL};
+    static const char *const names[] = {
+        [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",  [ROPE_LLAMA3] = "llama3", [ROPE_YARN] = "yarn",
+        [ROPE_LONG] = "longrope", [ROPE_FACTORS] = "longrope", [ROPE_DEFAULT] = NULL};
     Arena *a = &x->arena;
     Value s = {.kind = VALUE_OBJECT};
     if (!names[r->kind]) return;
     value_put(a, &s, STR("rope_type"), value_str(str_of(names[r->kind])));
     if (r->kind == ROPE_LONG || r->kind == ROPE_FACTORS) put_long(x, &s, c, r);
-    if (r->kind == ROPE_LINEAR || r->kind == ROPE_YARN || r->kind == ROPE_LLAMA3)
+    if (r->kind == ROPE_LINEAR || r->kind == ROPE_DYNAMIC || r->kind == ROPE_YARN || r->kind == ROPE_LLAMA3)
         value_put(a, &s, STR("factor"), tidy(r->factor));
     if (r->kind == ROPE_LLAMA3) {
         value_put(a, &s, STR("low_freq_factor"), tidy(r->low_freq));

@@ -101,9 +101,12 @@ static bool refuse(Session *s, int64_t free_bytes, Err *e) {
 
 static bool fit(Session *s, bool chosen, Err *e) {
     int64_t free_bytes = (int64_t)s->b->free_bytes(s->b), trained = s->m->cfg.ctx;
-    if (s->io.positions >= 0 && s->spec.ctx > trained)
-        return err_set(e, ERR_FIT, "context %lld is above the %lld positions that the model has; give at most -c %lld",
-                       (long long)s->spec.ctx, (long long)trained, (long long)trained);
+    const bool dynamic = s->m->cfg.rope.kind == ROPE_DYNAMIC;
+    if ((s->io.positions >= 0 || dynamic) && s->spec.ctx > trained)
+        return err_set(e, ERR_FIT,
+                       "context %lld is above the %lld positions that the model has%s; give at most -c %lld",
+                       (long long)s->spec.ctx, (long long)trained,
+                       dynamic ? " before rope scaling dynamic moves them all" : "", (long long)trained);
     if (chosen) {
         if (s->spec.ctx > trained)
             log_put(&s->m->log, LOG_WARN, "context %lld is above the trained length %lld; answers may degrade",

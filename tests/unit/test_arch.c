@@ -93,6 +93,9 @@ static void llama3_frequencies(void **state) {
 static void refusals(void **state) {
     (void)state;
     refuses("{\"model_type\":\"mamba\"}", "'mamba' is not supported; supported: llama");
+    refuses("{\"model_type\":\"llama4\"}", "'llama4' is not supported; nearest: llama; supported: llama");
+    refuses("{\"model_type\":\"qwen2_vl\"}", "nearest: qwen2;");
+    refuses("{\"model_type\":\"lama\"}", "nearest: llama;");
     refuses("{}", "'model_type' is missing");
     refuses("{\"model_type\":7}", "'model_type' must be a string");
     refuses("{\"model_type\":\"llama\"}", "'num_hidden_layers' is missing");
@@ -100,8 +103,12 @@ static void refusals(void **state) {
     refuses("{" BASE ",\"attention_bias\":true}", "'attention_bias' is true");
     refuses("{" BASE ",\"mlp_bias\":true}", "'mlp_bias' is true");
     refuses("{" BASE ",\"quantization_config\":{\"bits\":4}}", "'quantization_config'");
-    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
-            "'dynamic' is not supported; supported: default, linear, llama3, yarn, longrope");
+    refuses("{" BASE ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}",
+            "quantised by 'gptq', which is not supported; nearest: the same model as GGUF in q4_0");
+    refuses("{" BASE ",\"quantization_config\":{\"quant_method\":\"awq_marlin\"}}", "as GGUF in q4_1");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"yarn2\",\"factor\":2}}",
+            "'yarn2' is not supported; nearest: yarn; supported: default, linear, dynamic, llama3, yarn, longrope");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":0.5}}", "rope factor 0.5");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "rope factor 0");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", "low_freq_factor");
     refuses("{" BASE ",\"rope_scaling\":\"linear\"}", "'rope_scaling' must be an object");
