@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "backends/cpu/cpu.h"
+#include "core/export.h"
 #include "core/session.h"
 #include "formats/formats.h"
 #include "formats/json.h"
@@ -78,6 +79,21 @@ static inline void model_load(Model *m, const char *path) {
     TensorFile f = {0};
     OK(tensor_file_open(path, &f, &e), e);
     OK(model_init(m, &f, (Log){0}, &e), e);
+}
+
+/* All tensors of an export with their data, in its arena. */
+static inline OutTensor *oracle_outputs(Export *x) {
+    OutTensor *out = ARENA_NEW(&x->arena, OutTensor, x->n);
+    for (size_t i = 0; i < x->n; i++) {
+        const ExportTensor *t = &x->tensors[i];
+        int64_t bytes;
+        assert_true(tensor_bytes(t->dtype, t->ndim, t->ne, &bytes));
+        void *data = arena_alloc(&x->arena, (size_t)bytes, 1);
+        export_rows(t, 0, export_row_count(t), data);
+        out[i] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = data};
+        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
+    }
+    return out;
 }
 
 static inline double max_diff(const float *a, const float *b, int64_t n) {

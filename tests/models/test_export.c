@@ -2,8 +2,6 @@
  */
 #include "oracle.h"
 
-#include "core/export.h"
-
 static const char *const names[] = {"llama2", "llama3",     "mistral", "mistral_nemo",  "qwen2",  "qwen3",  "smollm3",
                                     "phi3",   "qwen2_yarn", "phi2",    "phi3_longrope", "gemma2", "gemma3", "gpt2"};
 
@@ -35,16 +33,7 @@ static void save(const Model *m, const char *path, bool plain) {
     Export x;
     Err e = {0};
     OK(export_gguf(m, &x, &e), e);
-    OutTensor *out = ARENA_NEW(&x.arena, OutTensor, x.n);
-    for (size_t i = 0; i < x.n; i++) {
-        const ExportTensor *t = &x.tensors[i];
-        int64_t bytes;
-        assert_true(tensor_bytes(t->dtype, t->ndim, t->ne, &bytes));
-        void *data = arena_alloc(&x.arena, (size_t)bytes, 1);
-        export_rows(t, 0, export_row_count(t), data);
-        out[i] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = data};
-        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
-    }
+    OutTensor *out = oracle_outputs(&x);
     for (size_t i = 0; plain && i < x.meta.object.n; i++)
         if (str_is(x.meta.object.keys[i], "llmws.config")) x.meta.object.keys[i] = STR("general.note");
     OK(gguf_write(path, &x.meta, out, x.n, &e), e);

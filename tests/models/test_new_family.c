@@ -3,8 +3,6 @@
  * directory, run from there and from GGUF, and compared with the same maths written out plainly below. */
 #include "oracle.h"
 
-#include "core/export.h"
-
 /* ---- the row ---- */
 
 #define FIELD(name) offsetof(Config, name)
