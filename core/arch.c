@@ -236,6 +236,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
         TRY(value_as_str(value_get(&f->meta, "general.name"), "general.name", &name, e));
         c->name = arena_strn(&f->arena, name.s, name.n);
         c->tied = !tensor_file_find(f, STR("output.weight"));
+        c->windows = c->windows && c->window > 0;
         if (embed && embed->t.ndim == 2) c->vocab = embed->t.ne[0];
     }
     if (!c->kv_heads) c->kv_heads = c->heads;

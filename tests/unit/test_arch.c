@@ -186,6 +186,86 @@ static void layer_settings(void **state) {
     refuses("{\"model_type\":\"phi3\"," SIZES ",\"partial_rotary_factor\":1.5}", "'partial_rotary_factor' is 1.5");
 }
 
+/* ---- GGUF ---- */
+
+#define GGUF_SIZES(a)                                                                                                  \
+    "\"general.architecture\":\"" a "\",\"" a ".embedding_length\":96,\"" a ".feed_forward_length\":128,\"" a          \
+    ".attention.head_count\":4,\"" a ".attention.key_length\":32,\"" a ".vocab_size\":384,\"" a                        \
+    ".attention.layer_norm_rms_epsilon\":1e-5"
+
+/* As GGUF metadata: the row's name and the window, rotation and local base of each layer; "" where refused. */
+static void gguf(const char *want, const char *json, Config *c, Err *e) {
+    TensorFile f = {.format = STORE_GGUF, .path = "test"};
+    Buf b = {0};
+    if (!json_parse(str_of(json), "meta", &f.arena, &f.meta, e)) fail_msg("%s", e->msg);
+    const ArchRow *a = arch_find(&f, e);
+    bool ok = a && arch_config(a, &f, c, e);
+    if (ok) buf_str(&b, a->name);
+    for (int64_t i = 0; ok && i < MIN(c->layers, 6); i++) {
+        LayerConfig l = arch_layer(c, i);
+        buf_printf(&b, " %s%s%s", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "");
+    }
+    if (!str_is(buf_view(&b), want)) fail_msg("%s: '%s', expected '%s'", json, b.s ? b.s : e->msg, want);
+    buf_release(&b);
+    arena_release(&f.arena);
+}
+
+/* What no key says is what llama.cpp takes for granted, not transformers. */
+static void gguf_alone(void **state) {
+    (void)state;
+    Config c;
+    Err e = {0};
+    gguf("gemma2 wr r wr r", "{" GGUF_SIZES("gemma2") ",\"gemma2.block_count\":4}", &c, &e);
+    assert_true(c.window == 4096 && !(c.query_scalar > 0));
+    gguf("gemma2 wr r wr r wr r", "{" GGUF_SIZES("gemma2") ",\"gemma2.block_count\":46}", &c, &e);
+    assert_true(c.query_scalar == 24);
+    gguf("gemma3 r r r", "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3}", &c, &e);
+    gguf("gemma3 wrl wrl wrl wrl wrl r",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":6,\"gemma3.attention.sliding_window\":8}", &c, &e);
+    gguf("gemma3 r wrl r",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3,\"gemma3.attention.sliding_window\":8,"
+                                  "\"gemma3.attention.sliding_window_pattern\":[false,true,false]}",
+         &c, &e);
+    gguf("",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3,\"gemma3.attention.sliding_window\":8,"
+                                  "\"gemma3.attention.sliding_window_pattern\":[true]}",
+         &c, &e);
+    assert_non_null(strstr(e.msg, "lists 1 layers of 3"));
+    gguf("", "{" GGUF_SIZES("llama") ",\"llama.block_count\":2,\"llama.rope.scaling.type\":\"longrope\"}", &c, &e);
+    assert_non_null(strstr(e.msg, "'rope_factors_short.weight'"));
+}
+
+/* llmws.config says which family it was and what GGUF has no key for; GGUF's keys stand above it. */
+static void gguf_with_config(void **state) {
+    (void)state;
+#define CONFIG(...) "{" GGUF_SIZES("llama") ",\"llama.block_count\":3," __VA_ARGS__ "}}"
+    Config c;
+    Err e = {0};
+    gguf("mistral r r r", CONFIG("\"llmws.config\":{\"model_type\":\"mistral\""), &c, &e);
+    gguf("mistral wr wr wr",
+         CONFIG("\"llama.attention.sliding_window\":8,\"llmws.config\":{\"model_type\":\"mistral\","
+                "\"sliding_window\":null"),
+         &c, &e);
+    gguf("llama r r r", CONFIG("\"llmws.config\":{\"model_type\":\"qwen2\""), &c, &e);
+    gguf("llama r r r",
+         CONFIG("\"llama.rope.freq_base\":1e6,\"llmws.config\":{\"model_type\":\"llama\","
+                "\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"),
+         &c, &e);
+    assert_true(c.rope.theta == 1e6 && c.rope.kind == ROPE_DEFAULT);
+    gguf(
+        "llama r r r",
+        CONFIG("\"llama.rope.freq_base\":1e6,\"llmws.config\":{\"model_type\":\"llama\",\"max_position_embeddings\":64,"
+               "\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}"),
+        &c, &e);
+    assert_true(c.rope.kind == ROPE_DYNAMIC && c.ctx == 64);
+    gguf("smollm3  r r ",
+         "{" GGUF_SIZES("smollm3") ",\"smollm3.block_count\":4,\"llmws.config\":"
+                                   "{\"no_rope_layers\":[0,1,1,0]}}",
+         &c, &e);
+    gguf("", "{" GGUF_SIZES("llama") ",\"llama.block_count\":2,\"llmws.config\":{\"hidden_act\":\"relu\"}}", &c, &e);
+    assert_non_null(strstr(e.msg, "'hidden_act' is relu"));
+}
+
 static void unused_settings(void **state) {
     (void)state;
     TensorFile f;
@@ -200,8 +280,9 @@ static void unused_settings(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms), cmocka_unit_test(llama3_frequencies),
-                                       cmocka_unit_test(refusals), cmocka_unit_test(layer_settings),
-                                       cmocka_unit_test(unused_settings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms),      cmocka_unit_test(llama3_frequencies),
+                                       cmocka_unit_test(refusals),        cmocka_unit_test(layer_settings),
+                                       cmocka_unit_test(unused_settings), cmocka_unit_test(gguf_alone),
+                                       cmocka_unit_test(gguf_with_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
