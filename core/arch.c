@@ -1,12 +1,22 @@
 #include "core/arch.h"
 
+#include "core/op_params.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- finding the row ---- */
 
-static bool row_is(const ArchRow *a, StoreFormat format, Str name) {
-    if (format == STORE_GGUF) return a->gguf && str_is(name, a->gguf);
+/* Whether the file has what this row alone reads. */
+static bool gguf_says(const ArchRow *a, const TensorFile *f) {
+    char key[128];
+    int64_t n = 0;
+    snprintf(key, sizeof key, "%s.%s", a->gguf, a->gguf_when);
+    return value_as_int(value_get(&f->meta, key), key, &n, NULL) && n > 0;
+}
+
+static bool row_is(const ArchRow *a, const TensorFile *f, Str name) {
+    if (f->format == STORE_GGUF) return a->gguf && str_is(name, a->gguf) && (!a->gguf_when || gguf_says(a, f));
     for (const char *const *m = a->hf_models; *m; m++)
         if (str_is(name, *m)) return true;
     return false;
@@ -17,11 +27,14 @@ const ArchRow *arch_find(const TensorFile *f, Err *e) {
     Str name = {0};
     if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
     if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
+    const ArchRow *found = NULL;
     Buf known = {0};
     for (size_t i = 0; i < arch_count; i++) {
-        if (row_is(&arch_table[i], f->format, name)) return buf_release(&known), &arch_table[i];
-        buf_printf(&known, "%s%s", i ? ", " : "", arch_table[i].name);
+        const ArchRow *a = &arch_table[i];
+        if (row_is(a, f, name) && (!found || a->gguf_when)) found = a;
+        buf_printf(&known, "%s%s", i ? ", " : "", a->name);
     }
+    if (found) return buf_release(&known), found;
     err_set(e, ERR_INPUT, "'%s': model family '%.*s' is not supported; supported: %s", f->path, STR_ARG(name), known.s);
     buf_release(&known);
     return NULL;
@@ -92,6 +105,9 @@ static bool check_layers(const Config *c, Err *e) {
         Value v = value_item(c->rotated, i);
         if (v.kind != VALUE_INT) return err_set(e, ERR_INPUT, "'no_rope_layers' must be a list of 0 and 1");
     }
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        if (value_item(c->dense, i).kind != VALUE_INT)
+            return err_set(e, ERR_INPUT, "'mlp_only_layers' must be a list of layers");
     if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->window_period < 0 || c->nope_period < 0)
         return err_set(e, ERR_INPUT, "a window of %lld from layer %lld is out of range", (long long)c->window,
                        (long long)c->window_from);
@@ -102,11 +118,18 @@ static bool check_sizes(const Config *c, Err *e) {
     struct {
         const char *name;
         int64_t v;
-    } rows[] = {{"layers", c->layers},     {"width", c->width},   {"heads", c->heads},      {"kv heads", c->kv_heads},
-                {"head dim", c->head_dim}, {"ffn width", c->ffn}, {"vocabulary", c->vocab}, {"context", c->ctx}};
+    } rows[] = {{"layers", c->layers},     {"width", c->width},       {"heads", c->heads},
+                {"kv heads", c->kv_heads}, {"head dim", c->head_dim}, {"ffn width", c->ffn},
+                {"vocabulary", c->vocab},  {"context", c->ctx},       {"width of experts", c->expert_ffn}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].v < 1 || rows[i].v > INT32_MAX)
             return err_set(e, ERR_INPUT, "%s of %lld is out of range", rows[i].name, (long long)rows[i].v);
+    if (c->experts < 0 || c->experts > MAX_EXPERTS || c->experts_period < 0)
+        return err_set(e, ERR_INPUT, "%lld experts in every %lldth layer are out of range", (long long)c->experts,
+                       (long long)c->experts_period);
+    if (c->experts && (c->experts_used < 1 || c->experts_used > c->experts))
+        return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
+                       (long long)c->experts);
     if (c->heads % c->kv_heads)
         return err_set(e, ERR_INPUT, "%lld heads are no multiple of %lld kv heads", (long long)c->heads,
                        (long long)c->kv_heads);
@@ -135,6 +158,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     }
     if (!c->kv_heads) c->kv_heads = c->heads;
     if (!c->ffn) c->ffn = c->width <= INT32_MAX ? 4 * c->width : 0;
+    if (!c->expert_ffn) c->expert_ffn = c->ffn;
     if (!c->head_dim && c->heads > 0) {
         if (c->width % c->heads)
             return err_set(e, ERR_INPUT, "width %lld is no multiple of %lld heads", (long long)c->width,
@@ -203,6 +227,8 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_FFN2: return 2 * c->ffn;
     case DIM_VOCAB: return c->vocab;
     case DIM_CTX: return c->ctx;
+    case DIM_EXPERTS: return c->experts;
+    case DIM_EXPERT_FFN: return c->expert_ffn;
     default: return 0;
     }
 }
@@ -213,5 +239,8 @@ LayerConfig arch_layer(const Config *c, int64_t layer) {
     if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
     if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
     if (windowed) l.window = c->window, l.local = c->local.theta > 0;
+    l.experts = c->experts > 0 && (!c->experts_period || (layer + 1) % c->experts_period == 0);
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        l.experts = l.experts && value_item(c->dense, i).i != layer;
     return l;
 }

@@ -67,7 +67,13 @@ static bool says_all(const Model *m, const Export *x, Err *e) {
         if (mine.rotated != read.rotated)
             return err_set(e, ERR_INPUT, "GGUF has no form for '%s' without rotary positions in layer %lld",
                            m->file.path, (long long)i);
+        if (mine.experts != read.experts)
+            return err_set(e, ERR_INPUT, "GGUF has no form for '%s' without experts in layer %lld", m->file.path,
+                           (long long)i);
     }
+    if (m->cfg.experts && m->cfg.experts_normalised != c.experts_normalised)
+        return err_set(e, ERR_INPUT, "GGUF has no form for '%s' with weights of experts that are not normalised",
+                       m->file.path);
     bool fractional = m->cfg.rope.fractional;
     return fractional
                ? err_set(e, ERR_INPUT, "GGUF has no form for 'truncate' of rope scaling yarn in '%s'", m->file.path)

@@ -7,7 +7,7 @@
 
 typedef struct Weight {
     const char *name;      /* "model.layers.3.mlp.up_proj.weight" */
-    const char *file_name; /* as in the file */
+    const char *file_name; /* as in the file; * for the experts where each has a tensor */
     Tensor t; /* in the file's layout (but hf_transposed in core/arch.h); vectors are f32 whatever the file has */
     const TensorRow *row;
     int64_t head_dim; /* of a weight whose rows GGUF orders its own way (TRANSFORM_ROPE); else 0 */

@@ -162,6 +162,8 @@ static const Family families[] = {
     {"qwen2", true},
     {"qwen3", true},
     {"smollm3", true},
+    {"mixtral", true},
+    {"qwen3_moe", true},
     {"phi3", true},
     {"qwen2_yarn"},
     {"phi3_longrope"},
