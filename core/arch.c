@@ -114,6 +114,22 @@ static bool check_layers(const Config *c, Err *e) {
     return true;
 }
 
+static bool has_part(const ArchRow *a, Part part) {
+    for (const TensorRow *r = a->tensors; r->hf; r++)
+        if (r->part == part) return true;
+    return false;
+}
+
+static bool check_experts(const ArchRow *a, const Config *c, Err *e) {
+    if (!has_part(a, PART_ROUTER)) return true;
+    if (c->experts < 1 || c->experts > MAX_EXPERTS || c->experts_used < 1 || c->experts_used > c->experts)
+        return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
+                       (long long)c->experts);
+    return c->experts_period >= 0
+               ? true
+               : err_set(e, ERR_INPUT, "experts in every %lldth layer are out of range", (long long)c->experts_period);
+}
+
 static bool check_sizes(const Config *c, Err *e) {
     struct {
         const char *name;
@@ -124,12 +140,6 @@ static bool check_sizes(const Config *c, Err *e) {
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].v < 1 || rows[i].v > INT32_MAX)
             return err_set(e, ERR_INPUT, "%s of %lld is out of range", rows[i].name, (long long)rows[i].v);
-    if (c->experts < 0 || c->experts > MAX_EXPERTS || c->experts_period < 0)
-        return err_set(e, ERR_INPUT, "%lld experts in every %lldth layer are out of range", (long long)c->experts,
-                       (long long)c->experts_period);
-    if (c->experts && (c->experts_used < 1 || c->experts_used > c->experts))
-        return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
-                       (long long)c->experts);
     if (c->heads % c->kv_heads)
         return err_set(e, ERR_INPUT, "%lld heads are no multiple of %lld kv heads", (long long)c->heads,
                        (long long)c->kv_heads);
@@ -165,7 +175,7 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
                            (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
-    TRY(check_sizes(c, e) && check_layers(c, e));
+    TRY(check_sizes(c, e) && check_layers(c, e) && check_experts(a, c, e));
     c->rope.dims = c->local.dims = c->head_dim;
     if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
         return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");

@@ -120,8 +120,9 @@ static const TensorRow qwen3_tensors[] = {
 
 /* ---- mixtral, qwen3_moe: in place of the mlp a router and experts, of which each token meets a few ---- */
 
-#define EXPERT_KEYS(count)                                                                                             \
-    {count, "expert_count", KEY_INT, FIELD(experts), .required = true}, {                                              \
+/* The count stands under either name in config.json. */
+#define EXPERT_KEYS                                                                                                    \
+    {"num_local_experts", "expert_count", KEY_INT, FIELD(experts)}, {"num_experts", NULL, KEY_INT, FIELD(experts)}, {  \
         "num_experts_per_tok", "expert_used_count", KEY_INT, FIELD(experts_used), .required = true                     \
     }
 #define EXPERT_ROWS(at, gate, up, down)                                                                                \
@@ -148,7 +149,7 @@ static const KeyRow mixtral_keys[] = {
     SIZE_KEYS,
     RMS_KEY,
     SILU_KEY,
-    EXPERT_KEYS("num_local_experts"),
+    EXPERT_KEYS,
     {"sliding_window", "attention.sliding_window", KEY_INT, FIELD(window), .none = true},
     {0},
 };
@@ -164,7 +165,7 @@ static const KeyRow qwen3_moe_keys[] = {
     SIZE_KEYS,
     RMS_KEY,
     SILU_KEY,
-    EXPERT_KEYS("num_experts"),
+    EXPERT_KEYS,
     {"moe_intermediate_size", "expert_feed_forward_length", KEY_INT, FIELD(expert_ffn), .required = true},
     {"norm_topk_prob", NULL, KEY_BOOL, FIELD(experts_normalised), .required = true},
     {"decoder_sparse_step", NULL, KEY_INT, FIELD(experts_period)},

@@ -164,6 +164,7 @@ static const Family families[] = {
     {"smollm3", true},
     {"mixtral", true},
     {"qwen3_moe", true},
+    {"qwen3_moe_mixed"},
     {"phi3", true},
     {"qwen2_yarn"},
     {"phi3_longrope"},
