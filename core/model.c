@@ -10,7 +10,7 @@ static const char *numbered(Arena *a, const char *pattern, int64_t number) {
 }
 
 /* The name of a row's weight in a layer: without the gap for experts, which are one weight. */
-static void weight_name(const TensorRow *row, int64_t layer, char out[256]) {
+static void stacked_name(const TensorRow *row, int64_t layer, char out[256]) {
     const char *gap = strstr(row->hf, "{}"), *each = gap ? strstr(gap + 2, "{}.") : NULL;
     if (!gap)
         snprintf(out, 256, "%s", row->hf);
@@ -122,7 +122,7 @@ static bool add_weight(Model *m, const TensorRow *row, int64_t layer, bool *seen
     bool gguf = m->file.format == STORE_GGUF;
     char name[256];
     Weight *w = &m->weights[m->n];
-    weight_name(row, layer, name);
+    stacked_name(row, layer, name);
     *w = (Weight){.name = arena_strn(&m->arena, name, strlen(name)), .row = row};
     w->file_name = name_in_file(m, row, layer);
     if (strstr(w->file_name, "{}")) {
@@ -229,7 +229,7 @@ const Weight *model_part(const Model *m, Part part, int64_t layer) {
     char name[256];
     for (const TensorRow *r = m->arch->tensors; r->hf; r++) {
         if (r->part != part || !applies(m, r, layer)) continue;
-        weight_name(r, layer, name);
+        stacked_name(r, layer, name);
         return model_weight(m, name);
     }
     return NULL;
