@@ -87,7 +87,7 @@ static inline void cast_weights(TensorFile *f, Dtype to) {
     for (size_t i = 0; i < f->n; i++) {
         Tensor *t = &f->tensors[i].t, from = *t;
         int64_t width = from.ne[from.ndim - 1], bytes;
-        if (from.ndim < 2 || !tensor_bytes(to, from.ndim, from.ne, &bytes)) continue;
+        if (from.ndim < 2 || !dtype_info[from.dtype].decode || !tensor_bytes(to, from.ndim, from.ne, &bytes)) continue;
         float *row = mem_alloc((size_t)width, sizeof *row);
         *t = tensor_dense(to, from.ndim, from.ne, arena_alloc(&f->arena, (size_t)bytes, 1));
         for (int64_t r = 0; r < tensor_rows(t); r++) {
