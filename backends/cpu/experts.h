@@ -1,4 +1,4 @@
-/* matmul_experts by the tiles of matmul: part of matmul.h.
+/* matmul_experts by the tiles of matmul, and kernels that do both.
  *
  * A slot is a row of y: of a token and one of its experts. The slots of an expert are one product with its weight;
  * their rows of x stand here and there, so they are gathered, and scattered from a narrow panel of y. The d-th expert
@@ -129,6 +129,32 @@ static void experts_copy(const OpArgs *a, const char *staged, int64_t u0, int64_
         }
         u += (int32_t)groups;
     }
+}
+
+/* ---- the same kernels do matmul and matmul_experts, whose weights are stacked ---- */
+
+INLINE bool has_experts(const OpArgs *a) { return a->in[1].ndim == 3; }
+
+static inline int64_t mm_units(const OpArgs *a) { return has_experts(a) ? experts_units(a) : dense_units(a); }
+
+/* With room for a panel of so many bytes. */
+static size_t mm_scratch(const OpArgs *a, size_t panel) {
+    Slots s;
+    return panel + (has_experts(a) ? slots_layout(a, NULL, &s) : 0);
+}
+
+static void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+    if (has_experts(a))
+        experts_copy(a, staged, u0, u1);
+    else
+        dense_copy(a, staged, u0, u1);
+}
+
+static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
+    if (has_experts(a))
+        experts_run(a, body, u0, u1, scratch);
+    else
+        dense_run(a, body, u0, u1, scratch);
 }
 
 #endif

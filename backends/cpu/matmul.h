@@ -69,38 +69,17 @@ typedef struct MmBody {
     void (*panel)(const Mm *mm, int64_t n0, int64_t groups, void *scratch);
 } MmBody;
 
-#include "backends/cpu/experts.h"
-
-/* The same kernels do matmul and matmul_experts, whose weights are stacked. */
-INLINE bool has_experts(const OpArgs *a) { return a->in[1].ndim == 3; }
-
-static inline int64_t mm_units(const OpArgs *a) {
-    return has_experts(a) ? experts_units(a) : div_up(a->in[1].ne[0], LANES);
-}
-
-/* With room for a panel of so many bytes. */
-static size_t mm_scratch(const OpArgs *a, size_t panel) {
-    Slots s;
-    return panel + (has_experts(a) ? slots_layout(a, NULL, &s) : 0);
-}
+static inline int64_t dense_units(const OpArgs *a) { return div_up(a->in[1].ne[0], LANES); }
 
 /* A unit is 16 columns of every row. */
-static void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
-    if (has_experts(a)) {
-        experts_copy(a, staged, u0, u1);
-        return;
-    }
+static void dense_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
     const Mm mm = mm_of(a);
     int64_t n0 = u0 * LANES, n1 = MIN(u1 * LANES, mm.N);
     for (int64_t t = 0; t < mm.T; t++)
         memcpy(mm.y + t * mm.y_stride + n0 * 4, staged + t * mm.y_stride + n0 * 4, (size_t)(n1 - n0) * 4);
 }
 
-static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
-    if (has_experts(a)) {
-        experts_run(a, body, u0, u1, scratch);
-        return;
-    }
+static void dense_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
     const Mm mm = mm_of(a);
     if (mm.T <= SMALL_T)
         for (int64_t u = u0; u < u1; u++) body->small(&mm, u * LANES, scratch);

@@ -3,7 +3,7 @@
 #ifndef CPU_MATMUL_A8_H
 #define CPU_MATMUL_A8_H
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/experts.h"
 
 enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel */
 

@@ -2,7 +2,7 @@
 #ifndef CPU_MATMUL_BF16_H
 #define CPU_MATMUL_BF16_H
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/experts.h"
 
 enum { BF16_CHUNK = 512 }; /* pairs of columns unpacked at a time: 96 KiB of panel */
 

@@ -2,7 +2,7 @@
 #ifndef CPU_MATMUL_F32_H
 #define CPU_MATMUL_F32_H
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/experts.h"
 
 enum { F32_CHUNK = 512 }; /* columns unpacked at a time: 96 KiB of panel, inside any L2 */
 
