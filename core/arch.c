@@ -1,15 +1,29 @@
 #include "core/arch.h"
 
+#include "core/op_params.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- finding the row ---- */
 
-static bool row_is(const ArchRow *a, StoreFormat format, Str name) {
-    if (format == STORE_GGUF) return a->gguf && str_is(name, a->gguf);
+/* Whether the file has what this row alone reads. */
+static bool gguf_says(const ArchRow *a, const TensorFile *f) {
+    char key[128];
+    int64_t n = 0;
+    snprintf(key, sizeof key, "%s.%s", a->gguf, a->gguf_when);
+    return value_as_int(value_get(&f->meta, key), key, &n, NULL) && n > 0;
+}
+
+static bool has_model(const ArchRow *a, Str name) {
     for (const char *const *m = a->hf_models; *m; m++)
         if (str_is(name, *m)) return true;
     return false;
+}
+
+static bool row_is(const ArchRow *a, const TensorFile *f, Str name) {
+    if (f->format == STORE_HF) return has_model(a, name);
+    return a->gguf && str_is(name, a->gguf) && (!a->gguf_when || gguf_says(a, f));
 }
 
 const Value *arch_hf_config(const TensorFile *f) {
@@ -20,7 +34,7 @@ const Value *arch_hf_config(const TensorFile *f) {
 /* Of the rows that share a name in GGUF the one of the model_type that the file keeps, else the first. */
 static bool row_fits(const ArchRow *a, const TensorFile *f) {
     const Value *type = f->format == STORE_GGUF ? value_get(arch_hf_config(f), "model_type") : NULL;
-    return !type || type->kind != VALUE_STR || row_is(a, STORE_HF, type->s);
+    return !type || type->kind != VALUE_STR || has_model(a, type->s);
 }
 
 /* Kin is named alike from the beginning; else about a third of the letters may be wrong. */
@@ -61,7 +75,7 @@ const ArchRow *arch_find(const TensorFile *f, Err *e) {
     if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
     if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
     for (const ArchRow *a = arch_table; a < arch_table + arch_count; a++)
-        if (row_is(a, f->format, name) && (!found || (!row_fits(found, f) && row_fits(a, f)))) found = a;
+        if (row_is(a, f, name) && (!found || a->gguf_when || (!row_fits(found, f) && row_fits(a, f)))) found = a;
     return found ? found : unknown(f, name, e);
 }
 
@@ -167,18 +181,38 @@ static bool check_layers(const Config *c, Err *e) {
         Value v = value_item(c->rotated, i);
         if (v.kind != VALUE_INT) return err_set(e, ERR_INPUT, "'no_rope_layers' must be a list of 0 and 1");
     }
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        if (value_item(c->dense, i).kind != VALUE_INT)
+            return err_set(e, ERR_INPUT, "'mlp_only_layers' must be a list of layers");
     if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->window_period < 0 || c->nope_period < 0)
         return err_set(e, ERR_INPUT, "a window of %lld from layer %lld is out of range", (long long)c->window,
                        (long long)c->window_from);
     return true;
 }
 
+static bool has_part(const ArchRow *a, Part part) {
+    for (const TensorRow *r = a->tensors; r->hf; r++)
+        if (r->part == part) return true;
+    return false;
+}
+
+static bool check_experts(const ArchRow *a, const Config *c, Err *e) {
+    if (!has_part(a, PART_ROUTER)) return true;
+    if (c->experts < 1 || c->experts > MAX_EXPERTS || c->experts_used < 1 || c->experts_used > c->experts)
+        return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
+                       (long long)c->experts);
+    return c->experts_period >= 0
+               ? true
+               : err_set(e, ERR_INPUT, "experts in every %lldth layer are out of range", (long long)c->experts_period);
+}
+
 static bool check_sizes(const Config *c, Err *e) {
     struct {
         const char *name;
         int64_t v;
-    } rows[] = {{"layers", c->layers},     {"width", c->width},   {"heads", c->heads},      {"kv heads", c->kv_heads},
-                {"head dim", c->head_dim}, {"ffn width", c->ffn}, {"vocabulary", c->vocab}, {"context", c->ctx}};
+    } rows[] = {{"layers", c->layers},     {"width", c->width},       {"heads", c->heads},
+                {"kv heads", c->kv_heads}, {"head dim", c->head_dim}, {"ffn width", c->ffn},
+                {"vocabulary", c->vocab},  {"context", c->ctx},       {"width of experts", c->expert_ffn}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].v < 1 || rows[i].v > INT32_MAX)
             return err_set(e, ERR_INPUT, "%s of %lld is out of range", rows[i].name, (long long)rows[i].v);
@@ -227,7 +261,8 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     if (f->format == STORE_GGUF) gguf_defaults(a, c);
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
         const char *what = (f->format == STORE_GGUF && k->gguf) || !k->hf ? k->gguf : k->hf;
-        TRY(read_key(k, what, key_value(f, a, k), c, e));
+        const Value *v = key_value(f, a, k);
+        if (v || k->gguf || f->format == STORE_HF) TRY(read_key(k, what, v, c, e)); /* GGUF may not be able to say it */
     }
     const NamedTensor *embed =
         tensor_file_find(f, str_of(f->format == STORE_HF ? a->tensors[0].hf : a->tensors[0].gguf));
@@ -241,13 +276,14 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     }
     if (!c->kv_heads) c->kv_heads = c->heads;
     if (!c->ffn) c->ffn = c->width <= INT32_MAX ? 4 * c->width : 0;
+    if (!c->expert_ffn) c->expert_ffn = c->ffn;
     if (!c->head_dim && c->heads > 0) {
         if (c->width % c->heads)
             return err_set(e, ERR_INPUT, "width %lld is no multiple of %lld heads", (long long)c->width,
                            (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
-    TRY(check_sizes(c, e) && check_layers(c, e));
+    TRY(check_sizes(c, e) && check_layers(c, e) && check_experts(a, c, e));
     if (f->format == STORE_GGUF) gguf_scale(a, f, c);
     if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
         return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");
@@ -309,6 +345,8 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_FFN2: return 2 * c->ffn;
     case DIM_VOCAB: return c->vocab;
     case DIM_CTX: return c->ctx;
+    case DIM_EXPERTS: return c->experts;
+    case DIM_EXPERT_FFN: return c->expert_ffn;
     default: return 0;
     }
 }
@@ -320,6 +358,9 @@ LayerConfig arch_layer(const Config *c, int64_t layer) {
     if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
     if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
     if (windowed) l.window = c->window, l.local = c->local.theta > 0;
+    l.experts = c->experts > 0 && (!c->experts_period || (layer + 1) % c->experts_period == 0);
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        l.experts = l.experts && value_item(c->dense, i).i != layer;
     return l;
 }
 
@@ -331,6 +372,7 @@ static bool same_layers(const Config *a, const Config *b, Err *e) {
         LayerConfig x = arch_layer(a, i), y = arch_layer(b, i);
         if (x.window != y.window || x.rotated != y.rotated || x.local != y.local)
             return err_set(e, ERR_INPUT, "the window or the rotary positions of layer %lld differ", (long long)i);
+        if (x.experts != y.experts) return err_set(e, ERR_INPUT, "the experts of layer %lld differ", (long long)i);
         rotated = rotated || (x.rotated && !x.local), local = local || (x.rotated && x.local);
     }
     if (rotated && !rope_same(&a->rope, &b->rope)) return err_set(e, ERR_INPUT, "the rotary positions differ");
@@ -356,7 +398,11 @@ bool arch_same(const Config *a, const Config *b, Err *e) {
                 {"scale of queries", scale_a, scale_b},
                 {"soft cap of scores", a->attn_softcap, b->attn_softcap},
                 {"soft cap of logits", a->logit_softcap, b->logit_softcap},
-                {"tied head", a->tied, b->tied}};
+                {"tied head", a->tied, b->tied},
+                {"experts", (double)a->experts, (double)b->experts},
+                {"experts of a token", (double)a->experts_used, (double)b->experts_used},
+                {"width of experts", (double)a->expert_ffn, (double)b->expert_ffn},
+                {"normalised experts", a->experts_normalised, b->experts_normalised}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if ((float)rows[i].a < (float)rows[i].b || (float)rows[i].a > (float)rows[i].b)
             return err_set(e, ERR_INPUT, "%s: %g is not %g", rows[i].name, rows[i].a, rows[i].b);

@@ -52,12 +52,18 @@ typedef struct Config { /* of one model; sizes in the shape letters of core/base
     const Value *windowed; /* [layers] true or false, NULL: not given */
     const Value *kinds;    /* the same as "sliding_attention" or "full_attention" */
     const Value *rotated;  /* [layers] 1 or 0, NULL: not given */
+    /* mixture of experts */
+    int64_t experts, experts_used, expert_ffn; /* 0: none; of a token; the width of each */
+    bool experts_normalised;                   /* the weights of a token's experts add up to 1 */
+    int64_t experts_period;                    /* every so many layers one has experts, 0: all */
+    const Value *dense;                        /* numbers of layers that have none, NULL: not given */
 } Config;
 
 typedef struct LayerConfig { /* what may differ from layer to layer */
     int64_t window;          /* of the mask rule */
     bool rotated;            /* has rotary positions */
     bool local;              /* of Config.local */
+    bool experts;            /* a router and experts in place of the mlp */
 } LayerConfig;
 
 typedef enum KeyKind {
@@ -93,7 +99,9 @@ typedef enum DimName {
     DIM_FFN,
     DIM_FFN2, /* gate and up side by side */
     DIM_VOCAB,
-    DIM_CTX
+    DIM_CTX,
+    DIM_EXPERTS,
+    DIM_EXPERT_FFN
 } DimName;
 
 typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
@@ -102,7 +110,7 @@ typedef enum Transform { /* between the file's rows and ours; each has an invers
                          TRANSFORM_PLUS_ONE, /* of norms with 1 + w: GGUF has that sum */
 } Transform;
 
-typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
+typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED, WHEN_DENSE, WHEN_EXPERTS } TensorWhen; /* of the layer */
 
 /* What a tensor is for. A block has the parts that its family's rows list: the builder asks for a part and leaves out
  * what there is none of. The weight's name without its last word is the module's. */
@@ -123,6 +131,10 @@ typedef enum Part {
     PART_UP,
     PART_GATE_UP, /* the two as one weight, rows of the gate first */
     PART_DOWN,
+    PART_ROUTER, /* of a layer with experts; they are stacked */
+    PART_EXPERTS_GATE,
+    PART_EXPERTS_UP,
+    PART_EXPERTS_DOWN,
     PART_FFN_POST_NORM,
     PART_NORM,
     PART_HEAD,
@@ -133,20 +145,23 @@ typedef enum Activation { ACT_SILU, ACT_GELU } Activation; /* gelu: the tanh for
 
 typedef struct TensorRow {
     Part part;
-    const char *hf, *gguf; /* with {} for the layer */
-    DimName dims[3];       /* outermost first */
+    const char *hf,
+        *gguf; /* with {} for the layer; a second {}: a tensor for each expert, stacked when the model is opened */
+    DimName dims[MAX_DIMS]; /* outermost first */
     Transform gguf_transform;
     TensorWhen when;
-    bool hf_transposed; /* Hugging Face stores [in, out]; turned when the model is opened, which the plan counts */
+    bool hf_transposed;    /* Hugging Face stores [in, out]; turned when the model is opened, which the plan counts */
+    const char *gguf_each; /* how older GGUF files name the tensor of each expert */
 } TensorRow;
 
 typedef struct ArchRow {
     const char *name;             /* "llama" */
     const char *const *hf_models; /* model_type values */
     const char *hf_class;         /* of transformers, for "architectures" */
-    const char *gguf;   /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
-                           write it */
-    const KeyRow *keys; /* ended by a row without names */
+    const char *gguf; /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
+                         write it */
+    const char *gguf_when; /* of rows that share it: this one reads files where the key of this name is above 0 */
+    const KeyRow *keys;    /* ended by a row without names */
     const TensorRow *tensors;
     Config defaults;     /* of settings that config.json leaves out */
     int64_t gguf_window; /* of GGUF files that say none */

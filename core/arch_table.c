@@ -58,20 +58,20 @@ static const KeyRow llama_keys[] = {
     {                                                                                                                  \
         PART_FFN_NORM, "model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight", { DIM_WIDTH }      \
     }
-#define GATED_ROWS                                                                                                     \
-    {PART_GATE, "model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight", {DIM_FFN, DIM_WIDTH}},               \
-        {PART_UP, "model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight", {DIM_FFN, DIM_WIDTH}}, DOWN_ROW
-#define DOWN_ROW                                                                                                       \
-    {                                                                                                                  \
-        PART_DOWN, "model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", { DIM_WIDTH, DIM_FFN }            \
-    }
+#define GATED_ROWS(...)                                                                                                \
+    {PART_GATE, "model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight", {DIM_FFN, DIM_WIDTH}, __VA_ARGS__},  \
+        {PART_UP, "model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight", {DIM_FFN, DIM_WIDTH}, __VA_ARGS__},    \
+        DOWN_ROW(__VA_ARGS__)
+#define DOWN_ROW(...)                                                                                                  \
+    { PART_DOWN, "model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", {DIM_WIDTH, DIM_FFN}, __VA_ARGS__ }
 #define NORM_ROW(...)                                                                                                  \
     { PART_NORM, "model.norm.weight", "output_norm.weight", {DIM_WIDTH}, __VA_ARGS__ }
 #define HEAD_ROW                                                                                                       \
     { PART_HEAD, "lm_head.weight", "output.weight", {DIM_VOCAB, DIM_WIDTH}, .when = WHEN_UNTIED }
 
 static const TensorRow llama_tensors[] = {
-    EMBED_ROW, ATTN_NORM_ROW(0), QKV_ROWS(TRANSFORM_ROPE), O_ROW, FFN_NORM_ROW, GATED_ROWS, NORM_ROW(0), HEAD_ROW, {0},
+    EMBED_ROW, ATTN_NORM_ROW(0), QKV_ROWS(TRANSFORM_ROPE), O_ROW, FFN_NORM_ROW, GATED_ROWS(0), NORM_ROW(0), HEAD_ROW,
+    {0},
 };
 
 /* ---- mistral: llama's shape with a window; Nemo has heads of a size of their own ---- */
@@ -100,7 +100,7 @@ static const KeyRow qwen2_keys[] = {SIZE_KEYS, RMS_KEY, SILU_KEY, QWEN_WINDOW_KE
 
 static const TensorRow qwen2_tensors[] = {
     EMBED_ROW,    ATTN_NORM_ROW(0), QKV_ROWS(0), QKV_BIAS_ROWS, O_ROW,
-    FFN_NORM_ROW, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,      {0},
+    FFN_NORM_ROW, GATED_ROWS(0),    NORM_ROW(0), HEAD_ROW,      {0},
 };
 
 /* ---- qwen3: norms of each head's queries and keys instead of biases ---- */
@@ -116,7 +116,80 @@ static const KeyRow qwen3_keys[] = {
 
 static const TensorRow qwen3_tensors[] = {
     EMBED_ROW,    ATTN_NORM_ROW(0), QKV_ROWS(0), QK_NORM_ROWS(0), O_ROW,
-    FFN_NORM_ROW, GATED_ROWS,       NORM_ROW(0), HEAD_ROW,        {0},
+    FFN_NORM_ROW, GATED_ROWS(0),    NORM_ROW(0), HEAD_ROW,        {0},
+};
+
+/* ---- mixtral, qwen3_moe: in place of the mlp a router and experts, of which each token meets a few ---- */
+
+/* The count stands under either name in config.json. */
+#define EXPERT_KEYS                                                                                                    \
+    {"num_local_experts", "expert_count", KEY_INT, FIELD(experts)},                                                    \
+        {"num_experts", "expert_count", KEY_INT, FIELD(experts)}, {                                                    \
+        "num_experts_per_tok", "expert_used_count", KEY_INT, FIELD(experts_used), .required = true                     \
+    }
+#define EXPERT_ROWS(at, gate, up, down)                                                                                \
+    {PART_ROUTER, at "gate.weight", "blk.{}.ffn_gate_inp.weight", {DIM_EXPERTS, DIM_WIDTH}, .when = WHEN_EXPERTS},     \
+        {PART_EXPERTS_GATE,                                                                                            \
+         at "experts.{}." gate ".weight",                                                                              \
+         "blk.{}.ffn_gate_exps.weight",                                                                                \
+         {DIM_EXPERTS, DIM_EXPERT_FFN, DIM_WIDTH},                                                                     \
+         .when = WHEN_EXPERTS,                                                                                         \
+         .gguf_each = "blk.{}.ffn_gate.{}.weight"},                                                                    \
+        {PART_EXPERTS_UP,                                                                                              \
+         at "experts.{}." up ".weight",                                                                                \
+         "blk.{}.ffn_up_exps.weight",                                                                                  \
+         {DIM_EXPERTS, DIM_EXPERT_FFN, DIM_WIDTH},                                                                     \
+         .when = WHEN_EXPERTS,                                                                                         \
+         .gguf_each = "blk.{}.ffn_up.{}.weight"},                                                                      \
+    {                                                                                                                  \
+        PART_EXPERTS_DOWN, at "experts.{}." down ".weight", "blk.{}.ffn_down_exps.weight",                             \
+            {DIM_EXPERTS, DIM_WIDTH, DIM_EXPERT_FFN}, .when = WHEN_EXPERTS, .gguf_each = "blk.{}.ffn_down.{}.weight"   \
+    }
+#define LORA_ATTENTION "q_proj+k_proj+v_proj+o_proj"
+
+static const KeyRow mixtral_keys[] = {
+    SIZE_KEYS,
+    RMS_KEY,
+    SILU_KEY,
+    EXPERT_KEYS,
+    {"sliding_window", "attention.sliding_window", KEY_INT, FIELD(window), .none = true},
+    {0},
+};
+
+static const TensorRow mixtral_tensors[] = {
+    EMBED_ROW,   ATTN_NORM_ROW(0), QKV_ROWS(TRANSFORM_ROPE),
+    O_ROW,       FFN_NORM_ROW,     EXPERT_ROWS("model.layers.{}.block_sparse_moe.", "w1", "w3", "w2"),
+    NORM_ROW(0), HEAD_ROW,         {0},
+};
+
+/* GGUF's family has experts in all layers, their weights normalised. */
+static const KeyRow qwen3_moe_keys[] = {
+    SIZE_KEYS,
+    RMS_KEY,
+    SILU_KEY,
+    EXPERT_KEYS,
+    {"moe_intermediate_size", "expert_feed_forward_length", KEY_INT, FIELD(expert_ffn), .required = true},
+    {"norm_topk_prob", NULL, KEY_BOOL, FIELD(experts_normalised), .required = true},
+    {"decoder_sparse_step", NULL, KEY_INT, FIELD(experts_period)},
+    {"mlp_only_layers", NULL, KEY_LIST, FIELD(dense)},
+    {"sliding_window", NULL, KEY_INT, FIELD(window), .none = true},
+    {"use_sliding_window", NULL, KEY_BOOL, FIELD(windows)},
+    {"attention_bias", NULL, KEY_MUST, .must = "false"},
+    {0},
+};
+
+static const TensorRow qwen3_moe_tensors[] = {
+    EMBED_ROW,
+    ATTN_NORM_ROW(0),
+    QKV_ROWS(0),
+    QK_NORM_ROWS(0),
+    O_ROW,
+    FFN_NORM_ROW,
+    EXPERT_ROWS("model.layers.{}.mlp.", "gate_proj", "up_proj", "down_proj"),
+    GATED_ROWS(.when = WHEN_DENSE),
+    NORM_ROW(0),
+    HEAD_ROW,
+    {0},
 };
 
 /* ---- smollm3: every fourth layer without rotary positions ---- */
@@ -152,7 +225,7 @@ static const TensorRow phi3_tensors[] = {
     O_ROW,
     FFN_NORM_ROW,
     {PART_GATE_UP, "model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight", {DIM_FFN2, DIM_WIDTH}},
-    DOWN_ROW,
+    DOWN_ROW(0),
     NORM_ROW(0),
     HEAD_ROW,
     {0},
@@ -203,16 +276,16 @@ static const KeyRow gemma3_keys[] = {
     }
 
 static const TensorRow gemma2_tensors[] = {
-    EMBED_ROW,  ATTN_NORM_ROW(TRANSFORM_PLUS_ONE), QKV_ROWS(0), O_ROW, GEMMA_NORM_ROWS,
-    GATED_ROWS, NORM_ROW(TRANSFORM_PLUS_ONE),      HEAD_ROW,    {0},
+    EMBED_ROW,     ATTN_NORM_ROW(TRANSFORM_PLUS_ONE), QKV_ROWS(0), O_ROW, GEMMA_NORM_ROWS,
+    GATED_ROWS(0), NORM_ROW(TRANSFORM_PLUS_ONE),      HEAD_ROW,    {0},
 };
 
 static const TensorRow gemma3_tensors[] = {
-    EMBED_ROW,   ATTN_NORM_ROW(TRANSFORM_PLUS_ONE),
-    QKV_ROWS(0), QK_NORM_ROWS(TRANSFORM_PLUS_ONE),
-    O_ROW,       GEMMA_NORM_ROWS,
-    GATED_ROWS,  NORM_ROW(TRANSFORM_PLUS_ONE),
-    HEAD_ROW,    {0},
+    EMBED_ROW,     ATTN_NORM_ROW(TRANSFORM_PLUS_ONE),
+    QKV_ROWS(0),   QK_NORM_ROWS(TRANSFORM_PLUS_ONE),
+    O_ROW,         GEMMA_NORM_ROWS,
+    GATED_ROWS(0), NORM_ROW(TRANSFORM_PLUS_ONE),
+    HEAD_ROW,      {0},
 };
 
 /* ---- phi: Phi-1, Phi-1.5, Phi-2; layer norms, biases, attention and mlp side by side ---- */
@@ -309,6 +382,17 @@ const ArchRow arch_table[] = {
         .lora_targets = LORA_ALL,
     },
     {
+        .name = "mixtral",
+        .hf_models = NAMES("mixtral"),
+        .hf_class = "MixtralForCausalLM",
+        .gguf = "llama",
+        .gguf_when = "expert_count",
+        .keys = mixtral_keys,
+        .tensors = mixtral_tensors,
+        .defaults = {BASE(1e6, 1e-5), .windows = true, .kv_heads = 8, .experts_normalised = true},
+        .lora_targets = LORA_ATTENTION,
+    },
+    {
         .name = "qwen2",
         .hf_models = NAMES("qwen2"),
         .hf_class = "Qwen2ForCausalLM",
@@ -327,6 +411,16 @@ const ArchRow arch_table[] = {
         .tensors = qwen3_tensors,
         .defaults = {BASE(10000, 1e-6), .head_dim = 128, .window = 4096, .window_from = 28},
         .lora_targets = LORA_ALL,
+    },
+    {
+        .name = "qwen3_moe",
+        .hf_models = NAMES("qwen3_moe"),
+        .hf_class = "Qwen3MoeForCausalLM",
+        .gguf = "qwen3moe",
+        .keys = qwen3_moe_keys,
+        .tensors = qwen3_moe_tensors,
+        .defaults = {BASE(10000, 1e-6), .window = 4096, .experts_normalised = true, .experts_period = 1},
+        .lora_targets = LORA_ATTENTION,
     },
     {
         .name = "smollm3",

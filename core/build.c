@@ -174,7 +174,32 @@ static int mlp_inner(Builder *b, int x, const char *path) {
     return op2(b, OP_mul, NULL, act, up);
 }
 
+/* The product of each token and its experts, as a module. */
+static int experts_linear(Builder *b, int x, Part p, int ids) {
+    const Weight *w = weight(b, p);
+    int y = graph_op(b->g, OP_matmul_experts, NULL, GRAPH_IN(x, leaf(b, w), ids));
+    return module(b, y, x, above(b, w->name));
+}
+
+/* Each token by a few experts, as its router weighs them. */
+static int experts(Builder *b, int x) {
+    const Config *c = &b->m->cfg;
+    const char *path = above(b, above(b, weight(b, PART_ROUTER)->name)),
+               *inside = above(b, above(b, weight(b, PART_EXPERTS_DOWN)->name));
+    OpParams p = {.route = {(int)c->experts_used, c->experts_normalised}};
+    int routes = graph_name(b->g, op1(b, OP_route, &p, linear(b, x, PART_ROUTER)), "%s", under(b, path, "routes"));
+    int ids = op1(b, OP_route_ids, &p, routes);
+    int act = activation(b, experts_linear(b, x, PART_EXPERTS_GATE, ids), inside);
+    int y = op2(b, OP_mul, NULL, act, experts_linear(b, x, PART_EXPERTS_UP, ids));
+    y = experts_linear(b, y, PART_EXPERTS_DOWN, ids);
+    y = module(b, graph_op(b->g, OP_experts_sum, NULL, GRAPH_IN(y, routes, ids)), x, inside);
+    graph_alias(b->g, y, "%s", path);
+    graph_alias(b->g, x, "%s.input", path);
+    return y;
+}
+
 static int mlp(Builder *b, int x) {
+    if (has(b, PART_ROUTER)) return experts(b, x);
     const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
     int down = linear(b, mlp_inner(b, x, path), PART_DOWN);
     graph_alias(b->g, down, "%s", path);

@@ -34,7 +34,7 @@ void export_rows_f32(const ExportTensor *t, int64_t first, int64_t n, float *out
         turned_f32(t, first, n, out);
     else
         for (int64_t r = 0; r < n; r++)
-            dtype_info[t->w->t.dtype].decode(tensor_row(&t->w->t, weight_row(t->w, t->format, first + r)),
+            dtype_info[t->w->t.dtype].decode(tensor_row(&t->w->t, weight_row(t->w, t->format, t->first + first + r)),
                                              out + r * columns, columns);
     for (int64_t i = 0; is_shifted(t) && i < n * columns; i++) out[i] += t->plus;
 }
@@ -45,8 +45,8 @@ void export_rows(const ExportTensor *t, int64_t first, int64_t n, void *out) {
     const bool same = t->w && t->w->t.dtype == t->dtype && !is_shifted(t);
     if (same && !t->turned) {
         for (int64_t r = 0; r < n; r++)
-            memcpy((char *)out + (size_t)r * bytes, tensor_row(&t->w->t, weight_row(t->w, t->format, first + r)),
-                   bytes);
+            memcpy((char *)out + (size_t)r * bytes,
+                   tensor_row(&t->w->t, weight_row(t->w, t->format, t->first + first + r)), bytes);
         return;
     }
     if (t->dtype == DT_f32) {

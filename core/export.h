@@ -13,6 +13,7 @@ typedef struct ExportTensor {
     int64_t ne[MAX_DIMS]; /* outermost first, as the target stores it */
     const Weight *w;      /* where the values are from; NULL: from data, [ne[0]] (factors of the rotary positions) */
     const float *data;
+    int64_t first; /* row of the weight where it begins: of one of the experts, where the target has a tensor of each */
     StoreFormat format; /* of the target */
     bool turned;        /* the target's rows are the weight's columns */
     float plus;         /* added to every value on the way */

@@ -19,8 +19,10 @@ static Value list_of(Arena *a, size_t n) { return (Value){.kind = VALUE_ARRAY, .
 
 /* ---- settings of the row ---- */
 
-static Value layer_list(Arena *a, const Config *c, bool kinds) {
+static Value layer_list(Arena *a, const Config *c, size_t field) {
+    const bool kinds = field == offsetof(Config, kinds);
     Value list = list_of(a, (size_t)c->layers);
+    if (field == offsetof(Config, dense)) return c->dense ? *c->dense : list_of(a, 0);
     for (int64_t i = 0; i < c->layers; i++) {
         LayerConfig l = arch_layer(c, i);
         list.array.items[i] =
@@ -46,7 +48,7 @@ static Value key_value(Arena *a, const Config *c, const KeyRow *k) {
         if (k->field == offsetof(Config, query_scalar)) return value_int(llround(c->query_scalar)); /* whole there */
         return k->none && !(*(const double *)field > 0) ? none : tidy(*(const double *)field);
     case KEY_BOOL: return value_bool(*(const bool *)field);
-    case KEY_LIST: return layer_list(a, c, k->field == offsetof(Config, kinds));
+    case KEY_LIST: return layer_list(a, c, k->field);
     case KEY_MUST: return must_value(k);
     default: return none;
     }
@@ -209,24 +211,44 @@ static Dtype stored_dtype(const Model *m, const Weight *w) {
     return dtype_info[d].class == DTC_FLOAT ? d : DT_f32;
 }
 
-static void add_weight(Export *x, const Model *m, const Weight *w) {
-    const bool hf = m->file.format == STORE_HF;
+static ExportTensor *add_tensor(Export *x, const Model *m, const Weight *w) {
     ExportTensor *t = &x->tensors[x->n++];
-    *t = (ExportTensor){.name = hf ? w->file_name : w->name,
+    *t = (ExportTensor){.name = m->file.format == STORE_HF ? w->file_name : w->name,
                         .dtype = stored_dtype(m, w),
                         .ndim = w->t.ndim,
                         .w = w,
                         .format = STORE_HF,
                         .turned = w->row->hf_transposed};
-    if (w->row->gguf_transform == TRANSFORM_PLUS_ONE && !hf) t->plus = -1;
+    if (w->row->gguf_transform == TRANSFORM_PLUS_ONE && m->file.format == STORE_GGUF) t->plus = -1;
     memcpy(t->ne, w->t.ne, sizeof t->ne);
     if (t->turned) t->ne[0] = w->t.ne[1], t->ne[1] = w->t.ne[0];
+    return t;
+}
+
+/* A name with two gaps is that of a tensor for each expert. */
+static const char *name_of_each(Export *x, const Weight *w) {
+    const char *name = weight_name(&x->arena, w->row->hf, w->layer);
+    return strstr(name, "{}") ? name : NULL;
+}
+
+static void add_weight(Export *x, const Model *m, const Weight *w) {
+    const char *each = name_of_each(x, w);
+    for (int64_t i = 0; i < (each ? w->t.ne[0] : 1); i++) {
+        ExportTensor *t = add_tensor(x, m, w);
+        if (!each) continue;
+        t->name = weight_name(&x->arena, each, i);
+        t->ndim = 2, t->ne[0] = w->t.ne[1], t->ne[1] = w->t.ne[2], t->ne[2] = 1;
+        t->first = i * t->ne[0];
+    }
 }
 
 bool export_hf(const Model *m, Export *x, Err *e) {
     const Value *old = arch_hf_config(&m->file);
+    size_t n = m->n;
     *x = (Export){.meta = {.kind = VALUE_OBJECT}};
-    x->tensors = ARENA_NEW(&x->arena, ExportTensor, m->n);
+    for (size_t i = 0; i < m->n; i++)
+        if (name_of_each(x, &m->weights[i])) n += (size_t)m->weights[i].t.ne[0];
+    x->tensors = ARENA_NEW(&x->arena, ExportTensor, n);
     merge(x, old);
     if (!old || !says_all(m, x, NULL)) {
         TRY(new_config(x, m, old, e));

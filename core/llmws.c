@@ -356,6 +356,9 @@ void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info) {
                              .ffn = c->ffn,
                              .vocab = c->vocab,
                              .ctx = c->ctx,
+                             .experts = c->experts,
+                             .experts_used = c->experts_used,
+                             .expert_ffn = c->experts ? c->expert_ffn : 0,
                              .files = (int64_t)m->m.file.n_files,
                              .tied = c->tied};
 }

@@ -215,14 +215,14 @@ bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *
     return false;
 }
 
-static const void *weight_data(void *ctx, const Node *leaf) { return model_weight(ctx, leaf->name)->t.data; }
+static const Tensor *weight_tensor(void *ctx, const Node *leaf) { return &model_weight(ctx, leaf->name)->t; }
 
 bool session_reserve(Session *s, Err *e) {
     TRY(cache_new(&s->cache_spec, s->b, &s->cache, e));
     s->tables = s->b->reserve(s->b, s->table_bytes, e);
     if (!s->tables) return err_prefix(e, "reserving room for sampling");
     layout(s, s->tables);
-    WeightSource weights = {weight_data, (void *)(uintptr_t)s->m};
+    WeightSource weights = {weight_tensor, (void *)(uintptr_t)s->m};
     TRY(exec_open(&s->x, &s->plan, s->b, weights, cache_step(s->cache), e));
     for (size_t i = 0; i < s->n_patches; i++)
         if (s->patch_vec[i])

@@ -96,6 +96,24 @@ static inline OutTensor *oracle_outputs(Export *x) {
     return out;
 }
 
+/* Weights of two dims and more in another dtype, as a file of that dtype has them; those that do not fit its blocks
+ * stay.
+ */
+static inline void cast_weights(TensorFile *f, Dtype to) {
+    for (size_t i = 0; i < f->n; i++) {
+        Tensor *t = &f->tensors[i].t, from = *t;
+        int64_t width = from.ne[from.ndim - 1], bytes;
+        if (from.ndim < 2 || !dtype_info[from.dtype].decode || !tensor_bytes(to, from.ndim, from.ne, &bytes)) continue;
+        float *row = mem_alloc((size_t)width, sizeof *row);
+        *t = tensor_dense(to, from.ndim, from.ne, arena_alloc(&f->arena, (size_t)bytes, 1));
+        for (int64_t r = 0; r < tensor_rows(t); r++) {
+            dtype_info[from.dtype].decode(tensor_row(&from, r), row, width);
+            dtype_info[to].encode(row, tensor_row(t, r), width);
+        }
+        free(row);
+    }
+}
+
 static inline double max_diff(const float *a, const float *b, int64_t n) {
     double worst = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -140,7 +140,7 @@ static void refusals(void **state) {
     "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_attention_heads\":4,"                  \
     "\"num_key_value_heads\":2,\"vocab_size\":384"
 
-/* Which layers have a window and rotary positions, "w" and "r" by layer. */
+/* Which layers have a window, rotary positions, experts: "w", "r", "e" by layer. */
 static void layers(const char *json, const char *want) {
     Config c;
     TensorFile f;
@@ -149,7 +149,8 @@ static void layers(const char *json, const char *want) {
     if (!read(json, &f, &c, &e)) fail_msg("%s: %s", json, e.msg);
     for (int64_t i = 0; i < c.layers; i++) {
         LayerConfig l = arch_layer(&c, i);
-        buf_printf(&text, "%s%s%s%s", i ? " " : "", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "");
+        buf_printf(&text, "%s%s%s%s%s", i ? " " : "", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "",
+                   l.experts ? "e" : "");
     }
     if (strcmp(text.s, want)) fail_msg("%s: '%s', expected '%s'", json, text.s, want);
     buf_release(&text);
@@ -266,6 +267,35 @@ static void gguf_with_config(void **state) {
     assert_non_null(strstr(e.msg, "'hidden_act' is relu"));
 }
 
+#define QWEN3_MOE                                                                                                      \
+    "{\"model_type\":\"qwen3_moe\"," SIZES                                                                             \
+    ",\"num_experts_per_tok\":2,\"moe_intermediate_size\":32,\"norm_topk_prob\":true"
+#define MIXTRAL "{\"model_type\":\"mixtral\"," SIZES
+
+static void expert_settings(void **state) {
+    (void)state;
+    Config c;
+    layers(QWEN3_MOE ",\"num_experts\":4}", "re re re");
+    layers(QWEN3_MOE ",\"num_local_experts\":4,\"mlp_only_layers\":[]}", "re re re");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":2}", "r re r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"mlp_only_layers\":[0,2]}", "r re r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":2,\"mlp_only_layers\":[1]}", "r r r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"use_sliding_window\":true,\"sliding_window\":8}", "wre wre wre");
+    layers(MIXTRAL ",\"num_local_experts\":8,\"num_experts_per_tok\":2}", "re re re");
+    accepts(MIXTRAL ",\"num_local_experts\":8,\"num_experts_per_tok\":2}", &c);
+    assert_true(c.experts_normalised && arch_dim(&c, DIM_EXPERTS) == 8 && arch_dim(&c, DIM_EXPERT_FFN) == 128);
+    refuses(MIXTRAL ",\"num_local_experts\":8}", "'num_experts_per_tok' is missing");
+    refuses(MIXTRAL ",\"num_experts_per_tok\":2}", "2 of 0 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":1,\"num_experts_per_tok\":2}", "2 of 1 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":5000,\"num_experts_per_tok\":2}", "2 of 5000 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":4,\"num_experts_per_tok\":0}", "0 of 4 experts");
+    refuses(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":-1}", "every -1th layer");
+    refuses(QWEN3_MOE ",\"num_experts\":4,\"mlp_only_layers\":[\"1\"]}", "'mlp_only_layers'");
+    refuses("{\"model_type\":\"qwen3_moe\"," SIZES
+            ",\"num_experts\":4,\"num_experts_per_tok\":2,\"moe_intermediate_size\":32}",
+            "'norm_topk_prob' is missing");
+}
+
 static void unused_settings(void **state) {
     (void)state;
     TensorFile f;
@@ -282,7 +312,7 @@ static void unused_settings(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms),      cmocka_unit_test(llama3_frequencies),
                                        cmocka_unit_test(refusals),        cmocka_unit_test(layer_settings),
-                                       cmocka_unit_test(unused_settings), cmocka_unit_test(gguf_alone),
-                                       cmocka_unit_test(gguf_with_config)};
+                                       cmocka_unit_test(expert_settings), cmocka_unit_test(unused_settings),
+                                       cmocka_unit_test(gguf_alone),      cmocka_unit_test(gguf_with_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
