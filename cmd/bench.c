@@ -116,7 +116,7 @@ typedef struct Bench {
     int *seq;           /* [batch] */
     int *step_seq;      /* [chunk] whose the tokens of a step are */
     int32_t *ids;       /* random, as many as the longest test takes */
-    int64_t step_bytes; /* weights that one step reads */
+    int64_t step_bytes; /* weights that one step of generation reads */
     /* of the products with weights, by how they are computed: a token; a token whose logits are asked for */
     double layer_flop[PEAK_COUNT], head_flop[PEAK_COUNT];
     double *rates; /* [repeat] tok/s */
@@ -140,16 +140,20 @@ static double sum_kinds(const double flop[PEAK_COUNT]) {
     return sum;
 }
 
-/* An embedding is a look-up of single rows, unless it serves as the head too. */
+/* An embedding is a look-up of single rows, unless it serves as the head too. A token meets a part of the experts, a
+ * step those that any of its tokens meet: of tokens that choose at random, all but (1 - part)^batch. */
 static void count_work(Bench *b) {
     LlmwsTensorInfo t;
+    double part = b->info.experts ? (double)b->info.experts_used / (double)b->info.experts : 1;
     for (size_t i = 0; i < llmws_tensor_count(b->model); i++) {
         llmws_tensor_info(b->model, i, &t);
         bool embedding = str_ends(str_of(t.name), "embed_tokens.weight");
         if (embedding && !b->info.tied) continue;
-        b->step_bytes += t.bytes;
-        if (t.ndim != 2) continue;
+        double read = t.ndim == 3 ? 1 - pow(1 - part, (double)b->o->batch) : 1;
+        b->step_bytes += (int64_t)(read * (double)t.bytes);
+        if (t.ndim < 2) continue;
         double flop = 2 * (double)t.shape[0] * (double)t.shape[1];
+        if (t.ndim == 3) flop *= part * (double)t.shape[2];
         bool head = embedding || strcmp(t.name, "lm_head.weight") == 0;
         (head ? b->head_flop : b->layer_flop)[product_kind(b, t.dtype)] += flop;
     }

@@ -122,6 +122,11 @@ static void summary_json(Buf *b, const LlmwsModelInfo *m, const TokenizerFacts *
     json_int(b, "layers", m->layers);
     json_int(b, "width", m->width);
     json_int(b, "ffn", m->ffn);
+    if (m->experts) {
+        json_int(b, "experts", m->experts);
+        json_int(b, "experts_used", m->experts_used);
+        json_int(b, "expert_ffn", m->expert_ffn);
+    }
     json_int(b, "heads", m->heads);
     json_int(b, "kv_heads", m->kv_heads);
     json_int(b, "head_dim", m->head_dim);
@@ -154,6 +159,9 @@ static void summary_text(Buf *b, const char *title, const LlmwsModelInfo *m, con
     row(b, "weights", "%s (%s)", size.s, m->dtypes);
     row(b, "layers", "%" PRId64, m->layers);
     row(b, "width", "%" PRId64 ", feed-forward %" PRId64, m->width, m->ffn);
+    if (m->experts)
+        row(b, "experts", "%" PRId64 ", of which a token meets %" PRId64 ", feed-forward %" PRId64 " each", m->experts,
+            m->experts_used, m->expert_ffn);
     row(b, "heads", "%" PRId64 " of %" PRId64 ", %" PRId64 " for keys and values", m->heads, m->head_dim, m->kv_heads);
     row(b, "vocabulary", "%" PRId64, m->vocab);
     row(b, "context", "%" PRId64, m->ctx);

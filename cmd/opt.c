@@ -15,25 +15,6 @@ static bool same_name(const char *a, const char *b, size_t n_b) {
     return !a[n_b];
 }
 
-enum { WORD_MAX = 64 };
-
-/* Edits from a to b: insertions, deletions, substitutions and swaps of neighbours (restricted Damerau-Levenshtein). */
-static size_t edit_distance(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
-    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
-        now[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            bool same = fold(a[i - 1]) == fold(b[j - 1]);
-            now[j] = MIN(MIN(up[j], now[j - 1]) + 1, up[j - 1] + !same);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = MIN(now[j], up2[j - 2] + 1);
-        }
-    }
-    return rows[n % 3][m];
-}
-
 const char *nearest_word(const char *word, const char *const *words, size_t n) {
     const char *best = NULL;
     size_t len = strlen(word), least = len / 3 + 2; /* about a third of the letters may be wrong */

@@ -1,40 +1,94 @@
 #include "core/arch.h"
 
+#include "core/op_params.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- finding the row ---- */
 
-static bool row_is(const ArchRow *a, StoreFormat format, Str name) {
-    if (format == STORE_GGUF) return a->gguf && str_is(name, a->gguf);
+/* Whether the file has what this row alone reads. */
+static bool gguf_says(const ArchRow *a, const TensorFile *f) {
+    char key[128];
+    int64_t n = 0;
+    snprintf(key, sizeof key, "%s.%s", a->gguf, a->gguf_when);
+    return value_as_int(value_get(&f->meta, key), key, &n, NULL) && n > 0;
+}
+
+static bool has_model(const ArchRow *a, Str name) {
     for (const char *const *m = a->hf_models; *m; m++)
         if (str_is(name, *m)) return true;
     return false;
 }
 
+static bool row_is(const ArchRow *a, const TensorFile *f, Str name) {
+    if (f->format == STORE_HF) return has_model(a, name);
+    return a->gguf && str_is(name, a->gguf) && (!a->gguf_when || gguf_says(a, f));
+}
+
+const Value *arch_hf_config(const TensorFile *f) {
+    const Value *v = f->format == STORE_HF ? &f->meta : value_get(&f->meta, "llmws.config");
+    return v && v->kind == VALUE_OBJECT ? v : NULL;
+}
+
+/* Of the rows that share a name in GGUF the one of the model_type that the file keeps, else the first. */
+static bool row_fits(const ArchRow *a, const TensorFile *f) {
+    const Value *type = f->format == STORE_GGUF ? value_get(arch_hf_config(f), "model_type") : NULL;
+    return !type || type->kind != VALUE_STR || has_model(a, type->s);
+}
+
+/* Kin is named alike from the beginning; else about a third of the letters may be wrong. */
+const char *arch_nearest(const char *word, const char *const *names, size_t n) {
+    const char *best = NULL;
+    size_t most = 0, least = strlen(word) / 3 + 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t common = 0, d = edit_distance(word, names[i]);
+        while (word[common] && word[common] == names[i][common]) common++;
+        if (common < 3) common = 0;
+        if (common > most || (common == most && d < least)) best = names[i], most = common, least = d;
+    }
+    return best;
+}
+
+static const ArchRow *unknown(const TensorFile *f, Str name, Err *e) {
+    char word[WORD_MAX + 1];
+    const char *names[64];
+    size_t n = 0;
+    Buf known = {0};
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    for (size_t i = 0; i < arch_count; i++) {
+        const ArchRow *a = &arch_table[i];
+        buf_printf(&known, "%s%s", i ? ", " : "", a->name);
+        if (n < COUNT_OF(names)) names[n++] = a->name;
+    }
+    const char *near = arch_nearest(word, names, n);
+    err_set(e, ERR_INPUT, "'%s': model family '%s' is not supported; %s%s%ssupported: %s", f->path, word,
+            near ? "nearest: " : "", near ? near : "", near ? "; " : "", known.s);
+    buf_release(&known);
+    return NULL;
+}
+
 const ArchRow *arch_find(const TensorFile *f, Err *e) {
     const char *key = f->format == STORE_GGUF ? "general.architecture" : "model_type";
+    const ArchRow *found = NULL;
     Str name = {0};
     if (!value_as_str(value_get(&f->meta, key), key, &name, e)) return err_prefix(e, "'%s'", f->path), NULL;
     if (!name.n) return err_set(e, ERR_INPUT, "'%s': '%s' is missing, so the family is unknown", f->path, key), NULL;
-    Buf known = {0};
-    for (size_t i = 0; i < arch_count; i++) {
-        if (row_is(&arch_table[i], f->format, name)) return buf_release(&known), &arch_table[i];
-        buf_printf(&known, "%s%s", i ? ", " : "", arch_table[i].name);
-    }
-    err_set(e, ERR_INPUT, "'%s': model family '%.*s' is not supported; supported: %s", f->path, STR_ARG(name), known.s);
-    buf_release(&known);
-    return NULL;
+    for (const ArchRow *a = arch_table; a < arch_table + arch_count; a++)
+        if (row_is(a, f, name) && (!found || a->gguf_when || (!row_fits(found, f) && row_fits(a, f)))) found = a;
+    return found ? found : unknown(f, name, e);
 }
 
 /* ---- reading the configuration ---- */
 
 static const Value *key_value(const TensorFile *f, const ArchRow *a, const KeyRow *k) {
-    if (f->format == STORE_HF) return k->hf ? value_path(&f->meta, k->hf) : NULL;
-    if (!k->gguf) return NULL;
+    const Value *v = NULL;
     char key[128];
-    snprintf(key, sizeof key, "%s.%s", a->gguf, k->gguf);
-    return value_get(&f->meta, key);
+    if (f->format == STORE_GGUF && k->gguf) {
+        snprintf(key, sizeof key, "%s.%s", a->gguf, k->gguf);
+        v = value_get(&f->meta, key);
+    }
+    return v || !k->hf ? v : value_path(arch_hf_config(f), k->hf);
 }
 
 static bool must_hold(const KeyRow *k, const char *what, const Value *v, Err *e) {
@@ -48,6 +102,33 @@ static bool must_hold(const KeyRow *k, const char *what, const Value *v, Err *e)
     return err_set(e, ERR_INPUT, "'%s' is %s, which would change the maths; only %s is supported", what, have, k->must);
 }
 
+/* Weights that another program quantised: what of GGUF has as many bits. */
+static bool unknown_scheme(const char *what, const Value *v, Err *e) {
+    static const char *const kin[][2] = {{"gptq", "q4_0"},
+                                         {"awq", "q4_1"},
+                                         {"bitsandbytes", "iq4_nl"},
+                                         {"mxfp4", "iq4_nl"},
+                                         {"hqq", "q4_1"},
+                                         {"fp8", "q8_0"},
+                                         {"fbgemm_fp8", "q8_0"},
+                                         {"eetq", "q8_0"},
+                                         {"quanto", "q8_0"},
+                                         {"compressed-tensors", "q8_0"}};
+    char word[WORD_MAX + 1];
+    const char *names[COUNT_OF(kin)], *near = "q8_0";
+    Str name = STR("?");
+    TRY(value_as_str(value_get(v, "quant_method"), "quant_method", &name, e));
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    for (size_t i = 0; i < COUNT_OF(kin); i++) names[i] = kin[i][0];
+    const char *method = arch_nearest(word, names, COUNT_OF(names));
+    for (size_t i = 0; i < COUNT_OF(kin); i++)
+        if (method == kin[i][0]) near = kin[i][1];
+    return err_set(e, ERR_INPUT,
+                   "'%s' says that the weights are quantised by '%s', which is not supported; nearest: the same model "
+                   "as GGUF in %s",
+                   what, word, near);
+}
+
 static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *c, Err *e) {
     void *field = (char *)c + k->field;
     if (k->required && (!v || v->kind == VALUE_NULL)) return err_set(e, ERR_INPUT, "'%s' is missing", what);
@@ -59,6 +140,9 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
         if (k->none && v && v->kind == VALUE_NULL) return *(double *)field = 0, true;
         return value_as_float(v, what, field, e);
     case KEY_BOOL: return value_as_bool(v, what, field, e);
+    case KEY_PATTERN:
+        if (!v || (v->kind != VALUE_ARRAY && v->kind != VALUE_BLOB)) return value_as_int(v, what, &c->window_period, e);
+        return c->windowed = v, true;
     case KEY_LIST:
         if (!v || v->kind == VALUE_NULL) return true;
         if (v->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "'%s' must be a list", what);
@@ -69,6 +153,7 @@ static bool read_key(const KeyRow *k, const char *what, const Value *v, Config *
             TRY(must_hold(k, what, &item, e));
         }
         return true;
+    case KEY_SCHEME: return !v || v->kind == VALUE_NULL || unknown_scheme(what, v, e);
     default: return must_hold(k, what, v, e);
     }
 }
@@ -79,7 +164,11 @@ static bool check_list(const Value *list, const char *what, int64_t layers, Err 
 }
 
 static bool check_layers(const Config *c, Err *e) {
-    TRY(check_list(c->kinds, "layer_types", c->layers, e) && check_list(c->rotated, "no_rope_layers", c->layers, e));
+    TRY(check_list(c->kinds, "layer_types", c->layers, e) && check_list(c->rotated, "no_rope_layers", c->layers, e) &&
+        check_list(c->windowed, "sliding_window_pattern", c->layers, e));
+    for (size_t i = 0; c->windowed && i < (size_t)c->layers; i++)
+        if (value_item(c->windowed, i).kind != VALUE_BOOL)
+            return err_set(e, ERR_INPUT, "'sliding_window_pattern' must be a number or a list of true and false");
     for (size_t i = 0; c->kinds && i < (size_t)c->layers; i++) {
         Str kind = {0};
         Value v = value_item(c->kinds, i);
@@ -92,18 +181,38 @@ static bool check_layers(const Config *c, Err *e) {
         Value v = value_item(c->rotated, i);
         if (v.kind != VALUE_INT) return err_set(e, ERR_INPUT, "'no_rope_layers' must be a list of 0 and 1");
     }
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        if (value_item(c->dense, i).kind != VALUE_INT)
+            return err_set(e, ERR_INPUT, "'mlp_only_layers' must be a list of layers");
     if (c->window < 0 || c->window > INT32_MAX || c->window_from < 0 || c->window_period < 0 || c->nope_period < 0)
         return err_set(e, ERR_INPUT, "a window of %lld from layer %lld is out of range", (long long)c->window,
                        (long long)c->window_from);
     return true;
 }
 
+static bool has_part(const ArchRow *a, Part part) {
+    for (const TensorRow *r = a->tensors; r->hf; r++)
+        if (r->part == part) return true;
+    return false;
+}
+
+static bool check_experts(const ArchRow *a, const Config *c, Err *e) {
+    if (!has_part(a, PART_ROUTER)) return true;
+    if (c->experts < 1 || c->experts > MAX_EXPERTS || c->experts_used < 1 || c->experts_used > c->experts)
+        return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
+                       (long long)c->experts);
+    return c->experts_period >= 0
+               ? true
+               : err_set(e, ERR_INPUT, "experts in every %lldth layer are out of range", (long long)c->experts_period);
+}
+
 static bool check_sizes(const Config *c, Err *e) {
     struct {
         const char *name;
         int64_t v;
-    } rows[] = {{"layers", c->layers},     {"width", c->width},   {"heads", c->heads},      {"kv heads", c->kv_heads},
-                {"head dim", c->head_dim}, {"ffn width", c->ffn}, {"vocabulary", c->vocab}, {"context", c->ctx}};
+    } rows[] = {{"layers", c->layers},     {"width", c->width},       {"heads", c->heads},
+                {"kv heads", c->kv_heads}, {"head dim", c->head_dim}, {"ffn width", c->ffn},
+                {"vocabulary", c->vocab},  {"context", c->ctx},       {"width of experts", c->expert_ffn}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].v < 1 || rows[i].v > INT32_MAX)
             return err_set(e, ERR_INPUT, "%s of %lld is out of range", rows[i].name, (long long)rows[i].v);
@@ -116,13 +225,44 @@ static bool check_sizes(const Config *c, Err *e) {
     return true;
 }
 
+/* What GGUF's readers take for granted is not what transformers does. */
+static void gguf_defaults(const ArchRow *a, Config *c) {
+    c->head_dim = c->kv_heads = 0;
+    c->query_scalar = 0;
+    c->window = a->gguf_window;
+    c->rope.theta = 10000;
+}
+
+/* GGUF's readers know by the number of layers what the scores are divided by. */
+static void gguf_scale(const ArchRow *a, const TensorFile *f, Config *c) {
+    if (a->wide_scale && c->layers == a->wide_scale && !arch_hf_config(f))
+        c->query_scalar = (double)(c->width / c->heads);
+}
+
+static bool read_rope(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
+    const Value *config = arch_hf_config(f);
+    RopeConfig own = a->defaults.rope;
+    own.dims = c->rope.dims = c->local.dims = c->head_dim;
+    if (f->format == STORE_HF) return hf_rope(&f->meta, &f->arena, a, c, &c->rope, e);
+    const Value *scaling = value_get(config, "rope_parameters");
+    if (!scaling || scaling->kind != VALUE_OBJECT) scaling = value_get(config, "rope_scaling");
+    const Value *truncate = value_get(scaling, "truncate");
+    c->rope.fractional = truncate && truncate->kind == VALUE_BOOL && !truncate->b;
+    TRY(gguf_rope(f, a, c, &c->rope, e));
+    /* GGUF rounds what config.json says: where they agree, it is exact */
+    if (config && hf_rope(config, &f->arena, a, c, &own, NULL) && rope_same(&own, &c->rope)) c->rope = own;
+    return true;
+}
+
 static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
     *c = a->defaults;
     c->name = "";
     if (!c->ctx) c->ctx = 2048;
+    if (f->format == STORE_GGUF) gguf_defaults(a, c);
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
-        const char *what = f->format == STORE_HF ? k->hf : k->gguf;
-        if (what) TRY(read_key(k, what, key_value(f, a, k), c, e));
+        const char *what = (f->format == STORE_GGUF && k->gguf) || !k->hf ? k->gguf : k->hf;
+        const Value *v = key_value(f, a, k);
+        if (v || k->gguf || f->format == STORE_HF) TRY(read_key(k, what, v, c, e)); /* GGUF may not be able to say it */
     }
     const NamedTensor *embed =
         tensor_file_find(f, str_of(f->format == STORE_HF ? a->tensors[0].hf : a->tensors[0].gguf));
@@ -131,21 +271,23 @@ static bool read_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
         TRY(value_as_str(value_get(&f->meta, "general.name"), "general.name", &name, e));
         c->name = arena_strn(&f->arena, name.s, name.n);
         c->tied = !tensor_file_find(f, STR("output.weight"));
+        c->windows = c->windows && c->window > 0;
         if (embed && embed->t.ndim == 2) c->vocab = embed->t.ne[0];
     }
     if (!c->kv_heads) c->kv_heads = c->heads;
     if (!c->ffn) c->ffn = c->width <= INT32_MAX ? 4 * c->width : 0;
+    if (!c->expert_ffn) c->expert_ffn = c->ffn;
     if (!c->head_dim && c->heads > 0) {
         if (c->width % c->heads)
             return err_set(e, ERR_INPUT, "width %lld is no multiple of %lld heads", (long long)c->width,
                            (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
-    TRY(check_sizes(c, e) && check_layers(c, e));
-    c->rope.dims = c->local.dims = c->head_dim;
+    TRY(check_sizes(c, e) && check_layers(c, e) && check_experts(a, c, e));
+    if (f->format == STORE_GGUF) gguf_scale(a, f, c);
     if (!(c->query_scalar >= 0 && c->attn_softcap >= 0 && c->logit_softcap >= 0 && c->local.theta >= 0))
         return err_set(e, ERR_INPUT, "a soft cap, scale of queries or local rope base is below 0");
-    return f->format == STORE_HF ? hf_rope(f, a, c, &c->rope, e) : gguf_rope(f, a, c, &c->rope, e);
+    return read_rope(a, f, c, e);
 }
 
 bool arch_config(const ArchRow *a, TensorFile *f, Config *c, Err *e) {
@@ -203,6 +345,8 @@ int64_t arch_dim(const Config *c, DimName d) {
     case DIM_FFN2: return 2 * c->ffn;
     case DIM_VOCAB: return c->vocab;
     case DIM_CTX: return c->ctx;
+    case DIM_EXPERTS: return c->experts;
+    case DIM_EXPERT_FFN: return c->expert_ffn;
     default: return 0;
     }
 }
@@ -210,8 +354,57 @@ int64_t arch_dim(const Config *c, DimName d) {
 LayerConfig arch_layer(const Config *c, int64_t layer) {
     LayerConfig l = {.rotated = !c->nope_period || (layer + 1) % c->nope_period};
     bool windowed = c->windows && layer >= c->window_from && (!c->window_period || (layer + 1) % c->window_period);
+    if (c->windowed) windowed = value_item(c->windowed, (size_t)layer).b;
     if (c->kinds) windowed = str_is(value_item(c->kinds, (size_t)layer).s, "sliding_attention");
     if (c->rotated) l.rotated = value_item(c->rotated, (size_t)layer).i != 0;
     if (windowed) l.window = c->window, l.local = c->local.theta > 0;
+    l.experts = c->experts > 0 && (!c->experts_period || (layer + 1) % c->experts_period == 0);
+    for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
+        l.experts = l.experts && value_item(c->dense, i).i != layer;
     return l;
+}
+
+/* ---- comparing ---- */
+
+static bool same_layers(const Config *a, const Config *b, Err *e) {
+    bool rotated = false, local = false;
+    for (int64_t i = 0; i < a->layers; i++) {
+        LayerConfig x = arch_layer(a, i), y = arch_layer(b, i);
+        if (x.window != y.window || x.rotated != y.rotated || x.local != y.local)
+            return err_set(e, ERR_INPUT, "the window or the rotary positions of layer %lld differ", (long long)i);
+        if (x.experts != y.experts) return err_set(e, ERR_INPUT, "the experts of layer %lld differ", (long long)i);
+        rotated = rotated || (x.rotated && !x.local), local = local || (x.rotated && x.local);
+    }
+    if (rotated && !rope_same(&a->rope, &b->rope)) return err_set(e, ERR_INPUT, "the rotary positions differ");
+    if (local && !rope_same(&a->local, &b->local)) return err_set(e, ERR_INPUT, "the local rotary positions differ");
+    return true;
+}
+
+bool arch_same(const Config *a, const Config *b, Err *e) {
+    const double scale_a = a->query_scalar > 0 ? a->query_scalar : (double)a->head_dim,
+                 scale_b = b->query_scalar > 0 ? b->query_scalar : (double)b->head_dim;
+    struct {
+        const char *name;
+        double a, b;
+    } rows[] = {{"layers", (double)a->layers, (double)b->layers},
+                {"width", (double)a->width, (double)b->width},
+                {"heads", (double)a->heads, (double)b->heads},
+                {"kv heads", (double)a->kv_heads, (double)b->kv_heads},
+                {"head dim", (double)a->head_dim, (double)b->head_dim},
+                {"ffn width", (double)a->ffn, (double)b->ffn},
+                {"vocabulary", (double)a->vocab, (double)b->vocab},
+                {"context", (double)a->ctx, (double)b->ctx},
+                {"norm epsilon", a->norm_eps, b->norm_eps},
+                {"scale of queries", scale_a, scale_b},
+                {"soft cap of scores", a->attn_softcap, b->attn_softcap},
+                {"soft cap of logits", a->logit_softcap, b->logit_softcap},
+                {"tied head", a->tied, b->tied},
+                {"experts", (double)a->experts, (double)b->experts},
+                {"experts of a token", (double)a->experts_used, (double)b->experts_used},
+                {"width of experts", (double)a->expert_ffn, (double)b->expert_ffn},
+                {"normalised experts", a->experts_normalised, b->experts_normalised}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if ((float)rows[i].a < (float)rows[i].b || (float)rows[i].a > (float)rows[i].b)
+            return err_set(e, ERR_INPUT, "%s: %g is not %g", rows[i].name, rows[i].a, rows[i].b);
+    return same_layers(a, b, e);
 }

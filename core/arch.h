@@ -9,12 +9,20 @@
 
 #include "core/store.h"
 
-typedef enum RopeKind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG, ROPE_FACTORS } RopeKind;
+typedef enum RopeKind {
+    ROPE_DEFAULT,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC, /* the default up to the trained length; beyond, all would move with every token, and is refused */
+    ROPE_LLAMA3,
+    ROPE_YARN,
+    ROPE_LONG,
+    ROPE_FACTORS
+} RopeKind;
 
 typedef struct RopeConfig {
     RopeKind kind;
     double theta;
-    double factor;               /* linear, llama3, yarn */
+    double factor;               /* linear, dynamic, llama3, yarn */
     double low_freq, high_freq;  /* llama3 */
     int64_t original_ctx;        /* llama3, yarn */
     double beta_fast, beta_slow; /* yarn: turns within original_ctx between which frequencies blend */
@@ -41,23 +49,40 @@ typedef struct Config { /* of one model; sizes in the shape letters of core/base
     int64_t window_from;   /* the first of them */
     int64_t window_period; /* every so many layers one sees all, 0: none does */
     int64_t nope_period;   /* every so many layers one without rotary positions, 0: none */
-    const Value *kinds;    /* [layers] "sliding_attention" or "full_attention", NULL: not given */
+    const Value *windowed; /* [layers] true or false, NULL: not given */
+    const Value *kinds;    /* the same as "sliding_attention" or "full_attention" */
     const Value *rotated;  /* [layers] 1 or 0, NULL: not given */
+    /* mixture of experts */
+    int64_t experts, experts_used, expert_ffn; /* 0: none; of a token; the width of each */
+    bool experts_normalised;                   /* the weights of a token's experts add up to 1 */
+    int64_t experts_period;                    /* every so many layers one has experts, 0: all */
+    const Value *dense;                        /* numbers of layers that have none, NULL: not given */
 } Config;
 
 typedef struct LayerConfig { /* what may differ from layer to layer */
     int64_t window;          /* of the mask rule */
     bool rotated;            /* has rotary positions */
     bool local;              /* of Config.local */
+    bool experts;            /* a router and experts in place of the mlp */
 } LayerConfig;
 
-typedef enum KeyKind { KEY_INT, KEY_FLOAT, KEY_BOOL, KEY_LIST, KEY_MUST, KEY_MUST_ALL } KeyKind;
+typedef enum KeyKind {
+    KEY_INT,
+    KEY_FLOAT,
+    KEY_BOOL,
+    KEY_LIST,
+    KEY_PATTERN,
+    KEY_SCHEME,
+    KEY_MUST,
+    KEY_MUST_ALL
+} KeyKind;
 
 typedef struct KeyRow { /* one setting in both worlds */
     const char *hf;     /* path in config.json, NULL: has none */
-    const char *gguf;   /* after "<arch>.", NULL: has none */
-    KeyKind kind;
-    size_t field; /* offset in Config; KEY_MUST has none */
+    const char *gguf;   /* after "<arch>.", NULL: has none, and is read from llmws.config */
+    KeyKind kind;       /* KEY_PATTERN: window_period, or a list for windowed; KEY_SCHEME: no
+                           quantisation but GGUF's */
+    size_t field;       /* offset in Config; KEY_MUST has none */
     bool required;
     bool none;        /* null is 0, not the default */
     const char *must; /* KEY_MUST: the one supported value, as text ("silu", "false"); absent counts as supported;
@@ -74,15 +99,18 @@ typedef enum DimName {
     DIM_FFN,
     DIM_FFN2, /* gate and up side by side */
     DIM_VOCAB,
-    DIM_CTX
+    DIM_CTX,
+    DIM_EXPERTS,
+    DIM_EXPERT_FFN
 } DimName;
 
 typedef enum Transform { /* between the file's rows and ours; each has an inverse (weight_row in core/model.h) */
                          TRANSFORM_NONE,
-                         TRANSFORM_ROPE, /* GGUF interleaves the two halves of each head */
+                         TRANSFORM_ROPE,     /* GGUF interleaves the two halves of each head */
+                         TRANSFORM_PLUS_ONE, /* of norms with 1 + w: GGUF has that sum */
 } Transform;
 
-typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED } TensorWhen;
+typedef enum TensorWhen { WHEN_ALWAYS, WHEN_UNTIED, WHEN_DENSE, WHEN_EXPERTS } TensorWhen; /* of the layer */
 
 /* What a tensor is for. A block has the parts that its family's rows list: the builder asks for a part and leaves out
  * what there is none of. The weight's name without its last word is the module's. */
@@ -103,6 +131,10 @@ typedef enum Part {
     PART_UP,
     PART_GATE_UP, /* the two as one weight, rows of the gate first */
     PART_DOWN,
+    PART_ROUTER, /* of a layer with experts; they are stacked */
+    PART_EXPERTS_GATE,
+    PART_EXPERTS_UP,
+    PART_EXPERTS_DOWN,
     PART_FFN_POST_NORM,
     PART_NORM,
     PART_HEAD,
@@ -113,54 +145,69 @@ typedef enum Activation { ACT_SILU, ACT_GELU } Activation; /* gelu: the tanh for
 
 typedef struct TensorRow {
     Part part;
-    const char *hf, *gguf; /* with {} for the layer */
-    DimName dims[3];       /* outermost first */
+    const char *hf,
+        *gguf; /* with {} for the layer; a second {}: a tensor for each expert, stacked when the model is opened */
+    DimName dims[MAX_DIMS]; /* outermost first */
     Transform gguf_transform;
     TensorWhen when;
-    bool hf_transposed; /* Hugging Face stores [in, out]; turned when the model is opened */
+    bool hf_transposed;    /* Hugging Face stores [in, out]; turned when the model is opened, which the plan counts */
+    const char *gguf_each; /* how older GGUF files name the tensor of each expert */
 } TensorRow;
 
 typedef struct ArchRow {
     const char *name;             /* "llama" */
     const char *const *hf_models; /* model_type values */
-    const char *gguf;   /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
-                           write it */
-    const KeyRow *keys; /* ended by a row without names */
+    const char *hf_class;         /* of transformers, for "architectures" */
+    const char *gguf; /* general.architecture, NULL: only Hugging Face; of rows that share it the first reads, and all
+                         write it */
+    const char *gguf_when; /* of rows that share it: this one reads files where the key of this name is above 0 */
+    const KeyRow *keys;    /* ended by a row without names */
     const TensorRow *tensors;
-    Config defaults; /* of settings that config.json leaves out */
-    bool layer_norm; /* norms are of layers (mean, variance, bias), else of root mean squares */
+    Config defaults;     /* of settings that config.json leaves out */
+    int64_t gguf_window; /* of GGUF files that say none */
+    int64_t wide_scale;  /* GGUF has no query_pre_attn_scalar: with so many layers it is width / heads */
+    bool layer_norm;     /* norms are of layers (mean, variance, bias), else of root mean squares */
     Activation act;
     const char *act_name;          /* module of the activation, in the mlp */
-    float norm_plus;               /* added to the weights of norms */
     bool scaled_embedding;         /* times the root of the width */
     double partial_rope;           /* above 0: only some dims of a head may turn, this part of them unless said */
-    const char *block;             /* module of layer {} */
     const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
-    const char *const *hf_ignored; /* patterns of tensors that carry no weights */
+    const char *const *hf_ignored; /* patterns of tensors that carry no weights, NULL: none */
     const char *lora_targets;      /* default modules of an adapter */
 } ArchRow;
 
 extern const ArchRow arch_table[];
 extern const size_t arch_count;
 
-/* The row of a file, by model_type or general.architecture; unknown is an error listing the known. */
+/* The row of a file, by model_type or general.architecture; unknown is an error listing the known and naming the
+ * nearest. */
 const ArchRow *arch_find(const TensorFile *f, Err *e);
+/* The name nearest to a word that is none of them; NULL: none is near. */
+const char *arch_nearest(const char *word, const char *const *names, size_t n);
 /* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
 /* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
 void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
+/* The config.json of a model: that of the directory, or what a GGUF file that llmws wrote keeps of it under
+ * "llmws.config"; NULL: none. GGUF's own keys stand above it. */
+const Value *arch_hf_config(const TensorFile *f);
+/* Both say the same model; else an error that names a setting that differs. */
+bool arch_same(const Config *a, const Config *b, Err *e);
 int64_t arch_dim(const Config *c, DimName d);
 LayerConfig arch_layer(const Config *c, int64_t layer);
 
 /* ---- rotary positions (core/arch_rope.c) ---- */
 
-/* Read and check the scaling and base of rotary positions; c has its sizes already. */
-bool hf_rope(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
+/* Read and check the scaling and base of rotary positions; c has its sizes already. hf_rope: of a config.json, lists
+ * come from the arena. */
+bool hf_rope(const Value *config, Arena *arena, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e);
 
 /* Frequencies of the rotary positions, [dims/2]: 1 / theta^(2i/dims), scaled as the config says (llama3: Meta's
  * wavelength rule, as in transformers' rope utilities; yarn: Peng et al. 2023). */
 void rope_frequencies(const RopeConfig *r, float *out);
+/* The same positions in sequences of any length, but for rounding of f32. */
+bool rope_same(const RopeConfig *a, const RopeConfig *b);
 /* The positions of a sequence of so many tokens: longrope has factors of its own beyond the original context. */
 RopeConfig rope_for(const RopeConfig *r, int64_t tokens);
 /* What cos and sin are multiplied with. */

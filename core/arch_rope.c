@@ -5,14 +5,19 @@
 #include <stdio.h>
 
 static bool rope_kind(Str name, RopeKind *kind, Err *e) {
-    if (!name.n || str_is(name, "default") || str_is(name, "none")) return *kind = ROPE_DEFAULT, true;
-    if (str_is(name, "linear")) return *kind = ROPE_LINEAR, true;
-    if (str_is(name, "llama3")) return *kind = ROPE_LLAMA3, true;
-    if (str_is(name, "yarn")) return *kind = ROPE_YARN, true;
-    if (str_is(name, "longrope") || str_is(name, "su")) return *kind = ROPE_LONG, true;
+    static const char *const names[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope", "none", "su"};
+    static const RopeKind kinds[] = {ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3,
+                                     ROPE_YARN,    ROPE_LONG,   ROPE_DEFAULT, ROPE_LONG};
+    char word[WORD_MAX + 1];
+    if (!name.n) return *kind = ROPE_DEFAULT, true;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_is(name, names[i])) return *kind = kinds[i], true;
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    const char *near = arch_nearest(word, names, COUNT_OF(names));
     return err_set(e, ERR_INPUT,
-                   "rope scaling '%.*s' is not supported; supported: default, linear, llama3, yarn, longrope",
-                   STR_ARG(name));
+                   "rope scaling '%s' is not supported; %s%s%ssupported: default, linear, dynamic, llama3, yarn, "
+                   "longrope",
+                   word, near ? "nearest: " : "", near ? near : "", near ? "; " : "");
 }
 
 static double mscale(double factor, double m) { return factor <= 1 ? 1 : 0.1 * m * log(factor) + 1; }
@@ -34,10 +39,10 @@ static bool hf_yarn(const Value *s, const Config *c, RopeConfig *r, Err *e) {
     return true;
 }
 
-static bool factor_list(TensorFile *f, const Value *s, const char *name, const float **out, Err *e) {
+static bool factor_list(Arena *arena, const Value *s, const char *name, const float **out, Err *e) {
     const Value *list = value_get(s, name);
     if (!list || list->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "rope scaling longrope needs '%s'", name);
-    float *factors = ARENA_NEW(&f->arena, float, value_count(list) + 1);
+    float *factors = ARENA_NEW(arena, float, value_count(list) + 1);
     for (size_t i = 0; i < value_count(list); i++) {
         double x = 0;
         Value v = value_item(list, i);
@@ -49,15 +54,15 @@ static bool factor_list(TensorFile *f, const Value *s, const char *name, const f
 }
 
 /* Once dims is known. */
-static bool hf_long(TensorFile *f, const Value *s, const Config *c, RopeConfig *r, Err *e) {
+static bool hf_long(const Value *meta, Arena *arena, const Value *s, const Config *c, RopeConfig *r, Err *e) {
     const char *lists[] = {"short_factor", "long_factor"};
     if (!r->original_ctx)
-        TRY(value_as_int(value_get(&f->meta, "original_max_position_embeddings"), "original_max_position_embeddings",
+        TRY(value_as_int(value_get(meta, "original_max_position_embeddings"), "original_max_position_embeddings",
                          &r->original_ctx, e));
     if (r->original_ctx < 1 || r->original_ctx > INT32_MAX)
         return err_set(e, ERR_INPUT, "rope scaling longrope needs original_max_position_embeddings");
     for (int i = 0; i < 2; i++) {
-        TRY(factor_list(f, s, lists[i], i ? &r->far_factors : &r->factors, e));
+        TRY(factor_list(arena, s, lists[i], i ? &r->far_factors : &r->factors, e));
         if ((int64_t)value_count(value_get(s, lists[i])) != r->dims / 2)
             return err_set(e, ERR_INPUT, "'%s' lists %zu factors of %lld", lists[i],
                            value_count(value_get(s, lists[i])), (long long)r->dims / 2);
@@ -66,14 +71,12 @@ static bool hf_long(TensorFile *f, const Value *s, const Config *c, RopeConfig *
     TRY(value_as_float(value_get(s, "attention_factor"), "attention_factor", &r->attention, e));
     if (!value_get(s, "attention_factor"))
         r->attention = r->factor <= 1 ? 1 : sqrt(1 + log(r->factor) / log((double)r->original_ctx));
-    return r->attention > 0 && isfinite(r->attention) ? true
-                                                      : err_set(e, ERR_INPUT, "'attention_factor' must be positive");
+    return true;
 }
 
 /* Both forms of config.json: rope_theta beside rope_scaling {rope_type or type, ...}, and transformers 5's
  * rope_parameters. */
-static bool read_hf(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    const Value *meta = &f->meta;
+static bool read_hf(const Value *meta, Arena *arena, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
     const Value *now = value_get(meta, "rope_parameters"), *full = value_get(now, "full_attention"),
                 *s = full && full->kind == VALUE_OBJECT ? full
                      : now && now->kind == VALUE_OBJECT ? now
@@ -99,7 +102,7 @@ static bool read_hf(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig
     if (!(partial > 0 && partial <= 1))
         return err_set(e, ERR_INPUT, "'partial_rotary_factor' is %g; it must be above 0 and at most 1", partial);
     r->dims = (int64_t)((double)c->head_dim * partial);
-    return r->kind != ROPE_LONG || hf_long(f, s, c, r, e);
+    return r->kind != ROPE_LONG || hf_long(meta, arena, s, c, r, e);
 }
 
 static const Value *gguf_key(const Value *meta, const ArchRow *a, const char *name) {
@@ -108,8 +111,38 @@ static const Value *gguf_key(const Value *meta, const ArchRow *a, const char *na
     return value_get(meta, key);
 }
 
-static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+/* Divisors of the frequencies, which GGUF has as a tensor; *out stays as it is where there is none. */
+static bool factor_tensor(const TensorFile *f, const char *name, int64_t half, const float **out, Err *e) {
+    const NamedTensor *t = tensor_file_find(f, str_of(name));
+    if (!t) return true;
+    if (t->t.dtype != DT_f32 || t->t.ndim != 1 || t->t.ne[0] != half)
+        return err_set(e, ERR_INPUT, "tensor '%s' must be f32 [%lld]", name, (long long)half);
+    *out = t->t.data;
+    return true;
+}
+
+/* The tensors say more than rope.scaling.type, which files of longrope leave out. */
+static bool gguf_factors(const TensorFile *f, RopeConfig *r, Err *e) {
+    const float *factors = NULL;
+    TRY(factor_tensor(f, "rope_freqs.weight", r->dims / 2, &factors, e));
+    TRY(factor_tensor(f, "rope_factors_short.weight", r->dims / 2, &r->factors, e));
+    TRY(factor_tensor(f, "rope_factors_long.weight", r->dims / 2, &r->far_factors, e));
+    if (r->factors && r->kind == ROPE_DEFAULT) r->kind = ROPE_LONG;
+    if (!r->factors != (r->kind != ROPE_LONG) || !r->factors != !r->far_factors)
+        return err_set(e, ERR_INPUT,
+                       "rope scaling longrope needs the tensors 'rope_factors_short.weight' and "
+                       "'rope_factors_long.weight'; no other kind has them");
+    if (!factors) return true;
+    if (r->kind != ROPE_DEFAULT)
+        return err_set(e, ERR_INPUT, "both 'rope_freqs.weight' and another rope scaling are given");
+    r->kind = ROPE_FACTORS;
+    r->factors = factors;
+    return true;
+}
+
+static bool read_gguf(const TensorFile *f, const ArchRow *a, RopeConfig *r, Err *e) {
     Str name = {0};
+    double attention = 1;
     TRY(value_as_float(gguf_key(&f->meta, a, "rope.freq_base"), "rope.freq_base", &r->theta, e));
     TRY(value_as_int(gguf_key(&f->meta, a, "rope.dimension_count"), "rope.dimension_count", &r->dims, e));
     TRY(value_as_str(gguf_key(&f->meta, a, "rope.scaling.type"), "rope.scaling.type", &name, e) &&
@@ -117,24 +150,14 @@ static bool read_gguf(const TensorFile *f, const ArchRow *a, const Config *c, Ro
     TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.factor"), "rope.scaling.factor", &r->factor, e));
     TRY(value_as_int(gguf_key(&f->meta, a, "rope.scaling.original_context_length"),
                      "rope.scaling.original_context_length", &r->original_ctx, e));
-    if (r->kind == ROPE_YARN) {
-        double attention = 1;
-        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_fast"), "yarn_beta_fast", &r->beta_fast, e));
-        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_slow"), "yarn_beta_slow", &r->beta_slow, e));
-        TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.attn_factor"), "attn_factor", &attention, e));
-        r->attention = attention * mscale(r->factor, 1);
-    }
-    if (r->kind == ROPE_LONG) return err_set(e, ERR_INPUT, "rope scaling 'longrope' is not supported in GGUF");
+    TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.attn_factor"), "attn_factor", &attention, e));
+    TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_fast"), "yarn_beta_fast", &r->beta_fast, e));
+    TRY(value_as_float(gguf_key(&f->meta, a, "rope.scaling.yarn_beta_slow"), "yarn_beta_slow", &r->beta_slow, e));
     if (r->kind == ROPE_LLAMA3)
         return err_set(e, ERR_INPUT, "rope scaling 'llama3' comes as the tensor 'rope_freqs.weight' in GGUF");
-    const NamedTensor *t = tensor_file_find(f, STR("rope_freqs.weight"));
-    if (!t) return true;
-    if (r->kind != ROPE_DEFAULT)
-        return err_set(e, ERR_INPUT, "both 'rope_freqs.weight' and another rope scaling are given");
-    if (t->t.dtype != DT_f32 || t->t.ndim != 1 || t->t.ne[0] * 2 != c->head_dim)
-        return err_set(e, ERR_INPUT, "tensor 'rope_freqs.weight' must be f32 [%lld]", (long long)c->head_dim / 2);
-    r->kind = ROPE_FACTORS;
-    r->factors = t->t.data;
+    TRY(gguf_factors(f, r, e));
+    if (r->kind == ROPE_YARN) r->attention = attention * mscale(r->factor, 1);
+    if (r->kind == ROPE_LONG) r->attention = attention;
     return true;
 }
 
@@ -144,7 +167,7 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
     if (!part || (r->dims != c->head_dim && !(a->partial_rope > 0)))
         return err_set(e, ERR_INPUT, "%lld rotated dims of %lld are not supported by this family", (long long)r->dims,
                        (long long)c->head_dim);
-    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;
+    bool scaled = r->kind == ROPE_LINEAR || r->kind == ROPE_DYNAMIC || r->kind == ROPE_LLAMA3 || r->kind == ROPE_YARN;
     if (scaled && !(r->factor >= 1 && isfinite(r->factor)))
         return err_set(e, ERR_INPUT, "rope factor %g must be 1 or more", r->factor);
     if (r->kind == ROPE_LLAMA3 && !(r->low_freq > 0 && r->high_freq > r->low_freq && r->original_ctx > 0))
@@ -155,6 +178,10 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
                                   r->original_ctx > 0 && r->attention >= 0 && isfinite(r->attention)))
         return err_set(e, ERR_INPUT,
                        "rope scaling yarn needs 0 < beta_slow <= beta_fast and original_max_position_embeddings");
+    if (r->kind == ROPE_LONG &&
+        !(r->original_ctx > 0 && r->original_ctx <= INT32_MAX && r->attention > 0 && isfinite(r->attention)))
+        return err_set(e, ERR_INPUT,
+                       "rope scaling longrope needs original_max_position_embeddings and an attention factor above 0");
     for (int64_t i = 0; r->factors && i < r->dims; i++) { /* both lists, which are as long as that */
         const float *list = i < r->dims / 2 ? r->factors : r->far_factors;
         if (list && (!(list[i % (r->dims / 2)] > 0) || !isfinite(list[i % (r->dims / 2)])))
@@ -164,12 +191,28 @@ static bool check_rope(const RopeConfig *r, const ArchRow *a, const Config *c, E
     return true;
 }
 
-bool hf_rope(TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    return read_hf(f, a, c, r, e) && check_rope(r, a, c, e);
+bool hf_rope(const Value *config, Arena *arena, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
+    return read_hf(config, arena, a, c, r, e) && check_rope(r, a, c, e);
 }
 
 bool gguf_rope(const TensorFile *f, const ArchRow *a, const Config *c, RopeConfig *r, Err *e) {
-    return read_gguf(f, a, c, r, e) && check_rope(r, a, c, e);
+    return read_gguf(f, a, r, e) && check_rope(r, a, c, e);
+}
+
+static float frequency(const RopeConfig *r, int64_t i);
+
+static bool close_to(float a, float b) { return fabsf(a - b) <= 1e-6f * fabsf(a); }
+
+bool rope_same(const RopeConfig *a, const RopeConfig *b) {
+    bool far = false;
+    if (a->dims != b->dims || !close_to(rope_attention(a), rope_attention(b))) return false;
+    for (int64_t i = 0; i < a->dims / 2; i++) {
+        RopeConfig fa = rope_for(a, INT64_MAX), fb = rope_for(b, INT64_MAX);
+        if (!close_to(frequency(a, i), frequency(b, i)) || !close_to(frequency(&fa, i), frequency(&fb, i)))
+            return false;
+        far = far || !close_to(frequency(a, i), frequency(&fa, i));
+    }
+    return !far || a->original_ctx == b->original_ctx;
 }
 
 RopeConfig rope_for(const RopeConfig *r, int64_t tokens) {
@@ -199,22 +242,21 @@ static float yarn(const RopeConfig *r, int64_t i) {
     return 1 / ((float)r->factor * wave) * (1 - keep) + 1 / wave * keep;
 }
 
+static float frequency(const RopeConfig *r, int64_t i) {
+    float f = (float)(1.0 / pow(r->theta, (double)(2 * i) / (double)r->dims));
+    if (r->kind == ROPE_YARN) return yarn(r, i);
+    if (r->kind == ROPE_LINEAR) return f / (float)r->factor;
+    if (r->kind == ROPE_FACTORS || r->kind == ROPE_LONG) return f / r->factors[i];
+    if (r->kind != ROPE_LLAMA3) return f;
+    /* waves longer than original/low are slowed by the factor, shorter than original/high kept, between them blended */
+    double wave = 2 * M_PI / (double)f, original = (double)r->original_ctx;
+    double blend = (original / wave - r->low_freq) / (r->high_freq - r->low_freq);
+    blend = fmin(fmax(blend, 0), 1);
+    return (float)((1 - blend) * (double)f / r->factor + blend * (double)f);
+}
+
 void rope_frequencies(const RopeConfig *r, float *out) {
-    for (int64_t i = 0; i < r->dims / 2; i++) {
-        float f = (float)(1.0 / pow(r->theta, (double)(2 * i) / (double)r->dims));
-        if (r->kind == ROPE_YARN) f = yarn(r, i);
-        if (r->kind == ROPE_LINEAR) f = f / (float)r->factor;
-        if (r->kind == ROPE_FACTORS || r->kind == ROPE_LONG) f = f / r->factors[i];
-        if (r->kind == ROPE_LLAMA3) {
-            /* waves longer than original/low are slowed by the factor, shorter than original/high kept, between them
-             * blended */
-            double wave = 2 * M_PI / (double)f, original = (double)r->original_ctx;
-            double blend = (original / wave - r->low_freq) / (r->high_freq - r->low_freq);
-            blend = fmin(fmax(blend, 0), 1);
-            f = (float)((1 - blend) * (double)f / r->factor + blend * (double)f);
-        }
-        out[i] = f;
-    }
+    for (int64_t i = 0; i < r->dims / 2; i++) out[i] = frequency(r, i);
 }
 
 void rope_table(const float *freq, int64_t half, float scale, const int32_t *index, int64_t n, float *out) {
@@ -229,6 +271,7 @@ void rope_table(const float *freq, int64_t half, float scale, const int32_t *ind
 const char *rope_text(const RopeConfig *r, Arena *a) {
     switch (r->kind) {
     case ROPE_LINEAR: return arena_printf(a, "theta %g, linear x%g", r->theta, r->factor);
+    case ROPE_DYNAMIC: return arena_printf(a, "theta %g, dynamic x%g", r->theta, r->factor);
     case ROPE_LLAMA3:
         return arena_printf(a, "theta %g, llama3 x%g from %lld", r->theta, r->factor, (long long)r->original_ctx);
     case ROPE_YARN:

@@ -285,6 +285,25 @@ bool name_match(const char *p, const char *s) {
     return *p == *s && name_match(p + 1, s + 1);
 }
 
+static char fold(char c) { return c == '_' ? '-' : c; }
+
+/* Restricted Damerau-Levenshtein. */
+size_t edit_distance(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
+    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            bool same = fold(a[i - 1]) == fold(b[j - 1]);
+            now[j] = MIN(MIN(up[j], now[j - 1]) + 1, up[j - 1] + !same);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = MIN(now[j], up2[j - 2] + 1);
+        }
+    }
+    return rows[n % 3][m];
+}
+
 /* ---- UTF-8 (RFC 3629) ---- */
 
 int utf8_len(const char *s, size_t n) {

@@ -109,6 +109,11 @@ bool str_ends(Str a, const char *suffix);
  * number range. */
 bool name_match(const char *pattern, const char *name);
 
+/* Edits from a to b: insertions, deletions, substitutions and swaps of neighbours; '_' is '-'. Of more than WORD_MAX
+ * characters: WORD_MAX. */
+enum { WORD_MAX = 64 };
+size_t edit_distance(const char *a, const char *b);
+
 typedef struct Buf { /* growable heap bytes; all-zero is empty; always NUL-terminated once written */
     char *s;
     size_t n, cap;

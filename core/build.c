@@ -60,9 +60,8 @@ static const Weight *bias_of(Builder *b, const char *module_name) {
     return model_weight(b->m, under(b, module_name, "bias"));
 }
 
-static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
+static int linear_named(Builder *b, int x, const Weight *w, const Weight *bias, const char *name) {
     int y = op2(b, OP_matmul, NULL, x, leaf(b, w));
-    const Weight *bias = bias_of(b, name);
     if (bias) y = op2(b, OP_bias, NULL, y, leaf(b, bias));
     if (!b->g->failed && w->interleaved) b->g->nodes[y].interleaved = w->head_dim;
     return module(b, y, x, name);
@@ -70,13 +69,14 @@ static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
 
 static int linear(Builder *b, int x, Part p) {
     const Weight *w = weight(b, p);
-    return linear_named(b, x, w, above(b, w->name));
+    const char *name = above(b, w->name);
+    return linear_named(b, x, w, bias_of(b, name), name);
 }
 
 static int norm(Builder *b, int x, Part part) {
     const Weight *w = weight(b, part);
     const char *name = above(b, w->name);
-    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = b->m->arch->norm_plus}};
+    OpParams p = {.norm = {.eps = (float)b->m->cfg.norm_eps, .plus = w->plus}};
     int y = b->m->arch->layer_norm
                 ? graph_op(b->g, OP_layer_norm, &p, GRAPH_IN(x, leaf(b, w), leaf(b, bias_of(b, name))))
                 : op2(b, OP_rms_norm, &p, x, leaf(b, w));
@@ -174,7 +174,32 @@ static int mlp_inner(Builder *b, int x, const char *path) {
     return op2(b, OP_mul, NULL, act, up);
 }
 
+/* The product of each token and its experts, as a module. */
+static int experts_linear(Builder *b, int x, Part p, int ids) {
+    const Weight *w = weight(b, p);
+    int y = graph_op(b->g, OP_matmul_experts, NULL, GRAPH_IN(x, leaf(b, w), ids));
+    return module(b, y, x, above(b, w->name));
+}
+
+/* Each token by a few experts, as its router weighs them. */
+static int experts(Builder *b, int x) {
+    const Config *c = &b->m->cfg;
+    const char *path = above(b, above(b, weight(b, PART_ROUTER)->name)),
+               *inside = above(b, above(b, weight(b, PART_EXPERTS_DOWN)->name));
+    OpParams p = {.route = {(int)c->experts_used, c->experts_normalised}};
+    int routes = graph_name(b->g, op1(b, OP_route, &p, linear(b, x, PART_ROUTER)), "%s", under(b, path, "routes"));
+    int ids = op1(b, OP_route_ids, &p, routes);
+    int act = activation(b, experts_linear(b, x, PART_EXPERTS_GATE, ids), inside);
+    int y = op2(b, OP_mul, NULL, act, experts_linear(b, x, PART_EXPERTS_UP, ids));
+    y = experts_linear(b, y, PART_EXPERTS_DOWN, ids);
+    y = module(b, graph_op(b->g, OP_experts_sum, NULL, GRAPH_IN(y, routes, ids)), x, inside);
+    graph_alias(b->g, y, "%s", path);
+    graph_alias(b->g, x, "%s.input", path);
+    return y;
+}
+
 static int mlp(Builder *b, int x) {
+    if (has(b, PART_ROUTER)) return experts(b, x);
     const char *path = above(b, above(b, weight(b, PART_DOWN)->name));
     int down = linear(b, mlp_inner(b, x, path), PART_DOWN);
     graph_alias(b->g, down, "%s", path);
@@ -187,13 +212,13 @@ static int branch(Builder *b, int y, Part post_norm) { return has(b, post_norm) 
 
 /* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)); or both of the same norm(x), added together. */
 static int block(Builder *b, int x) {
-    const char *gap = strstr(b->m->arch->block, "{}");
-    const char *path =
-        arena_printf(&b->arena, "%.*s%lld", (int)(gap - b->m->arch->block), b->m->arch->block, (long long)b->layer);
+    const char *path = above(b, above(b, weight(b, PART_ATTN_NORM)->name));
     int normed = norm(b, x, PART_ATTN_NORM);
     int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM);
-    if (!has(b, PART_FFN_NORM))
-        return module(b, op2(b, OP_add, NULL, op2(b, OP_add, NULL, a, mlp(b, normed)), x), x, path);
+    if (!has(b, PART_FFN_NORM)) {
+        int both = op2(b, OP_add, NULL, a, branch(b, mlp(b, normed), PART_FFN_POST_NORM));
+        return module(b, op2(b, OP_add, NULL, both, x), x, path);
+    }
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
     int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM);
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
@@ -229,6 +254,15 @@ static int embedded(Builder *b) {
     return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }
 
+/* Called lm_head whatever the file calls it, and whether or not it has a weight of its own. */
+static int head(Builder *b, int x) {
+    const TensorRow *row = b->m->arch->tensors;
+    while (row->hf && row->part != PART_HEAD) row++;
+    const Weight *w = weight(b, b->m->cfg.tied ? PART_EMBED : PART_HEAD),
+                 *bias = row->hf ? bias_of(b, above(b, row->hf)) : NULL;
+    return linear_named(b, x, w, bias, "lm_head");
+}
+
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
                  Err *e) {
     Builder b = {.m = m, .g = g, .trainable = trainable};
@@ -240,7 +274,7 @@ bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool t
         x = block(&b, x);
     }
     x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
-    b.io.logits = linear_named(&b, x, weight(&b, m->cfg.tied ? PART_EMBED : PART_HEAD), "lm_head");
+    b.io.logits = head(&b, x);
     if (m->cfg.logit_softcap > 0) {
         OpParams p = {.cap = {(float)m->cfg.logit_softcap}};
         b.io.logits = graph_name(g, op1(&b, OP_softcap, &p, b.io.logits), "logits");

@@ -2,13 +2,17 @@
 
 #include <stdlib.h>
 
-static void *value_data(const Exec *x, int id, WeightSource weights) {
+static void place(const Exec *x, int id, WeightSource weights, Tensor *t) {
     const PlanSlot *s = &x->plan.slots[id];
-    if (!s->used) return NULL;
+    if (!s->used) return;
     char *base = x->block[s->class];
-    if (s->class == CLASS_WEIGHTS)
-        return (char *)(uintptr_t)weights.data(weights.ctx, &x->plan.g->nodes[s->root]) + s->view_at;
-    return base + s->offset + s->view_at;
+    int64_t offset = s->offset;
+    if (s->class == CLASS_WEIGHTS) {
+        const Tensor *w = weights.find(weights.ctx, &x->plan.g->nodes[s->root]);
+        base = w->data, offset = 0, t->parts = w->parts;
+        if (w->parts && s->root != id) BUG("node %d is a view of a weight in parts", id);
+    }
+    t->data = base ? base + offset + s->view_at : NULL;
 }
 
 static size_t count_syms(const Node *n) {
@@ -35,7 +39,7 @@ static void resolve(Exec *x, WeightSource weights, const Step *step) {
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
         x->values[i] = plan_tensor(&x->plan, i);
-        x->values[i].data = value_data(x, i, weights);
+        place(x, i, weights, &x->values[i]);
         add_refs(x, n, &x->values[i]);
         const Kernel *k = &x->plan.kernels[i];
         if (!k->run) continue;

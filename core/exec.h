@@ -23,9 +23,9 @@ typedef struct Exec {
     RunMemory memory;
 } Exec;
 
-/* Where a weight leaf's data is; the tensor must have the leaf's dtype and shape. */
+/* Where a weight leaf's data is, which has the leaf's dtype and shape. */
 typedef struct WeightSource {
-    const void *(*data)(void *ctx, const Node *leaf);
+    const Tensor *(*find)(void *ctx, const Node *leaf);
     void *ctx;
 } WeightSource;
 

@@ -1,135 +1,60 @@
 #include "core/export.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
-enum { FIXED_KEYS = 12 };
-
-static Str owned(Arena *a, const char *fmt, const char *x, const char *y) {
-    char text[256];
-    snprintf(text, sizeof text, fmt, x, y);
-    size_t n = strlen(text);
-    return (Str){arena_strn(a, text, n), n};
+int64_t export_row_count(const ExportTensor *t) {
+    int64_t n = 1;
+    for (int d = 0; d + 1 < t->ndim; d++) n *= t->ne[d];
+    return n;
 }
 
-static void put(Export *x, Str key, Value v) {
-    Value *o = &x->meta;
-    o->object.keys[o->object.n] = key;
-    o->object.items[o->object.n++] = v;
-}
+static bool is_shifted(const ExportTensor *t) { return t->plus < 0 || t->plus > 0; }
 
-static Value str_value(Str s) { return (Value){.kind = VALUE_STR, .s = s}; }
-static Value int_value(int64_t i) { return (Value){.kind = VALUE_INT, .i = i}; }
-static Value float_value(double f) { return (Value){.kind = VALUE_FLOAT, .f = f}; }
-
-static void put_keys(Export *x, const Model *m) {
-    for (const KeyRow *k = m->arch->keys; k->hf || k->gguf; k++) {
-        const char *field = (const char *)&m->cfg + k->field;
-        if (!k->gguf || k->kind == KEY_MUST) continue;
-        Str key = owned(&x->arena, "%s.%s", m->arch->gguf, k->gguf);
-        if (k->kind == KEY_INT) put(x, key, int_value(*(const int64_t *)field));
-        if (k->kind == KEY_FLOAT) put(x, key, float_value(*(const double *)field));
-        if (k->kind == KEY_BOOL) put(x, key, (Value){.kind = VALUE_BOOL, .b = *(const bool *)field});
+/* Elements [first, first + n) of every row of the weight become rows; decoded by whole blocks. */
+static void turned_f32(const ExportTensor *t, int64_t first, int64_t n, float *out) {
+    const Tensor *from = &t->w->t;
+    const DtypeInfo *d = &dtype_info[from->dtype];
+    const int64_t columns = t->ne[t->ndim - 1], begin = first / d->block * d->block,
+                  count = div_up(first + n - begin, d->block) * d->block;
+    float *part = mem_alloc((size_t)count, sizeof *part);
+    for (int64_t c = 0; c < columns; c++) {
+        d->decode((const char *)tensor_row(from, c) + dtype_row_bytes(from->dtype, begin), part, count);
+        for (int64_t r = 0; r < n; r++) out[r * columns + c] = part[first - begin + r];
     }
+    free(part);
 }
 
-static void put_rope(Export *x, const Model *m) {
-    const RopeConfig *r = &m->cfg.rope;
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.freq_base"), float_value(r->theta));
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.dimension_count"), int_value(r->dims));
-    if (r->kind != ROPE_LINEAR && r->kind != ROPE_YARN) return;
-    Str type = r->kind == ROPE_YARN ? STR("yarn") : STR("linear");
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.type"), str_value(type));
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.factor"), float_value(r->factor));
-    if (r->kind != ROPE_YARN) return;
-    RopeConfig usual = *r; /* the reader multiplies what the kind says */
-    usual.attention = 0;
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.original_context_length"),
-        int_value(r->original_ctx));
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.yarn_beta_fast"), float_value(r->beta_fast));
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.yarn_beta_slow"), float_value(r->beta_slow));
-    put(x, owned(&x->arena, "%s.%s", m->arch->gguf, "rope.scaling.attn_factor"),
-        float_value((double)rope_attention(r) / (double)rope_attention(&usual)));
-}
-
-/* A file that says all of the model is read as the same model. */
-static bool says_all(const Model *m, const Export *x, Err *e) {
-    TensorFile f = {.format = STORE_GGUF, .path = m->file.path, .meta = x->meta};
-    Config c;
-    const ArchRow *a = arch_find(&f, e);
-    bool ok = a && arch_config(a, &f, &c, e);
-    arena_release(&f.arena);
-    if (!ok) return err_prefix(e, "writing GGUF");
-    for (int64_t i = 0; i < m->cfg.layers; i++) {
-        LayerConfig mine = arch_layer(&m->cfg, i), read = arch_layer(&c, i);
-        if (mine.window != read.window)
-            return err_set(e, ERR_INPUT, "GGUF has no form for the window of '%s' in layer %lld", m->file.path,
-                           (long long)i);
-        if (mine.rotated != read.rotated)
-            return err_set(e, ERR_INPUT, "GGUF has no form for '%s' without rotary positions in layer %lld",
-                           m->file.path, (long long)i);
+void export_rows_f32(const ExportTensor *t, int64_t first, int64_t n, float *out) {
+    const int64_t columns = t->ne[t->ndim - 1];
+    if (!t->w) {
+        memcpy(out, t->data + first * columns, (size_t)(n * columns) * sizeof *out);
+        return;
     }
-    bool fractional = m->cfg.rope.fractional;
-    return fractional
-               ? err_set(e, ERR_INPUT, "GGUF has no form for 'truncate' of rope scaling yarn in '%s'", m->file.path)
-               : true;
+    if (t->turned)
+        turned_f32(t, first, n, out);
+    else
+        for (int64_t r = 0; r < n; r++)
+            dtype_info[t->w->t.dtype].decode(tensor_row(&t->w->t, weight_row(t->w, t->format, t->first + first + r)),
+                                             out + r * columns, columns);
+    for (int64_t i = 0; is_shifted(t) && i < n * columns; i++) out[i] += t->plus;
 }
 
-/* GGUF says llama3 scaling as the divisor of each frequency. */
-static void add_rope_factors(Export *x, const Model *m) {
-    RopeConfig plain = m->cfg.rope;
-    int64_t n = plain.dims / 2;
-    if (plain.kind != ROPE_LLAMA3 && plain.kind != ROPE_FACTORS) return;
-    float *scaled = ARENA_NEW(&x->arena, float, n), *base = ARENA_NEW(&x->arena, float, n);
-    rope_frequencies(&m->cfg.rope, scaled);
-    plain.kind = ROPE_DEFAULT;
-    rope_frequencies(&plain, base);
-    for (int64_t i = 0; i < n; i++) base[i] = plain.factors ? plain.factors[i] : base[i] / scaled[i];
-    x->tensors[x->n++] = (ExportTensor){.name = "rope_freqs.weight", .data = base, .n = n};
-}
-
-/* Whatever a GGUF file said about itself that is no setting of the family goes along: tokenizer, name, licence. Not how
- * it was laid out. */
-static void put_rest(Export *x, const Model *m) {
-    const Value *old = &m->file.meta;
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%s.", m->arch->gguf);
-    for (size_t i = 0; i < old->object.n; i++) {
-        Str key = old->object.keys[i];
-        bool ours = str_starts(key, prefix) || str_is(key, "general.architecture") ||
-                    str_is(key, "general.alignment") || str_starts(key, "split.");
-        if (!ours) put(x, key, old->object.items[i]);
+void export_rows(const ExportTensor *t, int64_t first, int64_t n, void *out) {
+    const int64_t columns = t->ne[t->ndim - 1];
+    const size_t bytes = (size_t)dtype_row_bytes(t->dtype, columns);
+    const bool same = t->w && t->w->t.dtype == t->dtype && !is_shifted(t);
+    if (same && !t->turned) {
+        for (int64_t r = 0; r < n; r++)
+            memcpy((char *)out + (size_t)r * bytes,
+                   tensor_row(&t->w->t, weight_row(t->w, t->format, t->first + first + r)), bytes);
+        return;
     }
-}
-
-static const char *gguf_name(Arena *a, const Weight *w) {
-    const char *gap = strstr(w->row->gguf, "{}"), *at = strstr(w->row->hf, "{}");
-    if (!gap) return w->row->gguf;
-    const char *digits = w->name + (at - w->row->hf);
-    int n = (int)strspn(digits, "0123456789");
-    return arena_printf(a, "%.*s%.*s%s", (int)(gap - w->row->gguf), w->row->gguf, n, digits, gap + 2);
-}
-
-bool export_gguf(const Model *m, Export *x, Err *e) {
-    *x = (Export){.meta = {.kind = VALUE_OBJECT}};
-    if (!m->arch->gguf)
-        return err_set(e, ERR_INPUT, "family '%s' has no form in GGUF that llmws writes", m->arch->name);
-    if (m->cfg.rope.kind == ROPE_LONG)
-        return err_set(e, ERR_INPUT, "'%s': rope scaling longrope has no form in GGUF that llmws writes", m->file.path);
-    size_t keys = FIXED_KEYS, old = m->file.format == STORE_GGUF ? m->file.meta.object.n : 0;
-    for (const KeyRow *k = m->arch->keys; k->hf || k->gguf; k++) keys++;
-    x->meta.object.keys = ARENA_NEW(&x->arena, Str, keys + old);
-    x->meta.object.items = ARENA_NEW(&x->arena, Value, keys + old);
-    x->tensors = ARENA_NEW(&x->arena, ExportTensor, m->n + 1);
-    put(x, STR("general.architecture"), str_value(str_of(m->arch->gguf)));
-    put_keys(x, m);
-    put_rope(x, m);
-    if (old) put_rest(x, m);
-    for (size_t i = 0; i < m->n; i++) {
-        const Weight *w = &m->weights[i];
-        if (dtype_info[w->t.dtype].gguf_type < 0)
-            return err_set(e, ERR_INPUT, "GGUF has no form for '%s' in %s", w->name, dtype_info[w->t.dtype].name);
-        x->tensors[x->n++] = (ExportTensor){.name = gguf_name(&x->arena, w), .w = w};
+    if (t->dtype == DT_f32) {
+        export_rows_f32(t, first, n, out);
+        return;
     }
-    add_rope_factors(x, m);
-    return says_all(m, x, e);
+    float *rows = mem_alloc((size_t)(n * columns), sizeof *rows);
+    export_rows_f32(t, first, n, rows); /* exact: what is not copied is a float type, whose values f32 holds */
+    dtype_info[t->dtype].encode(rows, out, n * columns);
+    free(rows);
 }

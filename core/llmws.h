@@ -154,8 +154,9 @@ typedef struct LlmwsModelInfo {
     const char *rope;                            /* "theta 1e+05", "llama3 x8 from 8192, theta 5e+05" */
     int64_t params, bytes;                       /* weights: elements, and bytes in the file */
     int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
-    int64_t files; /* that hold the weights */
-    bool tied;     /* the head is the embedding */
+    int64_t experts, experts_used, expert_ffn; /* in place of the mlp; 0: none; that a token meets; width of each */
+    int64_t files;                             /* that hold the weights */
+    bool tied;                                 /* the head is the embedding */
 } LlmwsModelInfo;
 LLMWS_API void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info);
 

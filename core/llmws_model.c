@@ -118,6 +118,9 @@ void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info) {
                              .ffn = c->ffn,
                              .vocab = c->vocab,
                              .ctx = c->ctx,
+                             .experts = c->experts,
+                             .experts_used = c->experts_used,
+                             .expert_ffn = c->experts ? c->expert_ffn : 0,
                              .files = (int64_t)m->m.file.n_files,
                              .tied = c->tied};
 }
@@ -201,14 +204,21 @@ bool llmws_sampling_order(LlmwsSampling *s, const char *list, LlmwsErr *e) {
     return sampler_order_parse(str_of(list), s, e);
 }
 
-/* Rows of a weight in the target's order. */
-static bool emit_weight(void *ctx, const OutTensor *t, Sink to, Err *e) {
-    const Weight *w = ctx;
-    (void)t;
-    size_t bytes = (size_t)dtype_row_bytes(w->t.dtype, w->t.ne[w->t.ndim - 1]);
-    for (int64_t r = 0; r < tensor_rows(&w->t); r++)
-        TRY(to.write(to.ctx, tensor_row(&w->t, weight_row(w, STORE_GGUF, r)), bytes, e));
-    return true;
+/* The tensor a few rows at a time. */
+static bool emit_rows(void *ctx, const OutTensor *t, Sink to, Err *e) {
+    enum { ROWS = 64 };
+    const ExportTensor *x = ctx;
+    const int64_t rows = export_row_count(x);
+    const size_t bytes = (size_t)dtype_row_bytes(t->dtype, t->ne[t->ndim - 1]);
+    char *part = mem_alloc((size_t)MIN(rows, ROWS), bytes);
+    bool ok = true;
+    for (int64_t r = 0; ok && r < rows; r += ROWS) {
+        int64_t n = MIN(rows - r, ROWS);
+        export_rows(x, r, n, part);
+        ok = to.write(to.ctx, part, (size_t)n * bytes, e);
+    }
+    free(part);
+    return ok;
 }
 
 bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e) {
@@ -216,17 +226,9 @@ bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e) {
     bool ok = export_gguf(&m->m, &x, e);
     OutTensor *out = mem_alloc(x.n + 1, sizeof *out);
     for (size_t i = 0; ok && i < x.n; i++) {
-        const ExportTensor *t = &x.tensors[i];
-        if (t->data) {
-            out[i] = (OutTensor){.name = t->name, .dtype = DT_f32, .ndim = 1, .ne = {t->n}, .data = t->data};
-            continue;
-        }
-        out[i] = (OutTensor){.name = t->name,
-                             .dtype = t->w->t.dtype,
-                             .ndim = t->w->t.ndim,
-                             .emit = emit_weight,
-                             .ctx = (void *)(uintptr_t)t->w};
-        memcpy(out[i].ne, t->w->t.ne, sizeof out[i].ne);
+        ExportTensor *t = &x.tensors[i];
+        out[i] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .emit = emit_rows, .ctx = t};
+        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
     }
     ok = ok && gguf_write(path, &x.meta, out, x.n, e);
     free(out);

@@ -96,27 +96,20 @@ void llmws_session_close(LlmwsSession *s) {
 
 void llmws_session_plan(const LlmwsSession *s, LlmwsPlan *plan) { full_plan(s, plan); }
 
-int llmws_seq_open(LlmwsSession *s, LlmwsErr *e) {
-    int seq = cache_seq_open(s->s.cache, e);
-    if (seq >= 0) s->s.logit_row[seq] = -1;
-    return seq;
-}
-
+int llmws_seq_open(LlmwsSession *s, LlmwsErr *e) { return session_seq_open(&s->s, e); }
 int llmws_seq_fork(LlmwsSession *s, int seq, LlmwsErr *e) { return session_fork(&s->s, seq, e); }
 void llmws_seq_close(LlmwsSession *s, int seq) { cache_seq_close(s->s.cache, seq); }
-int64_t llmws_seq_len(const LlmwsSession *s, int seq) { return cache_seq_len(s->s.cache, seq); }
+int64_t llmws_seq_len(const LlmwsSession *s, int seq) { return session_len(&s->s, seq); }
 
 const int32_t *llmws_seq_tokens(const LlmwsSession *s, int seq, size_t *n) {
     *n = 0;
     if (!cache_seq_valid(s->s.cache, seq)) return NULL;
-    *n = (size_t)cache_seq_len(s->s.cache, seq);
+    *n = (size_t)session_len(&s->s, seq);
     return s->s.history + seq * s->s.spec.ctx;
 }
 
 bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e) {
-    if (!cache_seq_valid(s->s.cache, seq)) return err_set(e, ERR_USAGE, "sequence %d is not open", seq);
-    if (len != cache_seq_len(s->s.cache, seq)) s->s.logit_row[seq] = -1;
-    return cache_seq_truncate(s->s.cache, seq, len, e);
+    return session_truncate(&s->s, seq, len, e);
 }
 
 bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e) {

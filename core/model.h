@@ -7,11 +7,14 @@
 
 typedef struct Weight {
     const char *name;      /* "model.layers.3.mlp.up_proj.weight" */
-    const char *file_name; /* as in the file */
-    Tensor t; /* in the file's layout (but hf_transposed in core/arch.h); vectors are f32 whatever the file has */
+    const char *file_name; /* as in the file; * for the experts where each has a tensor */
+    Tensor t;              /* in the file's layout, but for `turned`; vectors are f32 whatever the file has */
+    void *turned; /* owned: the data, where the file has the transposed weight (hf_transposed in core/arch.h) */
     const TensorRow *row;
+    int64_t layer;    /* 0 outside of the layers */
     int64_t head_dim; /* of a weight whose rows GGUF orders its own way (TRANSFORM_ROPE); else 0 */
     bool interleaved; /* the file has that order */
+    float plus;       /* a norm adds it: 1 where the family's norms are of 1 + w and the file holds w, else 0 */
 } Weight;
 
 typedef struct Model {
@@ -22,6 +25,7 @@ typedef struct Model {
     StrMap index; /* name -> position */
     TensorFile file;
     int64_t params, bytes;
+    int64_t turned; /* of the bytes those in memory of their own, not in the file's mapping */
     Arena arena;
     Log log;
 } Model;
@@ -36,6 +40,8 @@ const Weight *model_weight(const Model *m, const char *name); /* NULL: none */
 /* The weight of a part in a layer (any number where it stands outside of the layers); NULL: the family has none. */
 const Weight *model_part(const Model *m, Part part, int64_t layer);
 
+/* "model.layers.{}.x" with a number put in for the first gap; lives in the arena or is the pattern itself. */
+const char *weight_name(Arena *a, const char *pattern, int64_t number);
 /* Where row r of the weight, counted in the order of `format`, stands in the file: the transform and its inverse in
  * one. */
 int64_t weight_row(const Weight *w, StoreFormat format, int64_t r);

@@ -21,6 +21,8 @@ typedef union OpParams {
     ViewParams view;
     CastParams cast;
     NormParams norm;
+    RouteParams route;
+    ExpertsParams experts;
     ScaleParams scale;
     CapParams cap;
     RopeParams rope;

@@ -30,6 +30,15 @@ typedef struct NormParams {
     float plus; /* added to the weights */
 } NormParams;
 
+typedef struct RouteParams {
+    int k;          /* experts of a token */
+    bool normalise; /* their weights add up to 1 */
+} RouteParams;
+typedef struct ExpertsParams {
+    int64_t experts;
+} ExpertsParams;
+enum { MAX_EXPERTS = 4096 }; /* stacked in one weight */
+
 typedef struct ScaleParams {
     float by;
 } ScaleParams;

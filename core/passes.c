@@ -187,7 +187,8 @@ bool pass_compute(Graph *g, Compute how, Err *e) {
         mem_alloc((size_t)MAX(g->n, 1), sizeof *cast); /* of each old node in each form, 0 for none yet */
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
-        Dtype form = n->kind == NODE_OP && n->op == OP_matmul ? activation_form(how, g->nodes[n->in[1]].dtype) : DT_f32;
+        bool product = n->kind == NODE_OP && (n->op == OP_matmul || n->op == OP_matmul_experts);
+        Dtype form = product ? activation_form(how, g->nodes[n->in[1]].dtype) : DT_f32;
         if (form == DT_f32) {
             rebuild_copy(&r, i);
             continue;
@@ -195,7 +196,9 @@ bool pass_compute(Graph *g, Compute how, Err *e) {
         int *c = &cast[n->in[0]][form];
         OpParams p = {.cast = {.to = form}};
         if (!*c) *c = graph_op(&r.g, OP_cast, &p, GRAPH_IN(r.map[n->in[0]]));
-        rebuild_carry(&r, i, graph_op(&r.g, OP_matmul, NULL, GRAPH_IN(*c, r.map[n->in[1]])));
+        int in[MAX_IN] = {*c};
+        for (int k = 1; k < n->n_in; k++) in[k] = r.map[n->in[k]];
+        rebuild_carry(&r, i, graph_op(&r.g, n->op, &n->params, n->n_in, in));
     }
     free(cast);
     return rebuild_end(&r, e);

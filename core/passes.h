@@ -32,7 +32,7 @@ typedef enum Compute { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16, COMPUTE_INT8 } C
 bool compute_from_name(const char *name, Compute *out);
 extern const char *const compute_names[];
 
-/* Puts a cast before matmuls: int8 products for quantised weights, bf16 for BF16 weights, f32 for the rest (auto). A
+/* Puts a cast before products: int8 products for quantised weights, bf16 for BF16 weights, f32 for the rest (auto). A
  * value cast once serves all its readers. */
 bool pass_compute(Graph *g, Compute how, Err *e);
 

@@ -16,6 +16,7 @@ static size_t layout(Session *s, char *base) {
     CARVE(&at, s->sampler.match, s->sampler.window);
     CARVE(&at, s->history, s->spec.parallel * s->spec.ctx);
     CARVE(&at, s->logit_row, s->spec.parallel);
+    CARVE(&at, s->owed, s->spec.parallel);
     return at.at;
 }
 
@@ -37,7 +38,8 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
                         .compute = compute_names[s->spec.compute],
                         .kv_type = dtype_info[s->spec.kv_type].name};
     const char *device = s->b->name;
-    plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes});
+    plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes - s->m->turned});
+    if (s->m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, s->m->turned});
     plan_add_row(plan, (LlmwsPlanRow){"cache", device, false, pool});
     plan_add_row(plan, (LlmwsPlanRow){"cache tables", device, false, tables});
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
@@ -54,11 +56,11 @@ int64_t session_graph_bytes(const Session *s) {
                      refs * sizeof(SymRef) + names + s->g.arena.bytes);
 }
 
-/* What is needed beyond the mapped weights, whose pages the system can drop and read again. */
+/* What is needed beyond the weights: the system can drop mapped pages and read them again, what was turned is there. */
 static int64_t needed(const Session *s) {
     LlmwsPlan p;
     session_plan(s, &p);
-    return p.total_bytes - p.rows[0].bytes;
+    return p.total_bytes - s->m->bytes;
 }
 
 static const char *human(int64_t bytes, char out[24]) {
@@ -101,9 +103,12 @@ static bool refuse(Session *s, int64_t free_bytes, Err *e) {
 
 static bool fit(Session *s, bool chosen, Err *e) {
     int64_t free_bytes = (int64_t)s->b->free_bytes(s->b), trained = s->m->cfg.ctx;
-    if (s->io.positions >= 0 && s->spec.ctx > trained)
-        return err_set(e, ERR_FIT, "context %lld is above the %lld positions that the model has; give at most -c %lld",
-                       (long long)s->spec.ctx, (long long)trained, (long long)trained);
+    const bool dynamic = s->m->cfg.rope.kind == ROPE_DYNAMIC;
+    if ((s->io.positions >= 0 || dynamic) && s->spec.ctx > trained)
+        return err_set(e, ERR_FIT,
+                       "context %lld is above the %lld positions that the model has%s; give at most -c %lld",
+                       (long long)s->spec.ctx, (long long)trained,
+                       dynamic ? " before rope scaling dynamic moves them all" : "", (long long)trained);
     if (chosen) {
         if (s->spec.ctx > trained)
             log_put(&s->m->log, LOG_WARN, "context %lld is above the trained length %lld; answers may degrade",
@@ -213,20 +218,20 @@ bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *
     return false;
 }
 
-static const void *weight_data(void *ctx, const Node *leaf) { return model_weight(ctx, leaf->name)->t.data; }
+static const Tensor *weight_tensor(void *ctx, const Node *leaf) { return &model_weight(ctx, leaf->name)->t; }
 
 bool session_reserve(Session *s, Err *e) {
     TRY(cache_new(&s->cache_spec, s->b, &s->cache, e));
     s->tables = s->b->reserve(s->b, s->table_bytes, e);
     if (!s->tables) return err_prefix(e, "reserving room for sampling");
     layout(s, s->tables);
-    WeightSource weights = {weight_data, (void *)(uintptr_t)s->m};
+    WeightSource weights = {weight_tensor, (void *)(uintptr_t)s->m};
     TRY(exec_open(&s->x, &s->plan, s->b, weights, cache_step(s->cache), e));
     for (size_t i = 0; i < s->n_patches; i++)
         if (s->patch_vec[i])
             memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],
                    (size_t)s->g.nodes[s->patch_leaf[i]].ne[0] * sizeof(float));
-    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1, s->owed[i] = 0;
     return weights_read(s->m, s->b->free_bytes(s->b), s->spec.progress, s->spec.progress_ctx, e);
 }
 
@@ -297,18 +302,24 @@ static bool add_token(Session *s, int seq, int32_t id, Err *e) {
 static bool eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e);
 
 /* Where the sequence with so many tokens has other rotary positions than it has now, it is computed anew with them, so
- * that the same tokens give the same answer however they came. */
+ * that the same tokens give the same answer however they came. Stopped on the way, it owes the rest. */
 static bool choose_positions(Session *s, int seq, int64_t tokens, Err *e) {
     const RopeConfig *r = &s->m->cfg.rope;
     const bool far = r->kind == ROPE_LONG && tokens > r->original_ctx;
-    const int64_t len = cache_seq_len(s->cache, seq);
-    if (cache_seq_far(s->cache, seq) == far) return true;
-    if (len)
-        log_put(&s->m->log, LOG_INFO, "sequence %d: %lld tokens are computed anew with positions for %s %lld tokens",
-                seq, (long long)len, far ? "more than" : "at most", (long long)r->original_ctx);
-    TRY(cache_seq_truncate(s->cache, seq, 0, e));
-    cache_seq_set_far(s->cache, seq, far);
-    return !len || eval(s, seq, s->history + seq * s->spec.ctx, (size_t)len, e);
+    const int64_t len = session_len(s, seq);
+    if (cache_seq_far(s->cache, seq) != far) {
+        if (len)
+            log_put(&s->m->log, LOG_INFO,
+                    "sequence %d: %lld tokens are computed anew with positions for %s %lld tokens", seq, (long long)len,
+                    far ? "more than" : "at most", (long long)r->original_ctx);
+        TRY(cache_seq_truncate(s->cache, seq, 0, e));
+        cache_seq_set_far(s->cache, seq, far);
+        s->owed[seq] = len;
+    }
+    const int64_t done = cache_seq_len(s->cache, seq);
+    if (done < len) TRY(eval(s, seq, s->history + seq * s->spec.ctx + done, (size_t)(len - done), e));
+    s->owed[seq] = 0;
+    return true;
 }
 
 bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e) {
@@ -318,7 +329,7 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
     for (size_t i = 0; i < n; i++) TRY(check_seq(s, seqs[i], e));
     if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
     for (size_t i = 0; s->m->cfg.rope.kind == ROPE_LONG && i < n; i++) {
-        int64_t tokens = cache_seq_len(s->cache, seqs[i]);
+        int64_t tokens = session_len(s, seqs[i]);
         for (size_t k = 0; k < n; k++) tokens += seqs[k] == seqs[i];
         TRY(choose_positions(s, seqs[i], MIN(tokens, s->spec.ctx), e));
     }
@@ -343,7 +354,7 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
 
 bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
     TRY(check_seq(s, seq, e) && check_ids(s, ids, n, e));
-    int64_t len = cache_seq_len(s->cache, seq);
+    int64_t len = session_len(s, seq);
     if (n > (size_t)(s->spec.ctx - len))
         return err_set(e, ERR_FIT, "%zu tokens after %lld are more than the context of %lld holds; give a larger -c", n,
                        (long long)len, (long long)s->spec.ctx);
@@ -390,19 +401,44 @@ bool session_sample(Session *s, int seq, const LlmwsSampling *how, const int32_t
 
 /* ---- sequences ---- */
 
+int64_t session_len(const Session *s, int seq) {
+    if (!cache_seq_valid(s->cache, seq)) return cache_seq_len(s->cache, seq);
+    return MAX(cache_seq_len(s->cache, seq), s->owed[seq]);
+}
+
+int session_seq_open(Session *s, Err *e) {
+    int seq = cache_seq_open(s->cache, e);
+    if (seq >= 0) s->logit_row[seq] = -1, s->owed[seq] = 0;
+    return seq;
+}
+
+bool session_truncate(Session *s, int seq, int64_t len, Err *e) {
+    TRY(check_seq(s, seq, e));
+    const int64_t have = session_len(s, seq), computed = cache_seq_len(s->cache, seq);
+    if (len > computed && len <= have) return s->owed[seq] = len, true;
+    TRY(cache_seq_truncate(s->cache, seq, len, e));
+    if (len != have) s->logit_row[seq] = -1;
+    s->owed[seq] = 0;
+    return true;
+}
+
 int session_fork(Session *s, int seq, Err *e) {
     if (!check_seq(s, seq, e)) return -1;
     int fork = cache_seq_fork(s->cache, seq, e);
     if (fork < 0) return -1;
     memcpy(s->history + fork * s->spec.ctx, s->history + seq * s->spec.ctx,
-           (size_t)cache_seq_len(s->cache, seq) * sizeof *s->history);
+           (size_t)session_len(s, seq) * sizeof *s->history);
+    s->owed[fork] = s->owed[seq];
     s->logit_row[fork] = s->logit_row[seq]; /* the same tokens end in the same logits */
     return fork;
 }
 
 /* Behind the cache's own stream: the tokens and their checksum. */
 bool session_save(const Session *s, int seq, Sink to, Err *e) {
-    TRY(check_seq(s, seq, e) && cache_seq_save(s->cache, seq, fingerprint(s), to, e));
+    TRY(check_seq(s, seq, e));
+    if (cache_seq_len(s->cache, seq) < s->owed[seq])
+        return err_set(e, ERR_USAGE, "sequence %d was stopped while it was computed anew; evaluate a token first", seq);
+    TRY(cache_seq_save(s->cache, seq, fingerprint(s), to, e));
     const int32_t *ids = s->history + seq * s->spec.ctx;
     size_t bytes = (size_t)cache_seq_len(s->cache, seq) * sizeof *ids;
     uint64_t sum = hash_bytes(ids, bytes, 0);
@@ -421,7 +457,7 @@ static bool load_history(Session *s, int seq, Source from, Err *e) {
 
 bool session_load(Session *s, int seq, Source from, Err *e) {
     TRY(check_seq(s, seq, e));
-    s->logit_row[seq] = -1;
+    s->logit_row[seq] = -1, s->owed[seq] = 0;
     if (cache_seq_load(s->cache, seq, fingerprint(s), from, e) && load_history(s, seq, from, e)) return true;
     cache_seq_truncate(s->cache, seq, 0, NULL);
     return false;

@@ -45,6 +45,7 @@ typedef struct Session {
     size_t table_bytes;
     Sampler sampler;
     int32_t *history;   /* [parallel][ctx] tokens of each sequence */
+    int64_t *owed;      /* [parallel] tokens of a sequence whose recomputation was stopped, 0: none is owed */
     int64_t *logit_row; /* [parallel] row of the last step's logits, -1: none */
     int64_t last_rows;  /* rows of logits of the last step */
     atomic_bool interrupted;
@@ -60,6 +61,12 @@ void plan_add_row(LlmwsPlan *p, LlmwsPlanRow row);
 void session_plan(const Session *s, LlmwsPlan *plan);
 /* Bytes of the graph, its plan and the resolved steps: small blocks that are not part of the plan's classes. */
 int64_t session_graph_bytes(const Session *s);
+
+/* As the cache's; a sequence keeps its tokens where an interrupt stops their recomputation with other rotary positions
+ * (longrope): the next evaluation goes on with it. */
+int session_seq_open(Session *s, Err *e);
+int64_t session_len(const Session *s, int seq);
+bool session_truncate(Session *s, int seq, int64_t len, Err *e);
 
 bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e);
 bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t n, Err *e);

@@ -49,6 +49,25 @@ bool value_as_str(const Value *v, const char *what, Str *out, Err *e) {
     return *out = v->s, true;
 }
 
+void value_put(Arena *a, Value *o, Str key, Value v) {
+    enum { STEP = 16 };
+    const size_t n = o->object.n;
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(o->object.keys[i], key)) {
+            o->object.items[i] = v;
+            return;
+        }
+    if (n % STEP == 0) {
+        Str *keys = ARENA_NEW(a, Str, n + STEP);
+        Value *items = ARENA_NEW(a, Value, n + STEP);
+        if (n) memcpy(keys, o->object.keys, n * sizeof *keys), memcpy(items, o->object.items, n * sizeof *items);
+        o->object.keys = keys, o->object.items = items;
+    }
+    o->object.keys[n] = key;
+    o->object.items[n] = v;
+    o->object.n = n + 1;
+}
+
 size_t value_count(const Value *v) {
     return !v ? 0 : v->kind == VALUE_ARRAY ? v->array.n : v->kind == VALUE_BLOB ? v->blob.n : 0;
 }

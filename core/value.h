@@ -70,6 +70,13 @@ bool value_as_float(const Value *v, const char *what, double *out, Err *e);
 bool value_as_bool(const Value *v, const char *what, bool *out, Err *e);
 bool value_as_str(const Value *v, const char *what, Str *out, Err *e);
 
+/* Sets a member of an object that is being made: replaces the one of that key, or appends. The key is borrowed. */
+void value_put(Arena *a, Value *object, Str key, Value v);
+static inline Value value_int(int64_t i) { return (Value){.kind = VALUE_INT, .i = i}; }
+static inline Value value_float(double f) { return (Value){.kind = VALUE_FLOAT, .f = f}; }
+static inline Value value_bool(bool b) { return (Value){.kind = VALUE_BOOL, .b = b}; }
+static inline Value value_str(Str s) { return (Value){.kind = VALUE_STR, .s = s}; }
+
 /* Number of items of an array or blob, 0 for others. */
 size_t value_count(const Value *v);
 /* Item i as a small Value, for arrays and blobs alike. Strings of a blob: walk with value_next instead, this one is

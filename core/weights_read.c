@@ -69,3 +69,12 @@ bool weights_read(const Model *m, size_t free_bytes, LlmwsProgressFn *tell, void
     }
     return told(tell, ctx, total, total, e);
 }
+
+void pages_drop(const Tensor *t) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    int64_t bytes = 0;
+    if (!t->data || !tensor_bytes(t->dtype, t->ndim, t->ne, &bytes)) return;
+    uintptr_t first = ((uintptr_t)t->data + page - 1) / page * page,
+              end = ((uintptr_t)t->data + (size_t)bytes) / page * page;
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED); /* a wish: what comes of it changes nothing */
+}

@@ -17,7 +17,8 @@
  * unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero, and there
  * is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
-/* The first part of a model in several GGUF files opens them all. */
+/* The first part of a model in several GGUF files opens them all. "llmws.config", JSON text in the file, is an object
+ * in f->meta. */
 bool gguf_open(const char *path, TensorFile *f, Err *e);
 /* Tensors of one safetensors file, no configuration needed: meta is its __metadata__. */
 bool safetensors_open(const char *path, TensorFile *f, Err *e);
@@ -75,7 +76,7 @@ typedef struct OutTensor {
 } OutTensor;
 
 /* meta is an object: int -> u32 (i64 where it does not fit), float -> f32, string, bool, blobs as typed arrays, arrays
- * of strings. */
+ * of strings, an object -> its JSON text. */
 bool gguf_write(const char *path, const Value *meta, const OutTensor *tensors, size_t n, Err *e);
 /* metadata: object of strings or NULL. */
 bool safetensors_write(const char *path, const Value *metadata, const OutTensor *tensors, size_t n, Err *e);

@@ -1,5 +1,6 @@
 /* Opening GGUF files: one, or the parts of a model that llama.cpp's llama-gguf-split made. The first part holds the
  * metadata and says how many there are; all lie beside it under NAME-00001-of-00003.gguf and so on. */
+#include "formats/json.h"
 #include "formats/store.h"
 
 #include <stdio.h>
@@ -51,12 +52,24 @@ static bool read_others(TensorFile *f, const GgufSplit *first, Buf *list, Err *e
                    (long long)first->tensors, n);
 }
 
+/* What llmws wrote as text is a tree again. */
+static bool read_config(TensorFile *f, Err *e) {
+    for (size_t i = 0; i < f->meta.object.n; i++) {
+        Value *v = &f->meta.object.items[i], tree;
+        if (!str_is(f->meta.object.keys[i], "llmws.config") || v->kind != VALUE_STR) continue;
+        TRY(json_parse(v->s, "llmws.config", &f->arena, &tree, e));
+        if (tree.kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "'llmws.config' is no object");
+        *v = tree;
+    }
+    return true;
+}
+
 bool gguf_open(const char *path, TensorFile *f, Err *e) {
     GgufSplit split;
     Buf list = {0};
     store_begin(f, STORE_GGUF, path);
     bool ok = read_part(f, path, &list, &split, e) && (split.no == 0 || not_first(f, &split, e)) &&
-              read_others(f, &split, &list, e);
+              read_others(f, &split, &list, e) && (read_config(f, e) || err_prefix(e, "'%s'", path));
     if (ok) store_take_list(f, &list);
     buf_release(&list);
     return store_end(f, ok);

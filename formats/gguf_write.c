@@ -1,4 +1,5 @@
 /* Writing GGUF version 3, little-endian, alignment 32. The header is built in memory, the data stream through. */
+#include "formats/json.h"
 #include "formats/store.h"
 
 static void put_u32(Buf *b, uint32_t v) { buf_put(b, &v, 4); }
@@ -56,6 +57,16 @@ static bool put_array(Buf *b, const Value *v) {
     return true;
 }
 
+/* As JSON text. */
+static bool put_object(Buf *b, const Value *v) {
+    Buf text = {0};
+    json_put_value(&text, v, -1);
+    put_u32(b, GGUF_STR);
+    put_str(b, buf_view(&text));
+    buf_release(&text);
+    return true;
+}
+
 /* Type and value; false where GGUF has no such thing. */
 static bool put_value(Buf *b, const Value *v) {
     bool small = v->kind == VALUE_INT && v->i >= 0 && v->i <= UINT32_MAX;
@@ -84,6 +95,7 @@ static bool put_value(Buf *b, const Value *v) {
         buf_put(b, v->blob.bytes, v->blob.n_bytes);
         return true;
     case VALUE_ARRAY: return put_array(b, v);
+    case VALUE_OBJECT: return put_object(b, v);
     default: return false;
     }
 }

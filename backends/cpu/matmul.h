@@ -63,23 +63,23 @@ INLINE V16 tile_load(const Tile *c, int m, int g) {
 }
 INLINE void tile_store(const Tile *c, int m, int g, V16 v) { v_store_n(tile_y(c, m, g), v, c->width - g * LANES); }
 
-static inline int64_t mm_units(const OpArgs *a) { return div_up(a->in[1].ne[0], LANES); }
-
-/* A unit is 16 columns of every row. */
-static void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
-    const Mm mm = mm_of(a);
-    int64_t n0 = u0 * LANES, n1 = MIN(u1 * LANES, mm.N);
-    for (int64_t t = 0; t < mm.T; t++)
-        memcpy(mm.y + t * mm.y_stride + n0 * 4, staged + t * mm.y_stride + n0 * 4, (size_t)(n1 - n0) * 4);
-}
-
 /* How one pair of dtypes does the rows of w from n0 on: 16, or `groups` times 16. */
 typedef struct MmBody {
     void (*small)(const Mm *mm, int64_t n0, void *scratch);
     void (*panel)(const Mm *mm, int64_t n0, int64_t groups, void *scratch);
 } MmBody;
 
-static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
+static inline int64_t dense_units(const OpArgs *a) { return div_up(a->in[1].ne[0], LANES); }
+
+/* A unit is 16 columns of every row. */
+static void dense_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+    const Mm mm = mm_of(a);
+    int64_t n0 = u0 * LANES, n1 = MIN(u1 * LANES, mm.N);
+    for (int64_t t = 0; t < mm.T; t++)
+        memcpy(mm.y + t * mm.y_stride + n0 * 4, staged + t * mm.y_stride + n0 * 4, (size_t)(n1 - n0) * 4);
+}
+
+static void dense_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
     const Mm mm = mm_of(a);
     if (mm.T <= SMALL_T)
         for (int64_t u = u0; u < u1; u++) body->small(&mm, u * LANES, scratch);

@@ -3,7 +3,7 @@
 #ifndef CPU_MATMUL_A8_H
 #define CPU_MATMUL_A8_H
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/experts.h"
 
 enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel */
 
@@ -217,7 +217,7 @@ A8_BODY(q5_k)
 A8_BODY(q6_k)
 A8_BODY(iq4_nl)
 
-static size_t matmul_a8_scratch(const OpArgs *a) { return (void)a, sizeof(PanelA8); }
+static size_t matmul_a8_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelA8)); }
 
 static void matmul_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body[DT_COUNT] = {

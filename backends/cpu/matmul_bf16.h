@@ -2,7 +2,7 @@
 #ifndef CPU_MATMUL_BF16_H
 #define CPU_MATMUL_BF16_H
 
-#include "backends/cpu/matmul.h"
+#include "backends/cpu/experts.h"
 
 enum { BF16_CHUNK = 512 }; /* pairs of columns unpacked at a time: 96 KiB of panel */
 
@@ -107,7 +107,7 @@ static void bf16_small(const Mm *mm, int64_t n0, void *scratch) {
     }
 }
 
-static size_t matmul_bf16_scratch(const OpArgs *a) { return (void)a, sizeof(PanelBf16); }
+static size_t matmul_bf16_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelBf16)); }
 
 static void matmul_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body = {bf16_small, bf16_panel};

@@ -52,7 +52,8 @@ static float dot_a8(const BlockA8 *x, const QuantPart *w, bool halves, int64_t n
 /* A unit is one row of w, that is one column of y. */
 static int64_t matmul_units(const OpArgs *a) { return a->in[1].ne[0]; }
 static size_t matmul_scratch(const OpArgs *a) { /* of one row: f32, or integers */
-    return MAX((size_t)a->in[1].ne[1] * 4, (size_t)a->in[1].ne[1] / 32 * sizeof(QuantPart));
+    size_t K = (size_t)ref_inner(&a->in[1]);
+    return MAX(K * 4, K / 32 * sizeof(QuantPart));
 }
 
 /* Row n of w as the dtype of x wants it. */
@@ -60,25 +61,24 @@ static const void *matmul_row(const Tensor *x, const Tensor *w, int64_t n, void 
     if (x->dtype == DT_f32) return ref_row(w, n, scratch);
     if (x->dtype == DT_bf16) return tensor_row(w, n);
     QuantPart *p = scratch;
-    for (int64_t b = 0; b < w->ne[1] / 32; b++) dtype_info[w->dtype].part(tensor_row(w, n), b, &p[b]);
+    for (int64_t b = 0; b < ref_inner(w) / 32; b++) dtype_info[w->dtype].part(tensor_row(w, n), b, &p[b]);
     return p;
+}
+
+/* Row r of x times what matmul_row gave. */
+static float matmul_dot(const Tensor *x, int64_t r, const Tensor *w, const void *w_row) {
+    const void *xr = tensor_row(x, r);
+    if (x->dtype == DT_f32) return dot_f32(xr, w_row, ref_inner(w));
+    if (x->dtype == DT_bf16) return dot_bf16(xr, w_row, ref_inner(w));
+    return dot_a8(xr, w_row, w->dtype == DT_q6_k, ref_inner(w));
 }
 
 static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *x = &a->in[0], *w = &a->in[1];
-    int64_t n_rows = tensor_rows(x), K = w->ne[1];
+    int64_t n_rows = tensor_rows(x);
     for (int64_t n = u0; n < u1; n++) {
         const void *wr = matmul_row(x, w, n, scratch);
-        for (int64_t r = 0; r < n_rows; r++) {
-            const void *xr = tensor_row(x, r);
-            float *y = (float *)tensor_row(&a->out, r) + n;
-            if (x->dtype == DT_f32)
-                *y = dot_f32(xr, wr, K);
-            else if (x->dtype == DT_bf16)
-                *y = dot_bf16(xr, wr, K);
-            else
-                *y = dot_a8(xr, wr, w->dtype == DT_q6_k, K);
-        }
+        for (int64_t r = 0; r < n_rows; r++) ((float *)tensor_row(&a->out, r))[n] = matmul_dot(x, r, w, wr);
     }
 }
 
@@ -136,3 +136,67 @@ static void matmul_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
 
 const char takes_matmul_dw[] = "dd>f";
 const Kernel ref_matmul_dw = {"ref", ref_out_rows, matmul_dw_run, matmul_dw_scratch};
+
+/* ---- experts: a slot is a row of y, of a token and one of its experts ---- */
+
+/* The row that slot r multiplies: x has a row per token, or one per slot. */
+static int64_t slot_row(const Tensor *x, const Tensor *ids, int64_t r) { return x->ndim == 2 ? r / ids->ne[1] : r; }
+static int64_t slot_expert(const Tensor *ids, int64_t r) {
+    return ((const int32_t *)tensor_row(ids, r / ids->ne[1]))[r % ids->ne[1]];
+}
+
+static void matmul_experts_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const Tensor *x = &a->in[0], *w = &a->in[1], *ids = &a->in[2];
+    for (int64_t r = u0; r < u1; r++) {
+        float *y = tensor_row(&a->out, r);
+        for (int64_t n = 0, first = slot_expert(ids, r) * w->ne[1]; n < w->ne[1]; n++)
+            y[n] = matmul_dot(x, slot_row(x, ids, r), w, matmul_row(x, w, first + n, scratch));
+    }
+}
+
+const char takes_matmul_experts[] = "fri>f bbi>f aqi>f";
+const Kernel ref_matmul_experts = {"ref", ref_out_rows, matmul_experts_run, matmul_scratch};
+
+/* dx = fma of dy[n] and the rows of the slot's expert. */
+static void slot_dx(const OpArgs *a, int64_t slot, float *dx, void *scratch) {
+    const Tensor *dy = &a->in[0], *w = &a->in[1];
+    for (int64_t n = 0, first = slot_expert(&a->in[2], slot) * w->ne[1]; n < w->ne[1]; n++) {
+        const float *wr = ref_row(w, first + n, scratch);
+        float g = real_at(dy, slot, n);
+        for (int64_t i = 0; i < w->ne[2]; i++) dx[i] = fmaf(g, wr[i], dx[i]);
+    }
+}
+
+static void matmul_experts_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t slots = a->out.ndim == 2 ? a->in[2].ne[1] : 1; /* of a row of dx */
+    for (int64_t r = u0; r < u1; r++) {
+        float *dx = tensor_row(&a->out, r);
+        memset(dx, 0, (size_t)ref_inner(&a->out) * 4);
+        for (int64_t s = r * slots; s < (r + 1) * slots; s++) slot_dx(a, s, dx, scratch);
+    }
+}
+
+const char takes_matmul_experts_dx[] = "drif>f";
+const Kernel ref_matmul_experts_dx = {"ref", ref_out_rows, matmul_experts_dx_run, matmul_scratch};
+
+/* A unit is an expert. */
+static int64_t experts(const OpArgs *a) { return a->out.ne[0]; }
+
+static void matmul_experts_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const Tensor *dy = &a->in[0], *x = &a->in[1], *ids = &a->in[2];
+    int64_t N = a->out.ne[1], K = a->out.ne[2];
+    for (int64_t u = u0; u < u1; u++) {
+        for (int64_t n = 0; n < N; n++) memset(tensor_row(&a->out, u * N + n), 0, (size_t)K * 4);
+        for (int64_t r = 0; r < tensor_rows(dy); r++) {
+            if (slot_expert(ids, r) != u) continue;
+            const float *xr = ref_row(x, slot_row(x, ids, r), scratch);
+            for (int64_t n = 0; n < N; n++) {
+                float *dw = tensor_row(&a->out, u * N + n), g = real_at(dy, r, n);
+                for (int64_t i = 0; i < K; i++) dw[i] = fmaf(g, xr[i], dw[i]);
+            }
+        }
+    }
+}
+
+const char takes_matmul_experts_dw[] = "ddi>f";
+const Kernel ref_matmul_experts_dw = {"ref", experts, matmul_experts_dw_run, matmul_dw_scratch};

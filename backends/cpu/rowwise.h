@@ -84,6 +84,25 @@ static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     }
 }
 
+/* ---- experts_sum: D a multiple of 16 ---- */
+
+static void experts_sum_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t t = u0, k = a->in[2].ne[1], n = inner(a); t < u1; t++) {
+        const float *w = tensor_row(&a->in[1], t);
+        const char *y = (const char *)a->in[0].data + t * a->in[0].stride[0];
+        const int32_t *ids = tensor_row(&a->in[2], t);
+        float *z = tensor_row(&a->out, t);
+        for (int64_t i = 0; i < n; i += LANES) {
+            V16 sum = v_zero();
+            for (int64_t s = 0; s < k; s++)
+                sum = v_fma(v_set1(w[ids[s]]), v_load((const float *)(const void *)(y + s * a->in[0].stride[1]) + i),
+                            sum);
+            v_store(z + i, sum);
+        }
+    }
+}
+
 /* ---- rms_norm: D a multiple of 16 ---- */
 
 INLINE void norm_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {

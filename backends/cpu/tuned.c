@@ -16,12 +16,15 @@ static inline bool fits_matmul(const OpArgs *a, Dtype x) {
 }
 static inline bool fits_matmul_f32(const OpArgs *a) { return fits_matmul(a, DT_f32); }
 static inline bool fits_matmul_a8(const OpArgs *a) { return fits_matmul(a, DT_a8); }
-static inline bool fits_matmul_bf16(const OpArgs *a) { return fits_matmul(a, DT_bf16) && a->in[1].ne[1] % 2 == 0; }
+static inline bool fits_matmul_bf16(const OpArgs *a) {
+    return fits_matmul(a, DT_bf16) && a->in[1].ne[a->in[1].ndim - 1] % 2 == 0;
+}
 
 static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
 static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
 static inline bool whole_lanes(const OpArgs *a) { return a->out.ne[a->out.ndim - 1] % 16 == 0; }
 static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_experts_sum(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
@@ -36,6 +39,9 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul, isa, matmul_a8)                                                                                        \
     ROW(matmul, isa, matmul_f32)                                                                                       \
     ROW(matmul, isa, matmul_bf16)                                                                                      \
+    ROW(matmul_experts, isa, matmul_a8)                                                                                \
+    ROW(matmul_experts, isa, matmul_f32)                                                                               \
+    ROW(matmul_experts, isa, matmul_bf16)                                                                              \
     ROW(cast, isa, cast_a8)                                                                                            \
     ROW(cast, isa, cast_bf16)                                                                                          \
     ROW(embed, isa, embed)                                                                                             \
@@ -43,15 +49,24 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(rope, isa, rope)                                                                                               \
     ROW(kv_store, isa, kv_store)                                                                                       \
     ROW(attention_kv, isa, attention_kv)                                                                               \
+    ROW(experts_sum, isa, experts_sum)                                                                                 \
     ROW(add, isa, add)                                                                                                 \
     ROW(mul, isa, mul)                                                                                                 \
     ROW(silu, isa, silu)
 #endif
 
 #if defined __x86_64__
-#define ROWS(ROW) ROW(matmul, avx512bf16, matmul_bf16) ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
+#define ROWS(ROW)                                                                                                      \
+    ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
+    ROW(matmul_experts, avx512bf16, matmul_bf16)                                                                       \
+    ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
 #elif defined __aarch64__
-#define ROWS(ROW) ROW(matmul, i8mm, matmul_a8) ROW(matmul, dotprod, matmul_a8) ROWS_ALL(ROW, neon)
+#define ROWS(ROW)                                                                                                      \
+    ROW(matmul, i8mm, matmul_a8)                                                                                       \
+    ROW(matmul_experts, i8mm, matmul_a8)                                                                               \
+    ROW(matmul, dotprod, matmul_a8)                                                                                    \
+    ROW(matmul_experts, dotprod, matmul_a8)                                                                            \
+    ROWS_ALL(ROW, neon)
 #else
 #define ROWS(ROW)
 #endif

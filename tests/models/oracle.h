@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "backends/cpu/cpu.h"
+#include "core/export.h"
 #include "core/session.h"
 #include "formats/formats.h"
 #include "formats/json.h"
@@ -78,6 +79,39 @@ static inline void model_load(Model *m, const char *path) {
     TensorFile f = {0};
     OK(tensor_file_open(path, &f, &e), e);
     OK(model_init(m, &f, (Log){0}, &e), e);
+}
+
+/* All tensors of an export with their data, in its arena. */
+static inline OutTensor *oracle_outputs(Export *x) {
+    OutTensor *out = ARENA_NEW(&x->arena, OutTensor, x->n);
+    for (size_t i = 0; i < x->n; i++) {
+        const ExportTensor *t = &x->tensors[i];
+        int64_t bytes;
+        assert_true(tensor_bytes(t->dtype, t->ndim, t->ne, &bytes));
+        void *data = arena_alloc(&x->arena, (size_t)bytes, 1);
+        export_rows(t, 0, export_row_count(t), data);
+        out[i] = (OutTensor){.name = t->name, .dtype = t->dtype, .ndim = t->ndim, .data = data};
+        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
+    }
+    return out;
+}
+
+/* Weights of two dims and more in another dtype, as a file of that dtype has them; those that do not fit its blocks
+ * stay.
+ */
+static inline void cast_weights(TensorFile *f, Dtype to) {
+    for (size_t i = 0; i < f->n; i++) {
+        Tensor *t = &f->tensors[i].t, from = *t;
+        int64_t width = from.ne[from.ndim - 1], bytes;
+        if (from.ndim < 2 || !dtype_info[from.dtype].decode || !tensor_bytes(to, from.ndim, from.ne, &bytes)) continue;
+        float *row = mem_alloc((size_t)width, sizeof *row);
+        *t = tensor_dense(to, from.ndim, from.ne, arena_alloc(&f->arena, (size_t)bytes, 1));
+        for (int64_t r = 0; r < tensor_rows(t); r++) {
+            dtype_info[from.dtype].decode(tensor_row(&from, r), row, width);
+            dtype_info[to].encode(row, tensor_row(t, r), width);
+        }
+        free(row);
+    }
 }
 
 static inline double max_diff(const float *a, const float *b, int64_t n) {

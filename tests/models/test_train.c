@@ -67,7 +67,7 @@ static double check_norms(Bench *x) {
 
 static void families(void **state) {
     (void)state;
-    const char *names[] = {"qwen2", "qwen3", "gemma3", "phi2", "gpt2"};
+    const char *names[] = {"qwen2", "qwen3", "gemma3", "phi2", "gpt2", "mixtral", "qwen3_moe", "qwen3_moe_mixed"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         Bench x;
         bench_open(&x, names[i], 2, 64, false);

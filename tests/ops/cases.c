@@ -34,6 +34,32 @@
         MATMUL(a8, w, 130, K, 67), MATMUL_EDGE(a8, w, 1, K, 64), MATMUL_EDGE(a8, w, 5, K, 33),                         \
         MATMUL_EDGE(a8, w, 9, 3 * (K), 50), MATMUL_EDGE(f32, w, 3, K, 17)
 
+#define SLOTS(T, k, X)     {.dtype = DT_i32, .fill = FILL_slots, .limit = (X), .ne = {T, k}}
+#define ROUTE(how, T, X, ...)                                                                                          \
+    {OP_route, .params.route = {__VA_ARGS__}, IN(FILL(how, f32, T, X)), .out = F32(T, X)},                             \
+    {OP_route_dx, .params.route = {__VA_ARGS__}, IN(F32(T, X), FILL(how, f32, T, X)), .out = F32(T, X)}
+#define ROUTE_IDS(how, T, X, k)                                                                                        \
+    {OP_route_ids, .params.route = {k}, IN(FILL(how, f32, T, X)), .out = OF(i32, T, k)}
+/* Of x a row per token (gate and up), or one per slot (down). */
+#define EXPERTS(x, w, T, k, X, K, N)                                                                                   \
+    {OP_matmul_experts, IN(OF(x, T, K), OF(w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N)},                         \
+    {OP_matmul_experts, IN(OF(x, T, k, K), OF(w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N)}
+#define EXPERTS_EDGE(x, w, T, k, X, K, N)                                                                              \
+    {OP_matmul_experts, IN(FILL(edge, x, T, K), FILL(edge, w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N)}
+#define EXPERTS_BENCH(x, w, T, k, X, K, N)                                                                             \
+    {OP_matmul_experts, IN(OF(x, T, K), OF(w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N), .bench = true}
+#define EXPERTS_DX(w, T, k, X, K, N)                                                                                   \
+    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K)},             \
+    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, k, K)), .out = F32(T, k, K)}
+#define EXPERTS_DW(x, T, k, X, K, N)                                                                                   \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, K), SLOTS(T, k, X)), .out = F32(X, N, K)}, \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, k, K), SLOTS(T, k, X)),                    \
+     .out = F32(X, N, K)}
+#define EXPERTS_SUM(T, k, X, D)                                                                                        \
+    {OP_experts_sum, IN(F32(T, k, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, D)},                                   \
+    {OP_experts_sum_dy, IN(F32(T, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, k, D)},                                \
+    {OP_experts_sum_dw, IN(F32(T, D), F32(T, k, D), SLOTS(T, k, X), F32(T, X)), .out = F32(T, X)}
+
 #define EPS .params.norm = {1e-5f}
 #define NORM(T, D)                                                                                                     \
     {OP_rms_norm, EPS, IN(F32(T, D), F32(D)), .out = F32(T, D)},                                                       \
@@ -225,6 +251,69 @@ const Case cases[] = {
     MATMUL_DW(f32, 7, 130, 40),
     MATMUL_DW(f32, 64, 64, 48),
     MATMUL_DW(bf16, 5, 33, 17),
+
+    /* -- experts -- */
+    ROUTE(normal, 1, 4, 2, true),
+    ROUTE(normal, 7, 4, 2),
+    ROUTE(normal, 5, 33, 8, true),
+    ROUTE(normal, 5, 33, 8),
+    ROUTE(normal, 3, 5, 5, true),
+    ROUTE(big, 3, 1, 1),
+    ROUTE(big, 9, 16, 4, true), /* most of the chosen underflow to 0 */
+    ROUTE(big, 9, 16, 4),
+    ROUTE(odd, 20, 16, 4, true),
+    ROUTE(edge, 20, 16, 4, true),
+    ROUTE_IDS(normal, 7, 33, 8),
+    ROUTE_IDS(edge, 40, 16, 4),
+    ROUTE_IDS(odd, 40, 16, 4),
+    EXPERTS(f32, f32, 1, 2, 4, 33, 17),
+    EXPERTS(f32, f32, 3, 2, 4, 64, 50),
+    EXPERTS(f32, f32, 64, 4, 6, 40, 67), /* some have more rows than a tile, and than are gathered at once */
+    EXPERTS(f32, f32, 200, 3, 4, 20, 18),
+    EXPERTS(f32, bf16, 7, 3, 5, 65, 33),
+    EXPERTS(f32, f16, 7, 3, 5, 96, 19),
+    EXPERTS(bf16, bf16, 1, 2, 4, 64, 48),
+    EXPERTS(bf16, bf16, 19, 3, 8, 66, 50),
+    EXPERTS(bf16, bf16, 2, 2, 4, 33, 17),
+    EXPERTS(a8, q8_0, 1, 3, 8, 96, 50),
+    EXPERTS(a8, q8_0, 17, 3, 8, 96, 50),
+    EXPERTS(a8, q4_k, 1, 3, 8, 256, 50),
+    EXPERTS(a8, q4_k, 17, 3, 8, 256, 50),
+    EXPERTS(a8, q6_k, 17, 3, 8, 512, 33),
+    EXPERTS(a8, q4_0, 17, 3, 8, 64, 33),
+    EXPERTS(a8, q4_1, 17, 3, 8, 64, 33),
+    EXPERTS(a8, q5_0, 17, 3, 8, 64, 33),
+    EXPERTS(a8, q5_1, 17, 3, 8, 64, 33),
+    EXPERTS(a8, q5_k, 17, 3, 8, 256, 33),
+    EXPERTS(a8, iq4_nl, 17, 3, 8, 64, 33),
+    EXPERTS(f32, q8_0, 5, 2, 4, 64, 17),
+    EXPERTS(f32, q4_k, 5, 2, 4, 256, 17),
+    EXPERTS(f32, f32, 4, 1, 1, 32, 16),
+    EXPERTS_EDGE(f32, f32, 5, 2, 4, 40, 17),
+    EXPERTS_EDGE(a8, q8_0, 9, 2, 3, 96, 33),
+    EXPERTS_EDGE(a8, q4_k, 9, 2, 3, 256, 33),
+    {OP_matmul_experts, IN(SLICE(7, 64), F32(3, 18, 64), SLOTS(7, 2, 3)), .out = F32(7, 2, 18)},
+    {OP_matmul_experts, IN(SLICE(7, 2, 64), F32(3, 18, 64), SLOTS(7, 2, 3)), .out = F32(7, 2, 18)},
+    EXPERTS_BENCH(f32, f32, 1, 8, 32, 512, 384),
+    EXPERTS_BENCH(f32, f32, 128, 8, 32, 512, 384),
+    EXPERTS_BENCH(bf16, bf16, 1, 8, 32, 512, 384),
+    EXPERTS_BENCH(bf16, bf16, 128, 8, 32, 512, 384),
+    EXPERTS_BENCH(a8, q8_0, 1, 8, 32, 512, 384),
+    EXPERTS_BENCH(a8, q8_0, 128, 8, 32, 512, 384),
+    EXPERTS_BENCH(a8, q4_k, 1, 8, 32, 512, 384),
+    EXPERTS_BENCH(a8, q4_k, 128, 8, 32, 512, 384),
+    EXPERTS_DX(f32, 3, 2, 4, 33, 17),
+    EXPERTS_DX(f32, 20, 3, 5, 40, 24),
+    EXPERTS_DX(q8_0, 5, 2, 4, 64, 19),
+    EXPERTS_DX(q4_k, 5, 2, 4, 256, 19),
+    EXPERTS_DW(f32, 3, 2, 4, 33, 17),
+    EXPERTS_DW(f32, 20, 3, 5, 40, 24),
+    EXPERTS_DW(bf16, 5, 2, 4, 33, 17),
+    EXPERTS_SUM(1, 2, 4, 33),
+    EXPERTS_SUM(7, 3, 8, 64),
+    EXPERTS_SUM(40, 8, 16, 48),
+    {OP_experts_sum, IN(FILL(edge, f32, 5, 3, 32), FILL(edge, f32, 5, 8), SLOTS(5, 3, 8)), .out = F32(5, 32)},
+    {OP_experts_sum, IN(SLICE(5, 3, 32), F32(5, 8), SLOTS(5, 3, 8)), .out = F32(5, 32)},
 
     /* -- norms -- */
     NORM(1, 1),

@@ -16,6 +16,7 @@ typedef enum Fill {
     FILL_label,  /* as index, some -100 */
     FILL_none,   /* i32, all -100 */
     FILL_angle,  /* pairs cos, sin */
+    FILL_slots,  /* i32, each row distinct numbers below limit, ascending */
     FILL_hyper,  /* those of adamw */
     FILL_square, /* not negative */
 } Fill;

@@ -92,7 +92,11 @@ static float fill_one(Fill fill, int64_t i, Rng *r) {
 
 static void fill_row(const Shape *s, void *row, int64_t n, Rng *r) {
     static const float hyper[8] = {1e-3f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.271f, 0.002997f, 0};
-    if (s->dtype == DT_i32) {
+    if (s->fill == FILL_slots) {
+        int64_t left = n;
+        for (int64_t i = 0; i < s->limit; i++) /* each with the chance that n of limit stay */
+            if (rng_below(r, s->limit - i) < left) ((int32_t *)row)[n - left--] = (int32_t)i;
+    } else if (s->dtype == DT_i32) {
         for (int64_t i = 0; i < n; i++) {
             bool none = s->fill == FILL_none || (s->fill == FILL_label && i && rng_below(r, 3) == 0);
             ((int32_t *)row)[i] = none ? -100 : (int32_t)rng_below(r, s->limit);

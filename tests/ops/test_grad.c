@@ -20,10 +20,11 @@ static const double H = 0.02, TOLERANCE = 1e-3;
 
 /* Bit i: the gradient rule gives one for input i. Every other op refuses. */
 static const unsigned differentiable[OP_COUNT] = {
-    [OP_embed] = 1, [OP_rows] = 1,       [OP_view] = 1,          [OP_matmul] = 3, [OP_rms_norm] = 3,
-    [OP_rope] = 1,  [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,    [OP_mul] = 3,
-    [OP_bias] = 3,  [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,  [OP_softcap] = 1,
-    [OP_silu] = 1,  [OP_patch] = 1,      [OP_cross_entropy] = 1,
+    [OP_embed] = 1,       [OP_rows] = 1,       [OP_view] = 1,          [OP_matmul] = 3, [OP_rms_norm] = 3,
+    [OP_rope] = 1,        [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,    [OP_mul] = 3,
+    [OP_bias] = 3,        [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,  [OP_softcap] = 1,
+    [OP_silu] = 1,        [OP_patch] = 1,      [OP_cross_entropy] = 1, [OP_route] = 1,  [OP_matmul_experts] = 3,
+    [OP_experts_sum] = 3,
 };
 
 typedef struct Net {
@@ -33,7 +34,7 @@ typedef struct Net {
     int in[MAX_IN], n_in, out, seed, grads[MAX_IN];
 } Net;
 
-static const void *no_weight(void *ctx, const Node *leaf) { return (void)ctx, (void)leaf, NULL; }
+static const Tensor *no_weight(void *ctx, const Node *leaf) { return (void)ctx, (void)leaf, NULL; }
 
 /* patch is for values with a row per token alone. */
 static int leaf_of(Net *n, const Tensor *t, bool tokens, const char *name) {

@@ -27,24 +27,58 @@ static const struct {
 
 /* Ops whose rows follow tokens: bit i is set when input i has a row per token. */
 static const unsigned token_inputs[OP_COUNT] = {
-    [OP_embed] = 2,   [OP_cast] = 1,         [OP_matmul] = 1,     [OP_matmul_dx] = 1,     [OP_rms_norm] = 1,
-    [OP_rope] = 3,    [OP_attention_kv] = 1, [OP_add] = 3,        [OP_mul] = 3,           [OP_silu] = 1,
-    [OP_bias] = 1,    [OP_gelu] = 1,         [OP_layer_norm] = 1, [OP_layer_norm_dx] = 3, [OP_gelu_dx] = 3,
-    [OP_scale] = 1,   [OP_softcap] = 1,      [OP_softcap_dx] = 3, [OP_patch] = 1,         [OP_rms_norm_dx] = 3,
-    [OP_silu_dx] = 3, [OP_rope_order] = 1,   [OP_view_dx] = 3,
+    [OP_embed] = 2,
+    [OP_cast] = 1,
+    [OP_matmul] = 1,
+    [OP_matmul_dx] = 1,
+    [OP_rms_norm] = 1,
+    [OP_rope] = 3,
+    [OP_attention_kv] = 1,
+    [OP_add] = 3,
+    [OP_mul] = 3,
+    [OP_silu] = 1,
+    [OP_bias] = 1,
+    [OP_gelu] = 1,
+    [OP_layer_norm] = 1,
+    [OP_layer_norm_dx] = 3,
+    [OP_gelu_dx] = 3,
+    [OP_scale] = 1,
+    [OP_softcap] = 1,
+    [OP_softcap_dx] = 3,
+    [OP_patch] = 1,
+    [OP_rms_norm_dx] = 3,
+    [OP_silu_dx] = 3,
+    [OP_rope_order] = 1,
+    [OP_view_dx] = 3,
+    [OP_route] = 1,
+    [OP_route_dx] = 3,
+    [OP_route_ids] = 1,
+    [OP_matmul_experts] = 5,
+    [OP_matmul_experts_dx] = 13,
+    [OP_experts_sum] = 7,
+    [OP_experts_sum_dy] = 7,
+    [OP_experts_sum_dw] = 15,
 };
 
 /* bf16 products are exact in f32, so only the sums round, in an order that is the CPU's: each of K steps is off by at
  * most eps/2 of a partial sum, which the sum of magnitudes bounds; they add up like a random walk. */
 static double bf16_bound(const Instance *x, int64_t row, int64_t col) {
     double sum = 0;
-    int64_t K = x->a.in[1].ne[1];
-    for (int64_t k = 0; k < K; k++)
-        sum += fabs((double)tensor_at(&x->a.in[0], row, k) * (double)tensor_at(&x->a.in[1], col, k));
+    const Tensor *in = x->a.in;
+    int64_t K = in[1].ne[in[1].ndim - 1];
+    if (x->c->op == OP_matmul_experts) {
+        int64_t k = in[2].ne[1];
+        col += ((const int32_t *)tensor_row(&in[2], row / k))[row % k] * in[1].ne[1];
+        if (in[0].ndim == 2) row /= k;
+    }
+    for (int64_t i = 0; i < K; i++) sum += fabs((double)tensor_at(&in[0], row, i) * (double)tensor_at(&in[1], col, i));
     return (double)FLT_EPSILON * sqrt((double)K) * sum;
 }
 
-static Bound *bound_of(const Case *c) { return c->op == OP_matmul && c->in[0].dtype == DT_bf16 ? bf16_bound : NULL; }
+static Bound *bound_of(const Case *c) {
+    bool product = c->op == OP_matmul || c->op == OP_matmul_experts;
+    return product && c->in[0].dtype == DT_bf16 ? bf16_bound : NULL;
+}
 
 /* ---- the checks; each returns false with why ---- */
 
@@ -161,6 +195,31 @@ static bool check_copy(const Case *c, const Kernel *k, char *why) {
     return ok;
 }
 
+/* A weight whose experts stand each somewhere else gives the bits of one in a piece. */
+static bool check_apart(const Case *c, const Kernel *k, char *why) {
+    if (c->op != OP_matmul_experts && c->op != OP_matmul_experts_dx) return true;
+    Instance whole, apart;
+    instance_make(&whole, c, SEED, false);
+    instance_make(&apart, c, SEED, false);
+    instance_run(&whole, k, 0);
+    Tensor *w = &apart.a.in[1];
+    size_t X = (size_t)w->ne[0], bytes = (size_t)w->stride[0];
+    char **parts = mem_alloc(X, sizeof *parts);
+    for (size_t i = 0; i < X; i++) {
+        parts[i] = aligned_alloc(64, align_up(bytes, 64));
+        memcpy(parts[i], (char *)w->data + i * bytes, bytes);
+    }
+    w->data = NULL;
+    w->parts = (const void *const *)parts;
+    instance_run(&apart, k, 0);
+    bool ok = instance_same(&whole, &apart, NULL, why);
+    for (size_t i = 0; i < X; i++) free(parts[i]);
+    free(parts);
+    instance_release(&whole);
+    instance_release(&apart);
+    return ok;
+}
+
 /* ---- all cases, all kernels ---- */
 
 typedef bool Check(const Case *c, const Kernel *k, char *why);
@@ -222,6 +281,11 @@ static void test_in_place(void **state) {
 static void test_copy(void **state) {
     (void)state;
     check_all(check_copy, true);
+}
+
+static void test_apart(void **state) {
+    (void)state;
+    check_all(check_apart, true);
 }
 
 static void test_threads(void **state) {
@@ -400,6 +464,7 @@ static void bench_one(const Case *c, const Kernel *k, const char *isa) {
     double rows = (double)tensor_rows(&x.a.in[0]);
     double sums = c->op == OP_matmul_dw                         ? rows * (double)tensor_count(dw)
                   : c->op == OP_matmul || c->op == OP_matmul_dx ? rows * (double)tensor_count(w)
+                  : c->op == OP_matmul_experts                  ? (double)tensor_count(dw) * (double)w->ne[2]
                                                                 : 0;
     if (sums > 0) printf(" %8.2f GFLOP/s", 2 * sums / (double)best);
     printf("  %s\n", case_name(c, name));
@@ -420,10 +485,9 @@ static int bench(const char *only) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_same),
-        cmocka_unit_test(test_units),          cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_in_place),       cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_threads),        cmocka_unit_test(test_refuses_one_bit),
+        cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_same),     cmocka_unit_test(test_units),
+        cmocka_unit_test(test_tokens),         cmocka_unit_test(test_in_place), cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_apart),          cmocka_unit_test(test_threads),  cmocka_unit_test(test_refuses_one_bit),
         cmocka_unit_test(test_refuses),
     };
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argv[2]);

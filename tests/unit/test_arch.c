@@ -93,6 +93,9 @@ static void llama3_frequencies(void **state) {
 static void refusals(void **state) {
     (void)state;
     refuses("{\"model_type\":\"mamba\"}", "'mamba' is not supported; supported: llama");
+    refuses("{\"model_type\":\"llama4\"}", "'llama4' is not supported; nearest: llama; supported: llama");
+    refuses("{\"model_type\":\"qwen2_vl\"}", "nearest: qwen2;");
+    refuses("{\"model_type\":\"lama\"}", "nearest: llama;");
     refuses("{}", "'model_type' is missing");
     refuses("{\"model_type\":7}", "'model_type' must be a string");
     refuses("{\"model_type\":\"llama\"}", "'num_hidden_layers' is missing");
@@ -100,8 +103,12 @@ static void refusals(void **state) {
     refuses("{" BASE ",\"attention_bias\":true}", "'attention_bias' is true");
     refuses("{" BASE ",\"mlp_bias\":true}", "'mlp_bias' is true");
     refuses("{" BASE ",\"quantization_config\":{\"bits\":4}}", "'quantization_config'");
-    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2}}",
-            "'dynamic' is not supported; supported: default, linear, llama3, yarn, longrope");
+    refuses("{" BASE ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}",
+            "quantised by 'gptq', which is not supported; nearest: the same model as GGUF in q4_0");
+    refuses("{" BASE ",\"quantization_config\":{\"quant_method\":\"awq_marlin\"}}", "as GGUF in q4_1");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"yarn2\",\"factor\":2}}",
+            "'yarn2' is not supported; nearest: yarn; supported: default, linear, dynamic, llama3, yarn, longrope");
+    refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":0.5}}", "rope factor 0.5");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "rope factor 0");
     refuses("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", "low_freq_factor");
     refuses("{" BASE ",\"rope_scaling\":\"linear\"}", "'rope_scaling' must be an object");
@@ -133,7 +140,7 @@ static void refusals(void **state) {
     "\"hidden_size\":64,\"intermediate_size\":128,\"num_hidden_layers\":3,\"num_attention_heads\":4,"                  \
     "\"num_key_value_heads\":2,\"vocab_size\":384"
 
-/* Which layers have a window and rotary positions, "w" and "r" by layer. */
+/* Which layers have a window, rotary positions, experts: "w", "r", "e" by layer. */
 static void layers(const char *json, const char *want) {
     Config c;
     TensorFile f;
@@ -142,7 +149,8 @@ static void layers(const char *json, const char *want) {
     if (!read(json, &f, &c, &e)) fail_msg("%s: %s", json, e.msg);
     for (int64_t i = 0; i < c.layers; i++) {
         LayerConfig l = arch_layer(&c, i);
-        buf_printf(&text, "%s%s%s%s", i ? " " : "", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "");
+        buf_printf(&text, "%s%s%s%s%s", i ? " " : "", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "",
+                   l.experts ? "e" : "");
     }
     if (strcmp(text.s, want)) fail_msg("%s: '%s', expected '%s'", json, text.s, want);
     buf_release(&text);
@@ -179,6 +187,115 @@ static void layer_settings(void **state) {
     refuses("{\"model_type\":\"phi3\"," SIZES ",\"partial_rotary_factor\":1.5}", "'partial_rotary_factor' is 1.5");
 }
 
+/* ---- GGUF ---- */
+
+#define GGUF_SIZES(a)                                                                                                  \
+    "\"general.architecture\":\"" a "\",\"" a ".embedding_length\":96,\"" a ".feed_forward_length\":128,\"" a          \
+    ".attention.head_count\":4,\"" a ".attention.key_length\":32,\"" a ".vocab_size\":384,\"" a                        \
+    ".attention.layer_norm_rms_epsilon\":1e-5"
+
+/* As GGUF metadata: the row's name and the window, rotation and local base of each layer; "" where refused. */
+static void gguf(const char *want, const char *json, Config *c, Err *e) {
+    TensorFile f = {.format = STORE_GGUF, .path = "test"};
+    Buf b = {0};
+    if (!json_parse(str_of(json), "meta", &f.arena, &f.meta, e)) fail_msg("%s", e->msg);
+    const ArchRow *a = arch_find(&f, e);
+    bool ok = a && arch_config(a, &f, c, e);
+    if (ok) buf_str(&b, a->name);
+    for (int64_t i = 0; ok && i < MIN(c->layers, 6); i++) {
+        LayerConfig l = arch_layer(c, i);
+        buf_printf(&b, " %s%s%s", l.window ? "w" : "", l.rotated ? "r" : "", l.local ? "l" : "");
+    }
+    if (!str_is(buf_view(&b), want)) fail_msg("%s: '%s', expected '%s'", json, b.s ? b.s : e->msg, want);
+    buf_release(&b);
+    arena_release(&f.arena);
+}
+
+/* What no key says is what llama.cpp takes for granted, not transformers. */
+static void gguf_alone(void **state) {
+    (void)state;
+    Config c;
+    Err e = {0};
+    gguf("gemma2 wr r wr r", "{" GGUF_SIZES("gemma2") ",\"gemma2.block_count\":4}", &c, &e);
+    assert_true(c.window == 4096 && !(c.query_scalar > 0));
+    gguf("gemma2 wr r wr r wr r", "{" GGUF_SIZES("gemma2") ",\"gemma2.block_count\":46}", &c, &e);
+    assert_true(c.query_scalar == 24);
+    gguf("gemma3 r r r", "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3}", &c, &e);
+    gguf("gemma3 wrl wrl wrl wrl wrl r",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":6,\"gemma3.attention.sliding_window\":8}", &c, &e);
+    gguf("gemma3 r wrl r",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3,\"gemma3.attention.sliding_window\":8,"
+                                  "\"gemma3.attention.sliding_window_pattern\":[false,true,false]}",
+         &c, &e);
+    gguf("",
+         "{" GGUF_SIZES("gemma3") ",\"gemma3.block_count\":3,\"gemma3.attention.sliding_window\":8,"
+                                  "\"gemma3.attention.sliding_window_pattern\":[true]}",
+         &c, &e);
+    assert_non_null(strstr(e.msg, "lists 1 layers of 3"));
+    gguf("", "{" GGUF_SIZES("llama") ",\"llama.block_count\":2,\"llama.rope.scaling.type\":\"longrope\"}", &c, &e);
+    assert_non_null(strstr(e.msg, "'rope_factors_short.weight'"));
+}
+
+/* llmws.config says which family it was and what GGUF has no key for; GGUF's keys stand above it. */
+static void gguf_with_config(void **state) {
+    (void)state;
+#define CONFIG(...) "{" GGUF_SIZES("llama") ",\"llama.block_count\":3," __VA_ARGS__ "}}"
+    Config c;
+    Err e = {0};
+    gguf("mistral r r r", CONFIG("\"llmws.config\":{\"model_type\":\"mistral\""), &c, &e);
+    gguf("mistral wr wr wr",
+         CONFIG("\"llama.attention.sliding_window\":8,\"llmws.config\":{\"model_type\":\"mistral\","
+                "\"sliding_window\":null"),
+         &c, &e);
+    gguf("llama r r r", CONFIG("\"llmws.config\":{\"model_type\":\"qwen2\""), &c, &e);
+    gguf("llama r r r",
+         CONFIG("\"llama.rope.freq_base\":1e6,\"llmws.config\":{\"model_type\":\"llama\","
+                "\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"),
+         &c, &e);
+    assert_true(c.rope.theta == 1e6 && c.rope.kind == ROPE_DEFAULT);
+    gguf(
+        "llama r r r",
+        CONFIG("\"llama.rope.freq_base\":1e6,\"llmws.config\":{\"model_type\":\"llama\",\"max_position_embeddings\":64,"
+               "\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}"),
+        &c, &e);
+    assert_true(c.rope.kind == ROPE_DYNAMIC && c.ctx == 64);
+    gguf("smollm3  r r ",
+         "{" GGUF_SIZES("smollm3") ",\"smollm3.block_count\":4,\"llmws.config\":"
+                                   "{\"no_rope_layers\":[0,1,1,0]}}",
+         &c, &e);
+    gguf("", "{" GGUF_SIZES("llama") ",\"llama.block_count\":2,\"llmws.config\":{\"hidden_act\":\"relu\"}}", &c, &e);
+    assert_non_null(strstr(e.msg, "'hidden_act' is relu"));
+}
+
+#define QWEN3_MOE                                                                                                      \
+    "{\"model_type\":\"qwen3_moe\"," SIZES                                                                             \
+    ",\"num_experts_per_tok\":2,\"moe_intermediate_size\":32,\"norm_topk_prob\":true"
+#define MIXTRAL "{\"model_type\":\"mixtral\"," SIZES
+
+static void expert_settings(void **state) {
+    (void)state;
+    Config c;
+    layers(QWEN3_MOE ",\"num_experts\":4}", "re re re");
+    layers(QWEN3_MOE ",\"num_local_experts\":4,\"mlp_only_layers\":[]}", "re re re");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":2}", "r re r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"mlp_only_layers\":[0,2]}", "r re r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":2,\"mlp_only_layers\":[1]}", "r r r");
+    layers(QWEN3_MOE ",\"num_experts\":4,\"use_sliding_window\":true,\"sliding_window\":8}", "wre wre wre");
+    layers(MIXTRAL ",\"num_local_experts\":8,\"num_experts_per_tok\":2}", "re re re");
+    accepts(MIXTRAL ",\"num_local_experts\":8,\"num_experts_per_tok\":2}", &c);
+    assert_true(c.experts_normalised && arch_dim(&c, DIM_EXPERTS) == 8 && arch_dim(&c, DIM_EXPERT_FFN) == 128);
+    refuses(MIXTRAL ",\"num_local_experts\":8}", "'num_experts_per_tok' is missing");
+    refuses(MIXTRAL ",\"num_experts_per_tok\":2}", "2 of 0 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":1,\"num_experts_per_tok\":2}", "2 of 1 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":5000,\"num_experts_per_tok\":2}", "2 of 5000 experts");
+    refuses(MIXTRAL ",\"num_local_experts\":4,\"num_experts_per_tok\":0}", "0 of 4 experts");
+    refuses(QWEN3_MOE ",\"num_experts\":4,\"decoder_sparse_step\":-1}", "every -1th layer");
+    refuses(QWEN3_MOE ",\"num_experts\":4,\"mlp_only_layers\":[\"1\"]}", "'mlp_only_layers'");
+    refuses("{\"model_type\":\"qwen3_moe\"," SIZES
+            ",\"num_experts\":4,\"num_experts_per_tok\":2,\"moe_intermediate_size\":32}",
+            "'norm_topk_prob' is missing");
+}
+
 static void unused_settings(void **state) {
     (void)state;
     TensorFile f;
@@ -193,8 +310,9 @@ static void unused_settings(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms), cmocka_unit_test(llama3_frequencies),
-                                       cmocka_unit_test(refusals), cmocka_unit_test(layer_settings),
-                                       cmocka_unit_test(unused_settings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms),      cmocka_unit_test(llama3_frequencies),
+                                       cmocka_unit_test(refusals),        cmocka_unit_test(layer_settings),
+                                       cmocka_unit_test(expert_settings), cmocka_unit_test(unused_settings),
+                                       cmocka_unit_test(gguf_alone),      cmocka_unit_test(gguf_with_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

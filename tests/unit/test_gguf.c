@@ -560,7 +560,8 @@ static void test_write_refused(void **state) {
     }
     Str k = STR("k");
     Value mixed[] = {{.kind = VALUE_INT, .i = 1}, {.kind = VALUE_STR, .s = STR("x")}};
-    Value bad[] = {null, {.kind = VALUE_OBJECT}, {.kind = VALUE_ARRAY, .array = {mixed, 2}}};
+    Value nested[] = {{.kind = VALUE_OBJECT}};
+    Value bad[] = {null, {.kind = VALUE_ARRAY, .array = {nested, 1}}, {.kind = VALUE_ARRAY, .array = {mixed, 2}}};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         Value meta = {.kind = VALUE_OBJECT, .object = {&k, &bad[i], 1}};
         Err e = {0};
