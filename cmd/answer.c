@@ -311,9 +311,7 @@ bool answer_begin(Answer *a, Err *e) {
 
 /* Where values are captured, in steps of which each is seen. */
 static bool eval(Answer *a, const int32_t *ids, size_t n, Err *e) {
-    LlmwsPlan plan;
-    llmws_session_plan(a->session, &plan);
-    size_t most = a->capture && a->capture->patterns ? (size_t)plan.chunk : n;
+    size_t most = a->capture && a->capture->patterns ? (size_t)a->chunk : n;
     a->progress.total = (int64_t)n;
     for (size_t at = 0; at < n; at += most) {
         size_t now = MIN(most, n - at);

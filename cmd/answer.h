@@ -26,7 +26,7 @@ typedef struct Answer {
     LlmwsSession *session;
     Capture *capture; /* NULL: none */
     int seq;
-    int64_t ctx, vocab;
+    int64_t ctx, chunk, vocab; /* of the session's plan; of the model */
     Sampling sampling;
     Progress progress;
     bool think;    /* spans of reasoning are told apart */

@@ -158,6 +158,7 @@ static bool session_open(Chat *c, Err *e) {
     llmws_session_plan(c->session, &plan);
     plan_note(&c->ui, &plan);
     c->answer.ctx = plan.ctx;
+    c->answer.chunk = plan.chunk;
     c->answer.session = c->session;
     c->answer.seq = llmws_seq_open(c->session, e);
     return c->answer.seq >= 0;

@@ -151,6 +151,7 @@ static bool session_open(Generation *g, LlmwsSessionOptions *so, Err *e) {
     llmws_session_plan(g->session, &plan);
     capture_plan_row(&g->capture, &plan);
     g->answer.ctx = plan.ctx;
+    g->answer.chunk = plan.chunk;
     plan_note(&g->ui, &plan);
     return true;
 }
