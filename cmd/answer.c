@@ -322,13 +322,9 @@ static bool eval(Answer *a, const int32_t *ids, size_t n, Err *e) {
     return true;
 }
 
-/* A signal that cuts it short is no failure: ended() sees it. One that came after the last step of the answer before
- * stops this one too, before it computes anything, and nobody remembers it: once more, then. */
+/* A signal that cuts it short is no failure: ended() sees it. */
 static bool step(Answer *a, const int32_t *ids, size_t n, Err *e) {
-    int64_t len = llmws_seq_len(a->session, a->seq);
-    if (eval(a, ids, n, e)) return true;
-    if (e->code != ERR_INTERRUPT || stop_signal()) return e->code == ERR_INTERRUPT;
-    return llmws_seq_len(a->session, a->seq) == len && eval(a, ids, n, e);
+    return eval(a, ids, n, e) || e->code == ERR_INTERRUPT;
 }
 
 bool answer_prompt(Answer *a, const int32_t *ids, size_t n, Err *e) {

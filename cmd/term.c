@@ -255,7 +255,11 @@ void stop_install(void) {
     sigaction(SIGTERM, &act, NULL);
 }
 
-void stop_watch(LlmwsSession *s) { watched = s; }
+/* A signal that came after the last step of an answer stopped nothing; the next answer is not what it was for. */
+void stop_watch(LlmwsSession *s) {
+    if (s) llmws_interrupt_clear(s);
+    watched = s;
+}
 int stop_signal(void) { return caught; }
 void stop_forget(void) { caught = 0; }
 

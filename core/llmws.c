@@ -688,6 +688,7 @@ bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap) {
 }
 
 void llmws_interrupt(LlmwsSession *s) { atomic_store(&s->s.interrupted, true); }
+void llmws_interrupt_clear(LlmwsSession *s) { atomic_store(&s->s.interrupted, false); }
 
 bool llmws_save_arrays(const char *path, const LlmwsArray *arrays, size_t n, LlmwsErr *e) {
     OutTensor *out = mem_alloc(n + 1, sizeof *out);

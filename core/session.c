@@ -253,7 +253,7 @@ static bool check_seq(const Session *s, int seq, Err *e) {
     return cache_seq_valid(s->cache, seq) ? true : err_set(e, ERR_USAGE, "sequence %d is not open", seq);
 }
 
-/* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
+/* Gives the graph the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
 static void begin_step(Session *s, int64_t rows) {
     const Step *step = cache_step(s->cache);
     if (s->io.positions >= 0)

@@ -1,0 +1,85 @@
+/* Interrupts through the public interface: an evaluation that is asked to stop does so, a forgotten request stops
+ * nothing, and what is computed afterwards is what it would have been. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <string.h>
+
+#include "core/base.h"
+
+enum { PROMPT = 24, VOCAB_MAX = 1024 };
+
+static const int32_t ids[PROMPT] = {5, 9, 230, 301, 114, 333, 198, 257, 66, 169, 131, 171,
+                                    7, 8, 9,   10,  11,  12,  13,  14,  15, 16,  17,  18};
+
+static LlmwsModel *model;
+static float expected[VOCAB_MAX];
+static size_t row;
+
+static LlmwsSession *open_session(void) {
+    Err e;
+    LlmwsSessionOptions so = {.ctx = 64, .chunk = 32, .parallel = 2, .threads = 1};
+    LlmwsSession *s = llmws_session_open(model, &so, &e);
+    if (!s) fail_msg("%s", e.msg);
+    return s;
+}
+
+static bool by_eval(LlmwsSession *s, int seq, Err *e) { return llmws_eval(s, seq, ids, PROMPT, e); }
+
+static bool by_batch(LlmwsSession *s, int seq, Err *e) {
+    int seqs[PROMPT];
+    for (int i = 0; i < PROMPT; i++) seqs[i] = seq;
+    return llmws_eval_batch(s, seqs, ids, PROMPT, e);
+}
+
+static void check(bool (*eval)(LlmwsSession *, int, Err *)) {
+    Err e;
+    LlmwsSession *s = open_session();
+    int seq = llmws_seq_open(s, &e);
+    llmws_interrupt(s);
+    assert_false(eval(s, seq, &e));
+    assert_int_equal(e.code, ERR_INTERRUPT);
+    assert_int_equal(llmws_seq_len(s, seq), 0);
+    assert_null(llmws_logits(s, seq));
+    llmws_interrupt(s);
+    llmws_interrupt_clear(s);
+    if (!eval(s, seq, &e)) fail_msg("a forgotten interrupt: %s", e.msg);
+    assert_memory_equal(llmws_logits(s, seq), expected, row);
+    assert_true(llmws_seq_truncate(s, seq, 0, &e));
+    assert_true(eval(s, seq, &e)); /* one request stops one evaluation */
+    assert_memory_equal(llmws_logits(s, seq), expected, row);
+    llmws_session_close(s);
+}
+
+static void an_eval(void **state) { (void)state, check(by_eval); }
+static void a_batch(void **state) { (void)state, check(by_batch); }
+
+static int setup(void **state) {
+    Err e;
+    LlmwsModelInfo info;
+    (void)state;
+    model = llmws_model_open(TEST_DATA "/llama3", NULL, &e);
+    if (!model) return -1;
+    llmws_model_info(model, &info);
+    row = (size_t)info.vocab * sizeof(float);
+    LlmwsSession *s = open_session();
+    int seq = llmws_seq_open(s, &e);
+    bool ok = info.vocab <= VOCAB_MAX && by_eval(s, seq, &e);
+    if (ok) memcpy(expected, llmws_logits(s, seq), row);
+    llmws_session_close(s);
+    return ok ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    llmws_model_close(model);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_eval), cmocka_unit_test(a_batch)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
