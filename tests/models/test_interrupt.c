@@ -6,7 +6,9 @@
 #include <stdint.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "core/base.h"
 
@@ -57,6 +59,49 @@ static void check(bool (*eval)(LlmwsSession *, int, Err *)) {
 static void an_eval(void **state) { (void)state, check(by_eval); }
 static void a_batch(void **state) { (void)state, check(by_batch); }
 
+/* ---- a request that comes while a step is computed ---- */
+
+static LlmwsSession *at_work;
+static void on_alarm(int sig) { (void)sig, llmws_interrupt(at_work); }
+static bool keep_on(void *ctx, int phase, int64_t done, int64_t total) {
+    (void)ctx, (void)phase, (void)done, (void)total;
+    return true;
+}
+
+/* The step of two prompts is dropped whole; what stood before it stays, and goes on as if nothing had been. */
+static void inside_a_batch(void **state) {
+    enum { LONG = 250 };
+    static int seqs[2 * LONG];
+    static int32_t both[2 * LONG];
+    Err e;
+    LlmwsSessionOptions so = {
+        .ctx = 512, .chunk = 2 * LONG, .parallel = 2, .threads = 1, .isa = "ref", .progress = keep_on};
+    LlmwsSession *s[2] = {llmws_session_open(model, &so, &e), llmws_session_open(model, &so, &e)};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int a = llmws_seq_open(s[i], &e), b = llmws_seq_open(s[i], &e);
+        assert_true(a == 0 && b == 1 && llmws_eval(s[i], a, ids, 5, &e));
+    }
+    for (int i = 0; i < 2 * LONG; i++) {
+        seqs[i] = i / LONG;
+        both[i] = i % 300;
+    }
+    at_work = s[0];
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, NULL);
+    bool ok = llmws_eval_batch(s[0], seqs, both, 2 * LONG, &e);
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    assert_false(ok);
+    assert_int_equal(e.code, ERR_INTERRUPT);
+    assert_true(llmws_seq_len(s[0], 0) == 5 && llmws_seq_len(s[0], 1) == 0);
+    assert_true(!llmws_logits(s[0], 0) && !llmws_logits(s[0], 1));
+    llmws_interrupt_clear(s[0]);
+    for (int i = 0; i < 2; i++)
+        if (!llmws_eval_batch(s[i], seqs, both, 2 * LONG, &e)) fail_msg("%s", e.msg);
+    for (int seq = 0; seq < 2; seq++) assert_memory_equal(llmws_logits(s[0], seq), llmws_logits(s[1], seq), row);
+    for (int i = 0; i < 2; i++) llmws_session_close(s[i]);
+}
+
 static int setup(void **state) {
     Err e;
     LlmwsModelInfo info;
@@ -80,6 +125,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_eval), cmocka_unit_test(a_batch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_eval), cmocka_unit_test(a_batch),
+                                       cmocka_unit_test(inside_a_batch)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
