@@ -279,6 +279,9 @@ static const Example examples[] = {
      "\"required\":[\"name\",\"age\"]}'"},
     {"A question to a model that was made for conversations:",
      "llmws generate -m model.gguf --chat -p 'Why is the sky blue?' --system 'Answer in one sentence.' -n 60"},
+    {"Two prompts at once, each as a line of JSON, with what differs from the command line:",
+     "printf '{\"id\":1,\"prompt\":\"Once\"}\\n{\"id\":2,\"prompt\":\"Twice\",\"seed\":3,\"max_tokens\":8}\\n' "
+     "| llmws generate -m model.gguf --batch - -n 16 --temp 0.7 --seed 1"},
     {"Events for a program, reproducible:", "llmws generate -m model.gguf -f prompt.txt --seed 7 --json"},
     {NULL, NULL},
 };
@@ -291,7 +294,9 @@ const Cmd cmd_generate = {
         "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly. What the command "
         "line does not say "
         "about sampling comes from the model (generation_config.json, general.sampling.* in GGUF); -v shows what is in "
-        "force and where it came from.",
+        "force and where it came from. With --batch every line is a prompt of its own, drawn from its own seed (that "
+        "of "
+        "the command line where it has none), so that neither its place nor the other lines change its answer.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(GenerateOpts),
