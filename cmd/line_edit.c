@@ -38,6 +38,7 @@ void edit_close(Edit *ed) { (void)ed; }
     F(history)
 
 enum { ACTION = 0x1e, HISTORY_MAX = 1000 };
+enum { CTRL_D = 4 }; /* typed during an answer, while the terminal reads lines, it comes as NUL */
 
 struct Edit {
 #define F(name) __typeof__(name) *name;
@@ -119,6 +120,7 @@ static int take_key(Edit *ed, wchar_t *key) {
     if (n < 0) return 0;
     int len = 1;
     *key = n > 0 ? (wchar_t)utf8_decode(b->s, &len) : L'\ufffd';
+    if (!*key) *key = CTRL_D;
     drop_keys(ed, (size_t)len);
     return 1;
 }
@@ -213,20 +215,30 @@ static void history_start(Edit *ed) {
     history_trim(ed);
 }
 
-/* Added at the file's end, so that programs that run at once do not take each other's away. */
+/* At the file's end, so that programs that run at once do not take each other's away; as a history of its own, since
+ * H_NSAVE_FP writes one entry more than it is asked for. */
+static void history_append(Edit *ed, const char *text) {
+    HistEvent ev;
+    int fd = open(ed->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
+    History *one = f ? ed->history_init() : NULL;
+    if (one) {
+        fseek(f, 0, SEEK_END); /* libedit begins an empty file with its mark */
+        ed->history(one, &ev, H_SETSIZE, 1);
+        ed->history(one, &ev, H_ENTER, text);
+        ed->history(one, &ev, H_SAVE_FP, f);
+        ed->history_end(one);
+    }
+    if (f)
+        fclose(f);
+    else if (fd >= 0)
+        close(fd);
+}
+
 void edit_remember(Edit *ed, Str text) {
     HistEvent ev;
     if (!ed->history_of || !text.n || memchr(text.s, 0, text.n)) return;
-    if (ed->history(ed->history_of, &ev, H_ENTER, text.s) <= 0 || !ed->path) return;
-    int fd = open(ed->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
-    if (f) {
-        fseek(f, 0, SEEK_END); /* libedit begins an empty file with its mark */
-        ed->history(ed->history_of, &ev, H_NSAVE_FP, (size_t)1, f);
-        fclose(f);
-    } else if (fd >= 0) {
-        close(fd);
-    }
+    if (ed->history(ed->history_of, &ev, H_ENTER, text.s) > 0 && ed->path) history_append(ed, text.s);
 }
 
 /* ---- the editor ---- */
