@@ -21,6 +21,7 @@ void edit_close(Edit *ed) { (void)ed; }
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define FUNCTIONS(F)                                                                                                   \
@@ -51,12 +52,20 @@ struct Edit {
     Buf keys, typed; /* bytes that were read, not yet given; what stood in the line as a signal came */
     Buf paste;
     char *path; /* of the history's file; NULL: none */
-    enum { DO_NOTHING, DO_PASTE, DO_STOP, DO_REDRAW } action;
+    enum { DO_NOTHING, DO_PASTE, DO_STOP, DO_REFRESH, DO_REDRAW } action;
     bool stopped; /* a signal ends the line */
 };
 
 /* The editor at work: libedit's callbacks carry nothing that could lead to it without the library's own functions. */
 static Edit *editing;
+
+/* Told to the terminal: whether pasted text is to be marked. */
+static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+
+static void tell_terminal(Edit *ed, const char *text) {
+    fputs(text, ed->out);
+    fflush(ed->out);
+}
 
 /* ---- keys ---- */
 
@@ -133,6 +142,21 @@ static int stop_line(Edit *ed, wchar_t *key) {
     return *key = ACTION, 1;
 }
 
+/* The window may have changed its size, or the program was stopped and goes on: the terminal is what the shell made of
+ * it then, and the line is no longer there. */
+static int take_terminal(Edit *ed, wchar_t *key) {
+    struct termios t;
+    bool lost = tcgetattr(STDIN_FILENO, &t) == 0 && (t.c_lflag & ICANON);
+    if (lost) {
+        ed->el_set(ed->el, EL_PREP_TERM, 0);
+        ed->el_set(ed->el, EL_PREP_TERM, 1);
+        tell_terminal(ed, paste_on);
+    }
+    ed->el_resize(ed->el);
+    ed->action = lost ? DO_REDRAW : DO_REFRESH;
+    return *key = ACTION, 1;
+}
+
 static int input(EditLine *el, wchar_t *key) {
     enum { ESCAPE_MS = 300 };
     Edit *ed = editing;
@@ -149,9 +173,7 @@ static int input(EditLine *el, wchar_t *key) {
             drop_keys(ed, 1);
             return 1;
         }
-        ed->el_resize(ed->el);
-        ed->action = DO_REDRAW;
-        return *key = ACTION, 1;
+        return take_terminal(ed, key);
     }
 }
 
@@ -165,7 +187,7 @@ static unsigned char on_action(EditLine *el, int key) {
         ed->stopped = true;
         ed->el_cursor(el, INT32_MAX / 2); /* what follows stands below the whole line */
     }
-    return action == DO_NOTHING ? CC_NORM : CC_REFRESH;
+    return action == DO_NOTHING ? CC_NORM : action == DO_REDRAW ? CC_REDISPLAY : CC_REFRESH;
 }
 
 static char *prompt_of(EditLine *el) { return (void)el, (char *)(uintptr_t)editing->prompt; }
@@ -298,20 +320,15 @@ Edit *edit_open(const Ui *ui) {
     return ed;
 }
 
-static void tell_terminal(Edit *ed, const char *text) {
-    fputs(text, ed->out);
-    fflush(ed->out);
-}
-
 LineGot edit_read(Edit *ed, const char *prompt, Buf *out, Err *e) {
     int n = 0;
     (void)e;
     ed->prompt = prompt;
     ed->stopped = false;
     ed->el_set(ed->el, EL_PREP_TERM, 1); /* before the prompt is seen: nothing typed at it is echoed by the terminal */
-    tell_terminal(ed, "\033[?2004h");
+    tell_terminal(ed, paste_on);
     const char *got = ed->el_gets(ed->el, &n);
-    tell_terminal(ed, "\033[?2004l");
+    tell_terminal(ed, paste_off);
     if (ed->stopped) {
         tell_terminal(ed, "\n");
         buf_put(out, ed->typed.s, ed->typed.n);

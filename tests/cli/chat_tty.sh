@@ -258,6 +258,25 @@ holds narrow.json '"content": "ne two three four five six seven eight nine ten e
 count=$((count + 1))
 iconv -f UTF-8 -t UTF-8 shown >/dev/null || bad "what was shown is not UTF-8"
 
+# Stopped and taken up again by a shell: the line stands there as it was, keys are read one by one.
+play 0 bash --norc --noprofile -i <<SCRIPT
+type PS1='sh% '; ${chat[*]} -n 2 --ignore-eos --session stopped.json\r
+want 0/512 > 
+type half of
+want half of
+type \x1a
+want Stopped
+want sh% 
+type fg\r
+want 0/512 > half of
+type  a line\x01\x04H\r
+want /512 > 
+type \x04
+want sh% 
+type exit\r
+SCRIPT
+holds stopped.json '"content": "Half of a line"'
+
 # What a model says cannot steer the terminal, nor what a user pasted.
 printf 'root ::= "\\x1b[31mred\\x07"\n' >esc.gbnf
 play 0 "${chat[@]}" --grammar esc.gbnf <<'SCRIPT'
