@@ -195,7 +195,7 @@ static bool generation_open(Generation *g, Err *e) {
     g->vocab = info.vocab;
     g->tok = llmws_model_tokenizer(g->model, e);
     if (!g->tok) {
-        if (!g->o->ids || g->how->stop.n) return false;
+        if (!(g->o->ids || g->o->batch) || g->how->stop.n) return false;
         ui_warn(&g->ui, "%s; token ids are printed instead of text", e->msg);
     }
     TRY(sampling_take(&g->answer.sampling, &g->how->sample, &(SamplingFor){&g->ui, g->model, g->tok}, e));

@@ -130,6 +130,8 @@ static bool prompt_take(const Batch *b, Slot *s, Err *e) {
     if (o->prompt) from.text = str_of(o->prompt);
     if (from.system.n && (o->ids || (o->prompt && !from.chat)))
         return err_set(e, ERR_INPUT, "a system text goes through the chat template: with 'messages', or with --chat");
+    if (!a->tok && (!o->ids || o->answer.stop.n))
+        return err_set(e, ERR_INPUT, "the model has no tokenizer that is known; 'ids' can be given, no texts");
     TRY(o->ids ? ids_take(o->ids, a->vocab, &s->prompt, e) : prompt_make(&from, a->tok, &s->prompt, &s->text, e));
     return prompt_fits(s->prompt.n, a->ctx, e);
 }
@@ -317,10 +319,11 @@ static void slot_next(Batch *b, Slot *s) {
     Answer *a = &s->answer;
     Err why;
     if (!a->ids.n) answer_prompted(a);
+    size_t had = a->ids.n;
     bool ok = answer_next(a, &why);
+    b->tokens += (int64_t)(a->ids.n - had);
     if (ok && !a->stop_reason) return;
     if (ok && strcmp(a->stop_reason, "interrupt") == 0) return;
-    b->tokens += (int64_t)a->ids.n;
     ok = ok && answer_end(a, &why);
     if (ok)
         result_done(b, s->result);
@@ -348,7 +351,7 @@ static bool loop(Batch *b, Err *e) {
         if (!b->n_busy && !b->more) break;
         if (b->n_busy && !stop_signal()) TRY(step(b, e));
         TRY(write_done(b, false, e));
-        progress_tell(&b->progress, "%lld lines answered, %zu at work, %.0f tok/s", (long long)b->written, b->n_busy,
+        progress_tell(&b->progress, "lines answered: %lld, at work: %zu, %.0f tok/s", (long long)b->written, b->n_busy,
                       (double)(b->tokens + b->prompt_tokens) * 1e9 / (double)(now_ns() - b->start_ns));
     }
     TRY(write_done(b, true, e));

@@ -131,6 +131,22 @@ cp out batch
 alone 1 --ids "$long,0,0" -n 2 --seed 0 --ignore-eos
 alone 13 --ids "$long,12,84" -n 2 --seed 12 --ignore-eos
 
+# Positions that depend on a sequence's length: prompts beyond the limit, answers that cross it, beginnings that are shared.
+far=$SRC/tests/data/phi3_longrope
+for n in 3 60 90 95 96 97 110; do
+    ids=$(seq -s, 3 $((n + 2)))
+    echo "{\"ids\":[$ids],\"max_tokens\":8,\"temp\":0,\"ignore_eos\":true}"
+done >far.jsonl
+M=$far t 0 '*' '' g --batch far.jsonl --parallel 4 --chunk 32 -c 128
+cp out batch
+line=0
+for n in 3 60 90 95 96 97 110; do
+    line=$((line + 1))
+    M=$far alone $line --ids "$(seq -s, 3 $((n + 2)))" -n 8 --temp 0 --ignore-eos -c 128
+done
+printf '{"ids":[3,4],"max_tokens":1}\n{"prompt":"a"}\n{"ids":[3],"stop":"a"}\n' >texts.jsonl
+M=$far t 3 '*"done"*"line":1,*"error"*"line":2,*no tokenizer*"line":3,*no tokenizer*' '*2 of 3 lines*' g --batch texts.jsonl
+
 # An answer is written while the input is still open, and a free place takes what comes.
 mkfifo lines
 "$LLMWS" generate -m "$M" --batch - -n 2 <lines >live 2>err &
@@ -175,9 +191,9 @@ stopped INT 130
 stopped TERM 143
 
 # Output that fails.
-full() { bash -c '"$0" generate -m "$1" --batch in.jsonl '"$1" "$LLMWS" "$M"; }
-[[ ! -w /dev/full ]] || t 1 '' 'llmws: writing to standard output failed: *' full '>/dev/full'
-t 1 '' 'llmws: writing to standard output failed: *' full '>&-'
-t 0 '=141 0' '' full '-q 2>err2 | true; echo "${PIPESTATUS[@]}"'
+full() { bash -c '{ sleep 0.3; exec "$0" generate -m "$1" --batch in.jsonl '"$1" "$LLMWS" "$M"; }
+[[ ! -w /dev/full ]] || t 1 '' 'llmws: writing to standard output failed: *' full '>/dev/full; }'
+t 1 '' 'llmws: writing to standard output failed: *' full '>&-; }'
+t 0 '=141 0' '' full '-q 2>err2; } | true; echo "${PIPESTATUS[@]}"'
 [[ ! -s err2 ]] || bad "a reader that leaves: $(cat err2)"
 finish
