@@ -43,10 +43,10 @@ static const OptRow batch_rows[] = {
      .arg = "FILE.jsonl",
      AT(batch),
      .help = "many prompts: every line of FILE (- is stdin) is an object with \"prompt\", \"messages\" or \"ids\", and "
-             "\"id\", \"tools\" and options of answers and sampling by their names (a grammar or "
-             "schema is the thing itself, not a file). Each gives a line of JSON, in the "
-             "order of the input, with the very text that it gives alone; a line that cannot be answered gives "
-             "{\"event\":\"error\",...}, and exit status 3 in the end"},
+             "\"id\", \"tools\" and options of answers and sampling by their names (a grammar or schema is the thing "
+             "itself, not a file). Each gives a line of JSON, in the order of the input, with the very text that it "
+             "gives alone; a line that cannot be answered gives {\"event\":\"error\",...}, and exit status 3 in the "
+             "end"},
     {.name = "parallel",
      .kind = OPT_INT,
      .arg = "N",
