@@ -156,26 +156,26 @@ static int64_t likeliest(const float *logits, int64_t vocab, int32_t *ids, int64
     return found;
 }
 
-static bool put_likeliest(Answer *a, const LogProbs *p, Err *e) {
+static bool put_likeliest(Answer *a, Buf *b, const LogProbs *p, Err *e) {
     int64_t n = MIN(a->o->logprobs, a->vocab);
     if (!n) return true;
     n = likeliest(p->logits, a->vocab, a->likely, n);
-    json_key(&a->line, "top_logprobs");
-    buf_char(&a->line, '[');
+    json_key(b, "top_logprobs");
+    buf_char(b, '[');
     for (int64_t i = 0; i < n; i++) {
         int32_t id = a->likely[i];
         size_t len = 0;
         char *text = a->tok && id < llmws_token_count(a->tok)
                          ? llmws_detokenize(a->tok, &id, 1, LLMWS_TEXT_SPECIAL, &len, e)
                          : NULL;
-        buf_str(&a->line, i ? ",{" : "{");
-        json_int(&a->line, "id", id);
-        json_str(&a->line, "text", (Str){text ? text : "", len});
-        json_num(&a->line, "logprob", logprob(p, id));
-        buf_char(&a->line, '}');
+        buf_str(b, i ? ",{" : "{");
+        json_int(b, "id", id);
+        json_str(b, "text", (Str){text ? text : "", len});
+        json_num(b, "logprob", logprob(p, id));
+        buf_char(b, '}');
         free(text);
     }
-    buf_char(&a->line, ']');
+    buf_char(b, ']');
     return true;
 }
 
@@ -197,6 +197,16 @@ static void take_text(Answer *a, Str text, bool last) {
     buf_put(&a->reasoning, a->thought.s, a->thought.n);
 }
 
+/* The members of a token's event. */
+static bool put_token(Answer *a, Buf *b, int32_t id, Err *e) {
+    LogProbs p = logprobs_of(logits_now(a), a->vocab);
+    json_int(b, "id", id);
+    json_str(b, "text", buf_view(&a->piece));
+    if (a->thought.n) json_str(b, "reasoning", buf_view(&a->thought));
+    json_num(b, "logprob", logprob(&p, id));
+    return put_likeliest(a, b, &p, e);
+}
+
 static bool show_token(Answer *a, int32_t id, Err *e) {
     char number[16];
     if (a->tok) {
@@ -204,14 +214,15 @@ static bool show_token(Answer *a, int32_t id, Err *e) {
         text.s = llmws_decoder_push(a->decoder, id, &text.n);
         take_text(a, text, false);
     }
+    if (a->event) {
+        if (!a->o->logprobs) return true;
+        buf_str(&a->tokens, a->ids.n > 1 ? ",{" : "{");
+        TRY(put_token(a, &a->tokens, id, e));
+        return buf_char(&a->tokens, '}'), true;
+    }
     if (a->ui->json) {
-        LogProbs p = logprobs_of(logits_now(a), a->vocab);
         event_begin(&a->line, "token");
-        json_int(&a->line, "id", id);
-        json_str(&a->line, "text", buf_view(&a->piece));
-        if (a->thought.n) json_str(&a->line, "reasoning", buf_view(&a->thought));
-        json_num(&a->line, "logprob", logprob(&p, id));
-        TRY(put_likeliest(a, &p, e));
+        TRY(put_token(a, &a->line, id, e));
         event_end(&a->line);
         return out_flush(&a->line, e);
     }
@@ -246,20 +257,13 @@ static void last_text(Answer *a) {
     if (a->stop.hit) a->stop_reason = "stop";
 }
 
-/* The rest of the text, then the end: a newline for a terminal, or the done event. */
-static bool show_end(Answer *a, Err *e) {
-    last_text(a);
-    if (!a->ui->json) {
-        TRY(show_pieces(a, e));
-        if (a->reasoning.n && !a->all.n) TRY(show_thought_end(a, e));
-        bool open_line = !a->all.n || a->all.s[a->all.n - 1] != '\n';
-        return open_line && (a->ui->out_tty || !a->tok || a->end_line) ? out_write(STR("\n"), e) : true;
-    }
-    Buf *b = &a->line;
+static void put_done(const Answer *a, Buf *b) {
     event_begin(b, "done");
+    if (a->labels) buf_printf(b, ",%s", a->labels);
     json_str(b, "text", buf_view(&a->all));
     if (a->reasoning.n) json_str(b, "reasoning", buf_view(&a->reasoning));
     json_ids(b, "ids", a->ids.v, a->ids.n);
+    if (a->tokens.n) buf_printf(b, ",\"tokens\":[%s]", a->tokens.s);
     json_int(b, "prompt_tokens", (int64_t)a->n_prompt);
     json_int(b, "completion_tokens", (int64_t)a->ids.n);
     json_str(b, "stop_reason", str_of(a->stop_reason));
@@ -268,7 +272,19 @@ static bool show_end(Answer *a, Err *e) {
     json_num(b, "ttft_ms", a->ttft_ns ? rounded((double)a->ttft_ns * 1e-6) : (double)NAN);
     if (a->count_cached) json_int(b, "cached_tokens", (int64_t)a->cached);
     event_end(b);
-    return out_flush(b, e);
+}
+
+bool answer_end(Answer *a, Err *e) {
+    last_text(a);
+    if (a->event) return put_done(a, a->event), true;
+    if (!a->ui->json) {
+        TRY(show_pieces(a, e));
+        if (a->reasoning.n && !a->all.n) TRY(show_thought_end(a, e));
+        bool open_line = !a->all.n || a->all.s[a->all.n - 1] != '\n';
+        return open_line && (a->ui->out_tty || !a->tok || a->end_line) ? out_write(STR("\n"), e) : true;
+    }
+    put_done(a, &a->line);
+    return out_flush(&a->line, e);
 }
 
 static void put_rate(Buf *b, const char *what, size_t n, double rate) {
@@ -294,6 +310,7 @@ bool answer_begin(Answer *a, Err *e) {
     buf_clear(&a->reasoning);
     buf_clear(&a->piece);
     buf_clear(&a->thought);
+    buf_clear(&a->tokens);
     stop_release(&a->stop);
     a->stop = (StopHold){.texts = a->o->stop.items, .n = a->o->stop.n};
     think_release(&a->split);
@@ -311,9 +328,7 @@ bool answer_begin(Answer *a, Err *e) {
 
 /* Where values are captured, in steps of which each is seen. */
 static bool eval(Answer *a, const int32_t *ids, size_t n, Err *e) {
-    LlmwsPlan plan;
-    llmws_session_plan(a->session, &plan);
-    size_t most = a->capture && a->capture->patterns ? (size_t)plan.chunk : n;
+    size_t most = a->capture && a->capture->patterns ? (size_t)a->chunk : n;
     a->progress.total = (int64_t)n;
     for (size_t at = 0; at < n; at += most) {
         size_t now = MIN(most, n - at);
@@ -324,18 +339,19 @@ static bool eval(Answer *a, const int32_t *ids, size_t n, Err *e) {
     return true;
 }
 
-/* A signal that cuts it short is no failure: ended() sees it. One that came after the last step of the answer before
- * stops this one too, before it computes anything, and nobody remembers it: once more, then. */
+/* A signal that cuts it short is no failure: ended() sees it. */
 static bool step(Answer *a, const int32_t *ids, size_t n, Err *e) {
-    int64_t len = llmws_seq_len(a->session, a->seq);
-    if (eval(a, ids, n, e)) return true;
-    if (e->code != ERR_INTERRUPT || stop_signal()) return e->code == ERR_INTERRUPT;
-    return llmws_seq_len(a->session, a->seq) == len && eval(a, ids, n, e);
+    return eval(a, ids, n, e) || e->code == ERR_INTERRUPT;
+}
+
+void answer_prompted(Answer *a) {
+    a->step_ns = now_ns();
+    a->prompt_ns = a->step_ns - a->start_ns;
 }
 
 bool answer_prompt(Answer *a, const int32_t *ids, size_t n, Err *e) {
     TRY(step(a, ids, n, e));
-    a->prompt_ns = now_ns() - a->start_ns;
+    answer_prompted(a);
     return true;
 }
 
@@ -349,35 +365,40 @@ static const char *ended(const Answer *a) {
     return NULL;
 }
 
-/* The id that ends an answer is no part of it. Times of output do not count as the model's. */
-static bool decode(Answer *a, Err *e) {
-    while (!(a->stop_reason = ended(a))) {
-        int32_t id;
-        int64_t t = now_ns();
-        if (a->ids.n) TRY(step(a, &a->ids.v[a->ids.n - 1], 1, e));
-        if (stop_signal()) continue;
-        TRY(sampling_allow(&a->sampling, e) && llmws_sample(a->session, a->seq, &a->sampling.how, &id, e));
-        if (a->ids.n) {
-            a->decode_ns += now_ns() - t;
-            a->decode_steps++;
-        } else {
-            a->ttft_ns = a->prompt_ns + now_ns() - t;
-        }
-        if (!a->sampling.how.ignore_eos && llmws_token_ends(a->model, id)) {
-            a->stop_reason = "eos";
-            break;
-        }
-        ids_put(&a->ids, id);
-        TRY(show_token(a, id, e) && sampling_accept(&a->sampling, id, e));
-        if (a->stop.hit) {
-            a->stop_reason = "stop";
-            break;
-        }
+static void count_time(Answer *a) {
+    int64_t ns = now_ns() - a->step_ns;
+    if (a->ids.n) {
+        a->decode_ns += ns;
+        a->decode_steps++;
+    } else {
+        a->ttft_ns = a->prompt_ns + ns;
     }
+}
+
+/* The id that ends an answer is no part of it. Times of output do not count as the model's. */
+bool answer_next(Answer *a, Err *e) {
+    int32_t id;
+    if (!a->ids.n || stop_signal()) a->stop_reason = ended(a);
+    if (a->stop_reason) return true;
+    TRY(sampling_allow(&a->sampling, e) && llmws_sample(a->session, a->seq, &a->sampling.how, &id, e));
+    count_time(a);
+    if (!a->sampling.how.ignore_eos && llmws_token_ends(a->model, id)) {
+        a->stop_reason = "eos";
+        return true;
+    }
+    ids_put(&a->ids, id);
+    TRY(show_token(a, id, e) && sampling_accept(&a->sampling, id, e));
+    a->stop_reason = a->stop.hit ? "stop" : ended(a);
+    a->step_ns = now_ns();
     return true;
 }
 
-bool answer_run(Answer *a, Err *e) { return decode(a, e) && show_end(a, e); }
+bool answer_run(Answer *a, Err *e) {
+    a->step_ns = now_ns();
+    TRY(answer_next(a, e));
+    while (!a->stop_reason) TRY(step(a, &a->ids.v[a->ids.n - 1], 1, e) && answer_next(a, e));
+    return answer_end(a, e);
+}
 
 void answer_release(Answer *a) {
     llmws_decoder_close(a->decoder);
@@ -388,6 +409,7 @@ void answer_release(Answer *a) {
     buf_release(&a->line);
     buf_release(&a->piece);
     buf_release(&a->thought);
+    buf_release(&a->tokens);
     stop_release(&a->stop);
     think_release(&a->split);
     free(a->likely);

@@ -158,6 +158,7 @@ static bool session_open(Chat *c, Err *e) {
     llmws_session_plan(c->session, &plan);
     plan_note(&c->ui, &plan);
     c->answer.ctx = plan.ctx;
+    c->answer.chunk = plan.chunk;
     c->answer.session = c->session;
     c->answer.seq = llmws_seq_open(c->session, e);
     return c->answer.seq >= 0;
@@ -192,19 +193,11 @@ static void greet(const Chat *c) {
     if (c->talk.n) chat_note(c, "(going on after %zu messages)", c->talk.n);
 }
 
-static void own_list(OptList *list) {
-    const char **items = mem_alloc(list->n + 1, sizeof *items);
-    if (list->n) memcpy(items, list->items, list->n * sizeof *items);
-    list->items = items;
-}
-
 static bool chat_run(const void *opts, Err *e) {
     Chat *c = mem_alloc(1, sizeof *c);
     c->o = *(const ChatOpts *)opts;
     c->ui = ui_of(opts);
-    own_list(&c->o.answer.stop);
-    own_list(&c->o.answer.sample.logit_bias);
-    own_list(&c->o.answer.sample.dry_breakers);
+    opt_own_lists(tables, &c->o);
     c->interactive = isatty(STDIN_FILENO) && c->ui.err_tty;
     c->answer = (Answer){
         .o = &c->o.answer, .ui = &c->ui, .think = true, .end_line = true, .count_cached = true, .progress.ui = &c->ui};
@@ -221,9 +214,7 @@ static bool chat_run(const void *opts, Err *e) {
     conversation_release(&c->talk);
     arena_release(&c->kept);
     buf_release(&c->input);
-    free(c->o.answer.stop.items);
-    free(c->o.answer.sample.logit_bias.items);
-    free(c->o.answer.sample.dry_breakers.items);
+    opt_release(tables, &c->o);
     free(c);
     return ok;
 }

@@ -124,6 +124,7 @@ bool chat_input(Chat *c, Err *e) {
             buf_clear(&c->input);
             more = MORE_NO;
             break;
+        case LINE_NONE: break;
         case LINE_END: c->leave = true; break;
         case LINE_TEXT:
             c->asked = false;

@@ -2,8 +2,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cmd/conversation.h"
 #include "cmd/generate.h"
+#include "cmd/generate_batch.h"
+#include "cmd/generate_prompt.h"
 #include "cmd/json_out.h"
 #include "cmd/prompt_cache.h"
 
@@ -36,8 +37,29 @@ static const OptRow prompt_rows[] = {
     {.name = "echo", .kind = OPT_FLAG, AT(echo), .help = "print the prompt before the answer"},
 };
 
+static const OptRow batch_rows[] = {
+    {.name = "batch",
+     .kind = OPT_TEXT,
+     .arg = "FILE.jsonl",
+     AT(batch),
+     .help = "many prompts: every line of FILE (- is stdin) is an object with \"prompt\", \"messages\" or \"ids\", and "
+             "\"id\", \"tools\" and options of answers and sampling by their names (a grammar or schema is the thing "
+             "itself, not a file). Each gives a line of JSON, in the order of the input, with the very text that it "
+             "gives alone; a line that cannot be answered gives {\"event\":\"error\",...}, and exit status 3 in the "
+             "end"},
+    {.name = "parallel",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 4096,
+     AT(parallel),
+     .init = "16",
+     .help = "lines of --batch at work at once; each has room for a whole context"},
+};
+
 const OptTable opts_prompt = {"Prompt", prompt_rows, COUNT_OF(prompt_rows)};
-static const OptTable *const tables[] = {&opts_model,   &opts_prompt,  &opts_answer, &opts_sampling,
+static const OptTable opts_batch = {"Batch", batch_rows, COUNT_OF(batch_rows)};
+static const OptTable *const tables[] = {&opts_model,   &opts_prompt,  &opts_batch,  &opts_answer, &opts_sampling,
                                          &opts_capture, &opts_session, &opts_output, NULL};
 
 typedef struct Generation { /* one run */
@@ -54,6 +76,7 @@ typedef struct Generation { /* one run */
     Ids prompt;
     Buf text; /* the prompt's */
     PromptCache cache;
+    LineFile lines; /* of --batch */
 } Generation;
 
 /* ---- what to start from ---- */
@@ -71,30 +94,17 @@ static bool prompt_text(Generation *g, Err *e) {
     return g->text.n || err_set(e, ERR_USAGE, "no prompt: standard input is empty; give -p TEXT or -f FILE");
 }
 
-/* The prompt as one turn of a conversation; its text becomes what the template made of it. */
-static bool chat_ids(Generation *g, Err *e) {
-    Conversation c = {0};
-    LlmwsPrompt p;
-    bool ok = answer_system(g->how, &c.system, e);
-    if (ok) {
-        conversation_add(&c, ROLE_USER, buf_view(&g->text));
-        ok = conversation_render(&c, g->tok, true, &p, e);
-    }
-    if (ok) {
-        for (size_t i = 0; i < p.n; i++) ids_put(&g->prompt, p.ids[i]);
-        buf_clear(&g->text);
-        buf_put(&g->text, p.text, p.len);
-        llmws_prompt_free(&p);
-    }
-    conversation_release(&c);
-    return ok;
-}
-
 static bool prompt_ids(Generation *g, Err *e) {
+    Buf said = g->text, system = {0};
     if (g->o->ids) return ids_check(&g->prompt, g->vocab, e);
-    if (!utf8_valid(buf_view(&g->text))) ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
-    if (g->o->chat) return chat_ids(g, e);
-    return ids_of_text(g->tok, buf_view(&g->text), LLMWS_TOK_ADD_SPECIAL | LLMWS_TOK_PARSE_SPECIAL, &g->prompt, e);
+    if (!utf8_valid(buf_view(&said))) ui_warn(&g->ui, "the prompt is not valid UTF-8; broken parts become U+FFFD");
+    g->text = (Buf){0}; /* becomes what the template makes of it */
+    bool ok = answer_system(g->how, &system, e) &&
+              prompt_make(&(PromptFrom){.text = buf_view(&said), .system = buf_view(&system), .chat = g->o->chat},
+                          g->tok, &g->prompt, &g->text, e);
+    buf_release(&said);
+    buf_release(&system);
+    return ok;
 }
 
 /* ---- the run ---- */
@@ -119,14 +129,27 @@ static bool show_prompt(Generation *g, Err *e) {
     return ok;
 }
 
+/* The lines are the prompts, and their results the output. */
+static bool batch_check(const GenerateOpts *o, Err *e) {
+    const char *other = o->prompt               ? "prompt"
+                        : o->file               ? "file"
+                        : o->ids                ? "ids"
+                        : o->echo               ? "echo"
+                        : o->cache              ? "prompt-cache"
+                        : o->capture.patterns.n ? "capture"
+                                                : NULL;
+    return !o->batch || !other ||
+           err_set(e, ERR_USAGE, "--batch and --%s are both given; leave --%s out", other, other);
+}
+
 static bool options_check(Generation *g, Err *e) {
     const GenerateOpts *o = g->o;
     const CaptureOpts *c = &o->capture;
-    TRY(answer_check(g->how, e));
+    TRY(answer_check(g->how, e) && batch_check(o, e));
     if (o->chat && (o->raw || o->ids))
         return err_set(e, ERR_USAGE, "--chat and --%s are both given; a prompt is one or the other",
                        o->raw ? "raw" : "ids");
-    if (g->how->system && !o->chat)
+    if (g->how->system && !o->chat && !o->batch)
         return err_set(e, ERR_USAGE, "--system goes through the chat template; give --chat too");
     if (!c->patterns.n != !c->out)
         return err_set(e, ERR_USAGE,
@@ -145,12 +168,15 @@ static bool session_open(Generation *g, LlmwsSessionOptions *so, Err *e) {
     so->n_patches = g->rules.n;
     if (!(g->o->echo && g->ui.out_tty)) so->progress = progress_show; /* the prompt's line stays as it is */
     so->progress_ctx = &g->answer.progress;
+    stop_block(true); /* signals come to this thread, which may wait for lines */
     g->session = llmws_session_open(g->model, so, e);
+    stop_block(false);
     if (!g->session) return false;
     TRY(capture_open(&g->capture, g->session, e));
     llmws_session_plan(g->session, &plan);
     capture_plan_row(&g->capture, &plan);
     g->answer.ctx = plan.ctx;
+    g->answer.chunk = plan.chunk;
     plan_note(&g->ui, &plan);
     return true;
 }
@@ -159,36 +185,35 @@ static bool generation_open(Generation *g, Err *e) {
     const char *path;
     LlmwsModelInfo info;
     LlmwsSessionOptions so = session_options(&g->how->sample.run);
+    so.parallel = g->o->batch ? g->o->parallel : 0;
     TRY(options_check(g, e) && backend_check(&g->how->sample.run, e));
     TRY(capture_plan(&g->capture, &g->o->capture, &so, e));
     TRY(model_path(&g->how->sample.run, &path, e));
-    TRY(prompt_text(g, e));
+    TRY(g->o->batch ? line_file_open(&g->lines, g->o->batch, e) : prompt_text(g, e));
     int64_t memory = memory_now();
     TRY(model_open(path, &g->ui, &g->model, e));
     llmws_model_info(g->model, &info);
     g->vocab = info.vocab;
     g->tok = llmws_model_tokenizer(g->model, e);
     if (!g->tok) {
-        if (!g->o->ids || g->how->stop.n) return false;
+        if (!(g->o->ids || g->o->batch) || g->how->stop.n) return false;
         ui_warn(&g->ui, "%s; token ids are printed instead of text", e->msg);
     }
     TRY(sampling_take(&g->answer.sampling, &g->how->sample, &(SamplingFor){&g->ui, g->model, g->tok}, e));
-    TRY(prompt_ids(g, e));
+    TRY(g->o->batch || prompt_ids(g, e));
     memory_phase_end(&g->ui, "load", memory);
     memory = memory_now();
     TRY(session_open(g, &so, e));
     sampling_show(&g->answer.sampling, &g->how->sample, g->model, &g->ui);
     memory_phase_end(&g->ui, "session", memory);
-    if ((int64_t)g->prompt.n > g->answer.ctx)
-        return err_set(e, ERR_FIT, "the prompt does not fit: %zu tokens, the context holds %lld; give -c %zu or more",
-                       g->prompt.n, (long long)g->answer.ctx, g->prompt.n);
-    int seq = llmws_seq_open(g->session, e);
     g->answer.session = g->session;
     g->answer.model = g->model;
     g->answer.tok = g->tok;
     g->answer.vocab = g->vocab;
-    g->answer.seq = seq;
-    return seq >= 0;
+    if (g->o->batch) return true;
+    TRY(prompt_fits(g->prompt.n, g->answer.ctx, e));
+    g->answer.seq = llmws_seq_open(g->session, e);
+    return g->answer.seq >= 0;
 }
 
 /* The prompt, of which the cache's file may hold a part, and the answer. */
@@ -210,12 +235,12 @@ static bool generation_run(Generation *g, Err *e) {
     TRY(show_prompt(g, e));
     int64_t memory = memory_now();
     stop_watch(g->session);
-    bool ok = generate(g, e);
+    bool ok = g->o->batch ? batch_run(&(BatchOf){a, &g->lines, (size_t)g->o->parallel, g->o->chat}, e) : generate(g, e);
     stop_watch(NULL);
     progress_clear();
     memory_phase_end(&g->ui, "generate", memory);
     ok = ok && capture_save(&g->capture, e);
-    if (ok) answer_show_times(a);
+    if (ok && !g->o->batch) answer_show_times(a);
     if (!ok && a->all.n && g->ui.out_tty) out_write(STR("\n"), NULL); /* the error gets a line of its own */
     return ok;
 }
@@ -237,6 +262,7 @@ static bool generate_run(const void *opts, Err *e) {
     llmws_model_close(g.model);
     ids_release(&g.prompt);
     buf_release(&g.text);
+    line_file_release(&g.lines);
     return ok;
 }
 
@@ -254,6 +280,9 @@ static const Example examples[] = {
      "\"required\":[\"name\",\"age\"]}'"},
     {"A question to a model that was made for conversations:",
      "llmws generate -m model.gguf --chat -p 'Why is the sky blue?' --system 'Answer in one sentence.' -n 60"},
+    {"Two prompts at once, each as a line of JSON, with what differs from the command line:",
+     "printf '{\"id\":1,\"prompt\":\"Once\"}\\n{\"id\":2,\"prompt\":\"Twice\",\"seed\":3,\"max_tokens\":8}\\n' "
+     "| llmws generate -m model.gguf --batch - -n 16 --temp 0.7 --seed 1"},
     {"Events for a program, reproducible:", "llmws generate -m model.gguf -f prompt.txt --seed 7 --json"},
     {NULL, NULL},
 };
@@ -266,7 +295,9 @@ const Cmd cmd_generate = {
         "Writes what the model says after a prompt to stdout as it comes. Ctrl-C stops it cleanly. What the command "
         "line does not say "
         "about sampling comes from the model (generation_config.json, general.sampling.* in GGUF); -v shows what is in "
-        "force and where it came from.",
+        "force and where it came from. With --batch every line is a prompt of its own, drawn from its own seed (that "
+        "of "
+        "the command line where it has none), so that neither its place nor the other lines change its answer.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(GenerateOpts),

@@ -6,8 +6,9 @@
 
 typedef struct GenerateOpts { /* first field of inspect's options */
     AnswerOpts answer;
-    const char *prompt, *file, *ids, *cache;
+    const char *prompt, *file, *ids, *cache, *batch;
     bool raw, chat, echo;
+    int64_t parallel; /* of --batch */
     CaptureOpts capture;
 } GenerateOpts;
 

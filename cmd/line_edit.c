@@ -21,6 +21,7 @@ void edit_close(Edit *ed) { (void)ed; }
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define FUNCTIONS(F)                                                                                                   \
@@ -38,6 +39,7 @@ void edit_close(Edit *ed) { (void)ed; }
     F(history)
 
 enum { ACTION = 0x1e, HISTORY_MAX = 1000 };
+enum { CTRL_D = 4 }; /* typed during an answer, while the terminal reads lines, it comes as NUL */
 
 struct Edit {
 #define F(name) __typeof__(name) *name;
@@ -50,12 +52,20 @@ struct Edit {
     Buf keys, typed; /* bytes that were read, not yet given; what stood in the line as a signal came */
     Buf paste;
     char *path; /* of the history's file; NULL: none */
-    enum { DO_NOTHING, DO_PASTE, DO_STOP, DO_REDRAW } action;
+    enum { DO_NOTHING, DO_PASTE, DO_STOP, DO_REFRESH, DO_REDRAW } action;
     bool stopped; /* a signal ends the line */
 };
 
 /* The editor at work: libedit's callbacks carry nothing that could lead to it without the library's own functions. */
 static Edit *editing;
+
+/* Told to the terminal: whether pasted text is to be marked. */
+static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+
+static void tell_terminal(Edit *ed, const char *text) {
+    fputs(text, ed->out);
+    fflush(ed->out);
+}
 
 /* ---- keys ---- */
 
@@ -119,6 +129,7 @@ static int take_key(Edit *ed, wchar_t *key) {
     if (n < 0) return 0;
     int len = 1;
     *key = n > 0 ? (wchar_t)utf8_decode(b->s, &len) : L'\ufffd';
+    if (!*key) *key = CTRL_D;
     drop_keys(ed, (size_t)len);
     return 1;
 }
@@ -128,6 +139,21 @@ static int stop_line(Edit *ed, wchar_t *key) {
     buf_clear(&ed->typed);
     buf_put(&ed->typed, line->buffer, (size_t)(line->lastchar - line->buffer));
     ed->action = DO_STOP;
+    return *key = ACTION, 1;
+}
+
+/* The window may have changed its size, or the program was stopped and goes on: the terminal is what the shell made of
+ * it then, and the line is no longer there. */
+static int take_terminal(Edit *ed, wchar_t *key) {
+    struct termios t;
+    bool lost = tcgetattr(STDIN_FILENO, &t) == 0 && (t.c_lflag & ICANON);
+    if (lost) {
+        ed->el_set(ed->el, EL_PREP_TERM, 0);
+        ed->el_set(ed->el, EL_PREP_TERM, 1);
+        tell_terminal(ed, paste_on);
+    }
+    ed->el_resize(ed->el);
+    ed->action = lost ? DO_REDRAW : DO_REFRESH;
     return *key = ACTION, 1;
 }
 
@@ -147,9 +173,7 @@ static int input(EditLine *el, wchar_t *key) {
             drop_keys(ed, 1);
             return 1;
         }
-        ed->el_resize(ed->el);
-        ed->action = DO_REDRAW;
-        return *key = ACTION, 1;
+        return take_terminal(ed, key);
     }
 }
 
@@ -163,7 +187,7 @@ static unsigned char on_action(EditLine *el, int key) {
         ed->stopped = true;
         ed->el_cursor(el, INT32_MAX / 2); /* what follows stands below the whole line */
     }
-    return action == DO_NOTHING ? CC_NORM : CC_REFRESH;
+    return action == DO_NOTHING ? CC_NORM : action == DO_REDRAW ? CC_REDISPLAY : CC_REFRESH;
 }
 
 static char *prompt_of(EditLine *el) { return (void)el, (char *)(uintptr_t)editing->prompt; }
@@ -213,20 +237,30 @@ static void history_start(Edit *ed) {
     history_trim(ed);
 }
 
-/* Added at the file's end, so that programs that run at once do not take each other's away. */
+/* At the file's end, so that programs that run at once do not take each other's away; as a history of its own, since
+ * H_NSAVE_FP writes one entry more than it is asked for. */
+static void history_append(Edit *ed, const char *text) {
+    HistEvent ev;
+    int fd = open(ed->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
+    History *one = f ? ed->history_init() : NULL;
+    if (one) {
+        fseek(f, 0, SEEK_END); /* libedit begins an empty file with its mark */
+        ed->history(one, &ev, H_SETSIZE, 1);
+        ed->history(one, &ev, H_ENTER, text);
+        ed->history(one, &ev, H_SAVE_FP, f);
+        ed->history_end(one);
+    }
+    if (f)
+        fclose(f);
+    else if (fd >= 0)
+        close(fd);
+}
+
 void edit_remember(Edit *ed, Str text) {
     HistEvent ev;
     if (!ed->history_of || !text.n || memchr(text.s, 0, text.n)) return;
-    if (ed->history(ed->history_of, &ev, H_ENTER, text.s) <= 0 || !ed->path) return;
-    int fd = open(ed->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "a");
-    if (f) {
-        fseek(f, 0, SEEK_END); /* libedit begins an empty file with its mark */
-        ed->history(ed->history_of, &ev, H_NSAVE_FP, (size_t)1, f);
-        fclose(f);
-    } else if (fd >= 0) {
-        close(fd);
-    }
+    if (ed->history(ed->history_of, &ev, H_ENTER, text.s) > 0 && ed->path) history_append(ed, text.s);
 }
 
 /* ---- the editor ---- */
@@ -286,20 +320,15 @@ Edit *edit_open(const Ui *ui) {
     return ed;
 }
 
-static void tell_terminal(Edit *ed, const char *text) {
-    fputs(text, ed->out);
-    fflush(ed->out);
-}
-
 LineGot edit_read(Edit *ed, const char *prompt, Buf *out, Err *e) {
     int n = 0;
     (void)e;
     ed->prompt = prompt;
     ed->stopped = false;
     ed->el_set(ed->el, EL_PREP_TERM, 1); /* before the prompt is seen: nothing typed at it is echoed by the terminal */
-    tell_terminal(ed, "\033[?2004h");
+    tell_terminal(ed, paste_on);
     const char *got = ed->el_gets(ed->el, &n);
-    tell_terminal(ed, "\033[?2004l");
+    tell_terminal(ed, paste_off);
     if (ed->stopped) {
         tell_terminal(ed, "\n");
         buf_put(out, ed->typed.s, ed->typed.n);

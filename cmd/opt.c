@@ -138,6 +138,17 @@ const char *opt_given(const OptTable *const *tables, const OptTable *const *exce
     return NULL;
 }
 
+void opt_own_lists(const OptTable *const *tables, void *into) {
+    for (; *tables; tables++)
+        for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++) {
+            if (r->kind != OPT_LIST) continue;
+            OptList *list = (OptList *)((char *)into + r->at);
+            const char **own = mem_alloc(list->n + 1, sizeof *own);
+            if (list->n) memcpy(own, list->items, list->n * sizeof *own);
+            list->items = own;
+        }
+}
+
 void opt_release(const OptTable *const *tables, void *into) {
     for (; *tables; tables++)
         for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
@@ -175,7 +186,7 @@ static const OptRow *find_letter(const OptTable *const *tables, char c) {
     return NULL;
 }
 
-static bool unknown_long(const OptTable *const *tables, const char *arg, size_t n, Err *e) {
+static bool unknown_name(const OptTable *const *tables, Str name, const char *what, Err *e) {
     char word[WORD_MAX + 1];
     const char **names = NULL;
     size_t count = 0;
@@ -183,17 +194,24 @@ static bool unknown_long(const OptTable *const *tables, const char *arg, size_t 
         names = mem_grow(names, count + (*t)->n + 1, sizeof *names);
         for (size_t i = 0; i < (*t)->n; i++) names[count++] = (*t)->rows[i].name;
     }
-    snprintf(word, sizeof word, "%.*s", (int)MIN(n, (size_t)WORD_MAX), arg);
-    const char *near = nearest_word(word, names, count);
+    snprintf(word, sizeof word, "%.*s", (int)MIN(name.n, (size_t)WORD_MAX), name.s);
+    const char *near = nearest_word(word, names, count), *quote = strchr(what, '\'');
     free(names);
-    return near ? err_set(e, ERR_USAGE, "unknown option '--%s' (did you mean '--%s'?)", word, near)
-                : err_set(e, ERR_USAGE, "unknown option '--%s'", word);
+    return near ? err_set(e, ERR_USAGE, "unknown %s%s' (did you mean %s%s'?)", what, word, quote, near)
+                : err_set(e, ERR_USAGE, "unknown %s%s'", what, word);
 }
 
+const OptRow *opt_find(const OptTable *const *tables, Str name, const char *what, Err *e) {
+    const OptRow *r = find_long(tables, name.s, name.n);
+    if (!r) unknown_name(tables, name, what, e);
+    return r;
+}
+
+static const char option[] = "option '--";
+
 bool opt_reset(const OptTable *const *tables, const char *name, void *into, Err *e) {
-    size_t n = strlen(name);
-    const OptRow *r = find_long(tables, name, n);
-    if (!r) return unknown_long(tables, name, n, e);
+    const OptRow *r = opt_find(tables, str_of(name), option, e);
+    if (!r) return false;
     if (r->kind == OPT_LIST)
         ((OptList *)((char *)into + r->at))->n = 0; /* keeps its room */
     else
@@ -216,8 +234,8 @@ static bool take_next(const OptTable *const *tables, const OptRow *r, char *cons
 static bool parse_long(const OptTable *const *tables, char *const **at, void *into, Err *e) {
     const char *name = **at + 2;
     size_t n = strcspn(name, "=");
-    const OptRow *r = find_long(tables, name, n);
-    if (!r) return unknown_long(tables, name, n, e);
+    const OptRow *r = opt_find(tables, (Str){name, n}, option, e);
+    if (!r) return false;
     const char *value = name[n] ? name + n + 1 : NULL;
     if (r->kind == OPT_FLAG && value)
         return err_set(e, ERR_USAGE, "--%s takes no value, but '%s' was given", r->name, value);

@@ -50,6 +50,11 @@ void opt_init(const OptTable *const *tables, void *into);
 /* Parses a NULL-terminated argv (no program name) over opt_init's values. What is no option goes to *rest. Values
  * borrow argv; free the lists with opt_release and *rest with free(rest->items). Errors are ERR_USAGE. */
 bool opt_parse(const OptTable *const *tables, char *const *argv, void *into, OptList *rest, Err *e);
+/* The row of an option by any of its names; NULL, and ERR_USAGE that names the nearest one, where there is none. `what`
+ * and a quote begin what it is called: "option '--", "key '". */
+const OptRow *opt_find(const OptTable *const *tables, Str name, const char *what, Err *e);
+/* Gives a copy of the struct lists of its own, of the same texts; free them with opt_release. */
+void opt_own_lists(const OptTable *const *tables, void *into);
 /* The name of an option of `tables`, and of none of `except`, whose field no longer is what opt_init made it; NULL:
  * none. */
 const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from);

@@ -38,6 +38,7 @@ static bool where_parse(Str w, Span span, LlmwsPatch *p) {
     p->from = 0;
     p->to = -1;
     if (!w.n || str_is(w, "all")) return true;
+    if (!span.prompt && (str_is(w, "prompt") || str_is(w, "last"))) return false;
     p->to = span.prompt;
     if (str_is(w, "prompt")) return true;
     p->from = span.prompt - 1;
@@ -118,8 +119,8 @@ static bool rule_parse(const char *text, Span span, LlmwsPatch *p, Err *e) {
     p->name = name;
     if (!where_parse(r.where, span, p)) {
         char why[120];
-        snprintf(why, sizeof why, "WHERE must be all, last, prompt, or positions from 0 to %lld",
-                 (long long)span.end - 1);
+        snprintf(why, sizeof why, "WHERE must be all%s, or positions from 0 to %lld",
+                 span.prompt ? ", last, prompt" : "", (long long)span.end - 1);
         return rule_error(text, why, e);
     }
     bool is_number = slice_number(r.value, &number);

@@ -134,7 +134,9 @@ static const OptRow sampling_rows[] = {
      .kind = OPT_TEXT,
      .arg = "FILE",
      AT(grammar),
-     .help = "the answer is a text of the GBNF grammar in FILE (- is stdin); it ends where the grammar does"},
+     .help =
+         "the answer is a text of the GBNF grammar in FILE (- is stdin, text that holds ::= is the grammar itself); "
+         "it ends where the grammar does"},
     {.name = "json-schema",
      .also = "json-schema-file",
      .kind = OPT_TEXT,
@@ -215,8 +217,8 @@ static void breaks_take(Sampling *s, const OptList *given, const SamplingFor *of
 
 static bool bound_open(Sampling *s, LlmwsModel *model, const SampleOpts *o, Buf *text, Err *e) {
     const char *path = o->grammar ? o->grammar : o->schema;
-    bool here = o->schema && path[strspn(path, " \t\n")] == '{'; /* the schema itself */
-    const char *name = here ? "--json-schema" : path;
+    bool here = o->schema ? path[strspn(path, " \t\n")] == '{' : strstr(path, "::=") != NULL; /* no file */
+    const char *name = !here ? path : o->schema ? "--json-schema" : "--grammar";
     if (here)
         buf_str(text, path);
     else
@@ -242,6 +244,7 @@ static bool bound_take(Sampling *s, const SampleOpts *o, const SamplingFor *of, 
         return err_set(e, ERR_USAGE,
                        "--ignore-eos and a grammar are both given; with a grammar the answer ends where the grammar "
                        "does");
+    if (of->bound) return (s->bound = llmws_constraint_fork(of->bound)) != NULL;
     int64_t start = now_ns();
     bool ok = bound_open(s, of->model, o, &text, e);
     buf_release(&text);

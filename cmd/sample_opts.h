@@ -27,7 +27,8 @@ typedef struct Sampling {
 typedef struct SamplingFor {
     const Ui *ui;
     LlmwsModel *model;
-    LlmwsTokenizer *tok; /* NULL: none */
+    LlmwsTokenizer *tok;          /* NULL: none */
+    const LlmwsConstraint *bound; /* NULL, or one of the same grammar or schema, whose tables are shared then */
 } SamplingFor;
 
 /* The options over the model's own values. *s is released after a failure too; before the model is closed. */

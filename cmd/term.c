@@ -183,27 +183,56 @@ static void put_progress(Buf *b, const Progress *p, int64_t done, int64_t total)
     if (done) buf_printf(b, ", %.0f s left", ceil((double)(total - done) / rate));
 }
 
-bool progress_show(void *progress, int phase, int64_t done, int64_t total) {
-    enum { PATIENCE_NS = 500000000, REDRAW_NS = 100000000 };
-    Progress *p = progress;
-    struct winsize w = {.ws_col = 80};
+static bool can_draw(const Progress *p) {
     const char *term = getenv("TERM");
-    if (p->ui->quiet || !p->ui->err_tty || !term || strcmp(term, "dumb") == 0) return true;
+    return !p->ui->quiet && p->ui->err_tty && term && strcmp(term, "dumb") != 0;
+}
+
+/* Is it time for the line? Not in the first half second, nor more often than the eye follows. */
+static bool draws_now(Progress *p, int64_t now) {
+    enum { PATIENCE_NS = 500000000, REDRAW_NS = 100000000 };
+    if (now - p->start_ns < PATIENCE_NS || now - p->drawn_ns < REDRAW_NS) return false;
+    p->drawn_ns = now;
+    return true;
+}
+
+static void draw(const char *line) {
+    struct winsize w = {.ws_col = 80};
+    Buf b = {0};
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &w);
+    buf_printf(&b, "\r%.*s\033[K", MAX((w.ws_col ? w.ws_col : 80) - 1, 1), line);
+    atomic_store(&line_stands, true);
+    if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
+    buf_release(&b);
+}
+
+bool progress_show(void *progress, int phase, int64_t done, int64_t total) {
+    Progress *p = progress;
+    if (!can_draw(p)) return true;
     if (p->total) done += p->before, total = p->total;
     int64_t now = now_ns();
     if (!done || phase != p->phase) p->phase = phase, p->start_ns = done ? p->start_ns : now, p->drawn_ns = now;
     if (done >= total) return progress_clear(), true;
-    if (now - p->start_ns < PATIENCE_NS || now - p->drawn_ns < REDRAW_NS) return true;
-    p->drawn_ns = now;
-    Buf line = {0}, b = {0};
+    if (!draws_now(p, now)) return true;
+    Buf line = {0};
     put_progress(&line, p, done, total);
-    ioctl(STDERR_FILENO, TIOCGWINSZ, &w);
-    buf_printf(&b, "\r%.*s\033[K", MAX((w.ws_col ? w.ws_col : 80) - 1, 1), line.s);
-    atomic_store(&line_stands, true);
-    if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
+    draw(line.s);
     buf_release(&line);
-    buf_release(&b);
     return true;
+}
+
+void progress_tell(Progress *p, const char *fmt, ...) {
+    int64_t now = now_ns();
+    if (!can_draw(p)) return;
+    if (!p->start_ns) p->start_ns = p->drawn_ns = now;
+    if (!draws_now(p, now)) return;
+    Buf line = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(&line, fmt, ap);
+    va_end(ap);
+    draw(line.s);
+    buf_release(&line);
 }
 
 /* ---- memory of this process ---- */
@@ -255,7 +284,11 @@ void stop_install(void) {
     sigaction(SIGTERM, &act, NULL);
 }
 
-void stop_watch(LlmwsSession *s) { watched = s; }
+/* A signal that came after the last step of an answer stopped nothing; the next answer is not what it was for. */
+void stop_watch(LlmwsSession *s) {
+    if (s) llmws_interrupt_clear(s);
+    watched = s;
+}
 int stop_signal(void) { return caught; }
 void stop_forget(void) { caught = 0; }
 

@@ -55,6 +55,8 @@ typedef struct Progress { /* one line on stderr, redrawn while something takes l
 
 /* An LlmwsProgressFn over a Progress. Draws on a terminal that can redraw, without -q; never stops anything. */
 bool progress_show(void *progress, int phase, int64_t done, int64_t total);
+/* The same line with these words, for work of many parts: first when it begins, then after every part. */
+void progress_tell(Progress *p, const char *fmt, ...) PRINTF(2, 3);
 /* Takes the line away, if it stands; whatever else is written does so by itself. */
 void progress_clear(void);
 

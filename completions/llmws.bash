@@ -17,13 +17,15 @@ _llmws() {
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --batch --parallel --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
         -f | --file) kind=file ;;
         --ids) kind=none ;;
         --prompt-cache) kind=file ;;
+        --batch) kind=none ;;
+        --parallel) kind=none ;;
         --system) kind=none ;;
         -n | --max-tokens) kind=none ;;
         --stop) kind=none ;;

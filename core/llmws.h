@@ -385,10 +385,12 @@ typedef struct LlmwsTap {
 LLMWS_API size_t llmws_tap_count(const LlmwsSession *s);
 LLMWS_API bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap);
 
-/* Makes a running llmws_eval of this session stop with an "interrupted" error: at the next chunk, or inside it where
- * progress is told; what the chunk computed is dropped. Safe in signal
- * handlers. */
+/* Makes a running llmws_eval or llmws_eval_batch of this session stop with an "interrupted" error: at the next chunk,
+ * or inside it where progress is told; what the chunk computed is dropped. Where none runs, the next one stops. Safe in
+ * signal handlers. */
 LLMWS_API void llmws_interrupt(LlmwsSession *s);
+/* Forgets an interrupt that stopped nothing, so that it does not stop what begins now. */
+LLMWS_API void llmws_interrupt_clear(LlmwsSession *s);
 
 /* Named f32 arrays to a safetensors file, written beside and renamed. */
 typedef struct LlmwsArray {

@@ -159,3 +159,4 @@ bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap) {
 }
 
 void llmws_interrupt(LlmwsSession *s) { atomic_store(&s->s.interrupted, true); }
+void llmws_interrupt_clear(LlmwsSession *s) { atomic_store(&s->s.interrupted, false); }

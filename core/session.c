@@ -261,7 +261,7 @@ static bool check_seq(const Session *s, int seq, Err *e) {
     return cache_seq_valid(s->cache, seq) ? true : err_set(e, ERR_USAGE, "sequence %d is not open", seq);
 }
 
-/* Runs the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
+/* Gives the graph the step that the cache holds; logits of `rows` of its tokens were asked for in out_rows. */
 static void begin_step(Session *s, int64_t rows) {
     const Step *step = cache_step(s->cache);
     if (s->io.positions >= 0)
@@ -278,11 +278,11 @@ static bool tell(const Session *s, int64_t done, int64_t total, Err *e) {
            err_set(e, ERR_INTERRUPT, "interrupted");
 }
 
-/* A step of a prompt, of which `done` tokens of `total` are computed. A chunk of a large model takes long enough that
- * its parts are told too, and that it may be stopped between them. */
-static bool run_prompt_step(Session *s, int64_t done, int64_t total, Err *e) {
+/* A step of a prompt, of which `done` tokens of `total` are computed (1: nobody is told). A chunk of a large model
+ * takes long enough that its parts are told too, and that it may be stopped between them. */
+static bool run_step(Session *s, bool prompt, int64_t done, int64_t total, Err *e) {
     enum { PARTS = 16 };
-    int64_t n = cache_step(s->cache)->n, parts = s->spec.progress && total > 1 ? PARTS : 1;
+    int64_t n = cache_step(s->cache)->n, parts = s->spec.progress && prompt ? PARTS : 1;
     for (int64_t i = 0; i < parts; i++) {
         TRY(tell(s, done + n * i / parts, total, e));
         if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
@@ -327,7 +327,6 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
         return err_set(e, ERR_USAGE, "a step takes 1 to %lld tokens, not %zu", (long long)s->spec.chunk, n);
     TRY(check_ids(s, ids, n, e));
     for (size_t i = 0; i < n; i++) TRY(check_seq(s, seqs[i], e));
-    if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
     for (size_t i = 0; s->m->cfg.rope.kind == ROPE_LONG && i < n; i++) {
         int64_t tokens = session_len(s, seqs[i]);
         for (size_t k = 0; k < n; k++) tokens += seqs[k] == seqs[i];
@@ -348,8 +347,9 @@ bool session_eval_batch(Session *s, const int *seqs, const int32_t *ids, size_t 
         out_rows[rows++] = (int32_t)i;
     }
     begin_step(s, rows);
-    exec_run(&s->x);
-    return true;
+    if (run_step(s, n > (size_t)s->spec.parallel, 0, 1, e)) return true;
+    for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
+    return cache_abort(s->cache), s->last_rows = 0, false;
 }
 
 bool session_eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
@@ -372,7 +372,7 @@ static bool eval(Session *s, int seq, const int32_t *ids, size_t n, Err *e) {
         for (int64_t r = 0; r < rows; r++) out_rows[r] = (int32_t)(s->spec.all_logits ? r : (int64_t)(end - at) - 1);
         for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1;
         begin_step(s, rows);
-        if (!run_prompt_step(s, (int64_t)at, (int64_t)n, e)) return cache_abort(s->cache), s->last_rows = 0, false;
+        if (!run_step(s, n > 1, (int64_t)at, (int64_t)n, e)) return cache_abort(s->cache), s->last_rows = 0, false;
         s->logit_row[seq] = rows - 1;
         at = end;
     }

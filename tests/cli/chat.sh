@@ -48,6 +48,14 @@ first=$(say 'Hello\n' -n 6)
 t 0 "=$first"$'\n'"$first" '(0 turns left)' say 'Hello\n/undo\nHello\n' -n 6
 t 0 "=$first"$'\n'"$first" '' say 'Hello\n/clear\nHello\n' -n 6
 t 0 "=$first"$'\n'"$first" '' say 'Hello\n/retry\n' -n 6
+t 0 '*"prompt_tokens":24,*"cached_tokens":23}' '' say 'Hello\n/retry\n' -n 6 --json # but the last token nothing is computed again
+t 0 '*"cached_tokens":0}'$'\n''*' '(1 turn left)' say 'Hello\nAnd\n/undo\nAnd\n' -n 6 --json
+again=$(done_events out | tail -n 1 | grep -oP '"cached_tokens":\K\d+')
+count=$((count + 1))
+((again >= reused)) || bad "after /undo $again tokens are in the cache, $reused were before: $(done_events out)"
+t 0 '*' '' say 'Hello\n/retry\n/retry\n' -n 20 --temp 1.5 --seed 3
+count=$((count + 1))
+[[ $(sort -u out | wc -l) == 3 ]] || bad "/retry gives the same answer again: $(cat out)"
 t 0 '*' 'context: * of 512 tokens*messages: 2;*last answer: 6 tokens*' say 'Hello\n/stats\n' -n 6
 t 0 "=$first" "(saved 2 messages to 'kept.json'*" say 'Hello\n/save kept.json\n' -n 6
 [[ -s kept.json && -s kept.json.kv ]] || bad "/save wrote nothing"

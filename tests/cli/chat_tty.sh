@@ -141,6 +141,24 @@ holds again.json '"content": "of\nan editor!"'
 holds again.json '"content": "你é"'
 holds again.json '"content": "four\nfive"'
 
+# A history that grew too long keeps its last thousand messages, and stays nobody else's to read.
+mkdir -p old/llmws
+{ echo _HiStOrY_V2_ && printf '%0500d\\040old\n' {1..3000}; } >old/llmws/history
+chmod 600 old/llmws/history
+XDG_STATE_HOME=$T/old play 0 "${chat[@]}" -n 2 --ignore-eos -c 2000 <<'SCRIPT'
+want 0/2000 > 
+type \x1b[A
+want 3000 old
+type \x15new one\r
+want /2000 > 
+type \x04
+SCRIPT
+count=$((count + 3))
+[[ $(wc -l <old/llmws/history) == 1002 ]] || bad "the history has $(wc -l <old/llmws/history) lines"
+grep -q '^0*2001.040old$' old/llmws/history && ! grep -q '^0*2000.040old$' old/llmws/history && tail -n 1 old/llmws/history | grep -q '^new.040one$' ||
+    bad "the history: $(cut -c490- old/llmws/history | sed -n '2p;$p')"
+[[ $(stat -c %a old/llmws/history) == 600 && $(ls old/llmws) == history ]] || bad "the history: $(ls -l old/llmws)"
+
 # Ctrl-C: takes back what was typed; at an empty prompt leaves, the second time.
 play 130 "${chat[@]}" -n 4 <<'SCRIPT'
 want 0/512 > 
@@ -191,6 +209,25 @@ want IIII
 last \x03
 SCRIPT
 
+# What is typed during an answer waits for the prompt: a line and its beginning, then Ctrl-D, which leaves.
+play 0 "${long[@]}" -n 600 --session ahead.json --logit-bias 40=1000 <<'SCRIPT'
+want 0/100000 > 
+type Hello\r
+want IIII
+type typed ahead\rand begun
+want > typed ahead
+want IIII
+want > and begun
+type !\r
+want IIII
+type \x04
+want /100000 > 
+SCRIPT
+count=$((count + 1))
+[[ $(grep -c '"assistant"' ahead.json) == 3 ]] || bad "not three answers: $(grep -o '"content": .\{20\}' ahead.json)"
+holds ahead.json '"content": "typed ahead"'
+holds ahead.json '"content": "and begun!"'
+
 # Before anything is said the question is taken back.
 printf '%.0shello there ' {1..3000} >long.txt
 play 0 env VISUAL='cat long.txt >' "${long[@]}" -n 2 --chunk 64 <<SCRIPT
@@ -220,6 +257,25 @@ SCRIPT
 holds narrow.json '"content": "ne two three four five six seven eight nine ten eleven twelve 你好你好你好你!"'
 count=$((count + 1))
 iconv -f UTF-8 -t UTF-8 shown >/dev/null || bad "what was shown is not UTF-8"
+
+# Stopped and taken up again by a shell: the line stands there as it was, keys are read one by one.
+play 0 bash --norc --noprofile -i <<SCRIPT
+type PS1='sh% '; ${chat[*]} -n 2 --ignore-eos --session stopped.json\r
+want 0/512 > 
+type half of
+want half of
+type \x1a
+want Stopped
+want sh% 
+type fg\r
+want 0/512 > half of
+type  a line\x01\x04H\r
+want /512 > 
+type \x04
+want sh% 
+type exit\r
+SCRIPT
+holds stopped.json '"content": "Half of a line"'
 
 # What a model says cannot steer the terminal, nor what a user pasted.
 printf 'root ::= "\\x1b[31mred\\x07"\n' >esc.gbnf
