@@ -79,7 +79,9 @@ INLINE void scores_page(Dtype t, int M, const Attn *c, const AttnTile *w, int64_
 INLINE void soften(const Attn *c, const AttnTile *w, int m, float *max, float *sum) {
     float *p = c->p + m * ATTN_PARTITION;
     int64_t lo = w->lo[m] - w->base, hi = w->hi[m] - w->base, first = lo / LANES * LANES;
-    V16 top = v_set1(-INFINITY), lanes = v_zero();
+    V16 top = v_set1(-INFINITY), lanes = v_zero(), cap = v_set1(c->a->params.attn.softcap);
+    for (int64_t i = first; i < hi && c->a->params.attn.softcap > 0; i += LANES)
+        v_store(p + i, v_mul(cap, v_tanh(v_div(v_load(p + i), cap))));
     for (int64_t i = first; i < hi; i += LANES) top = v_max(top, v_keep(v_load(p + i), lo - i, hi - i, top));
     *max = v_hmax(top);
     for (int64_t i = first; i < hi; i += LANES) {

@@ -25,11 +25,28 @@ static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
-static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a) && a->params.attn.softcap == 0; }
+static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
+static inline bool f32_from(const OpArgs *a, int i) { /* input i and those behind it */
+    while (i < a->n_in && a->in[i].dtype == DT_f32) i++;
+    return i == a->n_in;
+}
+static inline bool fits_bias(const OpArgs *a) { return f32_from(a, 1); }
+static inline bool fits_layer_norm(const OpArgs *a) { return whole_lanes(a) && f32_from(a, 1); }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
-#define fits_add  fits_any
-#define fits_mul  fits_any
-#define fits_silu fits_any
+#define fits_add           fits_any
+#define fits_mul           fits_any
+#define fits_scale         fits_any
+#define fits_silu          fits_any
+#define fits_silu_dx       fits_any
+#define fits_gelu          fits_any
+#define fits_gelu_dx       fits_any
+#define fits_softcap       fits_any
+#define fits_softcap_dx    fits_any
+#define fits_bias_db       fits_any
+#define fits_rms_norm_dx   fits_layer_norm
+#define fits_rms_norm_dw   whole_lanes
+#define fits_layer_norm_dx fits_layer_norm
+#define fits_layer_norm_dw whole_lanes
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
 #define ROWS_ALL(ROW, isa)                                                                                             \
@@ -43,9 +60,22 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(rope, isa, rope)                                                                                               \
     ROW(kv_store, isa, kv_store)                                                                                       \
     ROW(attention_kv, isa, attention_kv)                                                                               \
+    ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
+    ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \
+    ROW(layer_norm, isa, layer_norm)                                                                                   \
+    ROW(layer_norm_dx, isa, layer_norm_dx)                                                                             \
+    ROW(layer_norm_dw, isa, layer_norm_dw)                                                                             \
     ROW(add, isa, add)                                                                                                 \
     ROW(mul, isa, mul)                                                                                                 \
-    ROW(silu, isa, silu)
+    ROW(scale, isa, scale)                                                                                             \
+    ROW(bias, isa, bias)                                                                                               \
+    ROW(bias_db, isa, bias_db)                                                                                         \
+    ROW(silu, isa, silu)                                                                                               \
+    ROW(silu_dx, isa, silu_dx)                                                                                         \
+    ROW(gelu, isa, gelu)                                                                                               \
+    ROW(gelu_dx, isa, gelu_dx)                                                                                         \
+    ROW(softcap, isa, softcap)                                                                                         \
+    ROW(softcap_dx, isa, softcap_dx)
 #endif
 
 #if defined __x86_64__

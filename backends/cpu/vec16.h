@@ -448,6 +448,11 @@ INLINE void rows_transpose16(I16 z[16]) {
 INLINE void i_store16(void *p, I16 v) { h_store(p, i_low16(v)); }
 /* |x|, infinity for NaN: v_max alone would drop a NaN. */
 INLINE V16 v_magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
+/* tanh_f32 in every lane. */
+INLINE V16 v_tanh(V16 x) {
+    V16 e = v_exp(v_mul(v_set1(-2), v_abs(x))), one = v_set1(1);
+    return v_xor(v_div(v_sub(one, e), v_add(one, e)), v_bits(i_and(i_bits(x), i_set1(INT32_MIN))));
+}
 
 #if !defined __AVX512BF16__
 INLINE V16 v_dpbf16(V16 acc, I16 x, I16 w) {
