@@ -36,6 +36,13 @@ struct Node {
         interleaved; /* head dim, where the rows of each head stand in GGUF order: taps and patches turn them; else 0 */
 };
 
+/* The input whose memory the output may take, -1: none. */
+static inline int node_in_place(const Node *n) {
+    if (n->kind != NODE_OP) return -1;
+    const OpInfo *op = &op_info[n->op];
+    return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && n->n_in > op->min_in ? n->n_in - 1 : -1;
+}
+
 typedef struct NameRef {
     const char *name;
     int id;

@@ -13,7 +13,7 @@ typedef enum Op {
 } Op;
 
 enum { MAX_IN = 5 };
-enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8 };
+enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8, OPF_SUMS = 16 };
 
 typedef union OpParams {
     NoParams none;

@@ -24,7 +24,7 @@ bool shape_embed_dw(const Graph *g, Node *n, Err *e) {
     n->ndim = 2;
     n->ne[0] = n->params.embed.vocab;
     n->ne[1] = node_in(g, n, 0)->ne[1];
-    return true;
+    return rule_sum(g, n, 2, e);
 }
 
 void grad_embed_dw(Grad *gr, int id) { grad_refuse(gr, id); }

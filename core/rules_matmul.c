@@ -50,7 +50,7 @@ bool shape_matmul_dw(const Graph *g, Node *n, Err *e) {
     n->ndim = 2;
     n->ne[0] = dy->ne[last_dim(dy)];
     n->ne[1] = x->ne[last_dim(x)];
-    return true;
+    return rule_sum(g, n, 2, e);
 }
 
 void grad_matmul_dw(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -85,7 +85,7 @@ static void bias_db_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) {
     float *db = a->out.data;
     for (int64_t u = u0; u < u1; u++) {
         const int64_t i = u * LANES, n = MIN(inner(a) - i, LANES);
-        V16 sum = v_zero();
+        V16 sum = begin16(a, 1, i);
         for (int64_t r = 0; r < tensor_rows(&a->in[0]); r++)
             sum = v_add(sum, v_load_n((const float *)tensor_row(&a->in[0], r) + i, n));
         v_store_n(db + i, sum, n);

@@ -115,7 +115,7 @@ static void rms_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
     for (int64_t r = 0; r < n_rows && u0 < u1; r++)
         scale[r] = rms_scale(tensor_row(&a->in[1], r), n, a->params.norm.eps);
     for (int64_t i = u0 * LANES; i < u1 * LANES; i += LANES) {
-        V16 sum = v_zero();
+        V16 sum = begin16(a, 2, i);
         for (int64_t r = 0; r < n_rows; r++) {
             const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
             sum = v_fma(v_load(dy + i), v_mul(v_load(x + i), v_set1(scale[r])), sum);
@@ -131,7 +131,7 @@ static void layer_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scr
     for (int64_t r = 0; r < n_rows && u0 < u1; r++)
         scale[r] = layer_scale(tensor_row(&a->in[1], r), n, a->params.norm.eps);
     for (int64_t i = u0 * LANES; i < u1 * LANES; i += LANES) {
-        V16 sum = v_zero();
+        V16 sum = begin16(a, 2, i);
         for (int64_t r = 0; r < n_rows; r++) {
             const float *dy = tensor_row(&a->in[0], r), *x = tensor_row(&a->in[1], r);
             sum = v_fma(v_load(dy + i), layer_normal(scale[r], x + i), sum);

@@ -15,10 +15,9 @@ static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 const char takes_embed[] = "ri>f";
 const Kernel ref_embed = {"ref", embed_units, embed_run, NULL};
 
-/* out rows [lo, hi) = 0, then row index[i] += row i of from, for i ascending. */
+/* Row index[i] of out += row i of from, for i ascending, of rows [lo, hi) alone. */
 static void scatter_add(const Tensor *out, int64_t lo, int64_t hi, const Tensor *from, const int32_t *index) {
     int64_t width = out->ne[1];
-    for (int64_t r = lo; r < hi; r++) memset(tensor_row(out, r), 0, (size_t)width * 4);
     for (int64_t i = 0; i < from->ne[0]; i++) {
         if (index[i] < lo || index[i] >= hi) continue;
         const float *src = tensor_row(from, i);
@@ -31,11 +30,14 @@ static int64_t embed_dw_units(const OpArgs *a) { return div_up(a->out.ne[0], VOC
 
 static void embed_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    for (int64_t u = u0; u < u1; u++)
-        scatter_add(&a->out, u * VOCAB_CHUNK, MIN((u + 1) * VOCAB_CHUNK, a->out.ne[0]), &a->in[0], a->in[1].data);
+    for (int64_t u = u0; u < u1; u++) {
+        const int64_t lo = u * VOCAB_CHUNK, hi = MIN(lo + VOCAB_CHUNK, a->out.ne[0]);
+        for (int64_t r = lo; r < hi; r++) ref_begin_row(a, 2, r);
+        scatter_add(&a->out, lo, hi, &a->in[0], a->in[1].data);
+    }
 }
 
-const char takes_embed_dw[] = "fi>f";
+const char takes_embed_dw[] = "fif>f";
 const Kernel ref_embed_dw = {"ref", embed_dw_units, embed_dw_run, NULL};
 
 static void rows_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
@@ -50,7 +52,10 @@ const Kernel ref_rows = {"ref", ref_out_rows, rows_run, NULL};
 
 static void rows_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    for (int64_t t = u0; t < u1; t++) scatter_add(&a->out, t, t + 1, &a->in[0], a->in[1].data);
+    for (int64_t t = u0; t < u1; t++) {
+        memset(tensor_row(&a->out, t), 0, (size_t)a->out.ne[1] * 4);
+        scatter_add(&a->out, t, t + 1, &a->in[0], a->in[1].data);
+    }
 }
 
 const char takes_rows_dx[] = "fif>f";

@@ -124,8 +124,7 @@ static void matmul_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
     const Tensor *dy = &a->in[0], *x = &a->in[1];
     int64_t n_rows = tensor_rows(dy), K = a->out.ne[1];
     for (int64_t n = u0; n < u1; n++) {
-        float *dw = tensor_row(&a->out, n);
-        memset(dw, 0, (size_t)K * 4);
+        float *dw = ref_begin_row(a, 2, n);
         for (int64_t t = 0; t < n_rows; t++) {
             const float *xr = ref_row(x, t, scratch);
             float g = real_at(dy, t, n);
@@ -134,5 +133,5 @@ static void matmul_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
     }
 }
 
-const char takes_matmul_dw[] = "dd>f";
+const char takes_matmul_dw[] = "ddf>f";
 const Kernel ref_matmul_dw = {"ref", ref_out_rows, matmul_dw_run, matmul_dw_scratch};

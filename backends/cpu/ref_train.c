@@ -19,17 +19,11 @@ static float row_max(const float *x, int64_t n) {
     return m;
 }
 
-static int64_t count_labels(const Tensor *labels) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < labels->ne[0]; i++) n += ((const int32_t *)labels->data)[i] >= 0;
-    return n;
-}
-
 static void cross_entropy_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     if (u0 >= u1) return;
     const int32_t *labels = a->in[1].data;
-    int64_t V = a->in[0].ne[1], n = count_labels(&a->in[1]);
+    int64_t V = a->in[0].ne[1];
     double sum = 0;
     for (int64_t o = 0; o < a->in[0].ne[0]; o++) {
         if (labels[o] < 0) continue;
@@ -37,7 +31,7 @@ static void cross_entropy_run(const OpArgs *a, int64_t u0, int64_t u1, void *scr
         float m = row_max(x, V);
         sum += log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]];
     }
-    *(float *)a->out.data = n ? (float)(sum / (double)n) : 0;
+    *(float *)a->out.data = (float)sum;
 }
 
 const char takes_cross_entropy[] = "fi>f";
@@ -46,7 +40,7 @@ const Kernel ref_cross_entropy = {"ref", one_unit, cross_entropy_run, NULL};
 static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     const int32_t *labels = a->in[2].data;
-    int64_t V = a->out.ne[1], n = count_labels(&a->in[2]);
+    int64_t V = a->out.ne[1];
     for (int64_t o = u0; o < u1; o++) {
         const float *x = tensor_row(&a->in[1], o);
         float *dx = tensor_row(&a->out, o);
@@ -55,7 +49,7 @@ static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *
             continue;
         }
         float m = row_max(x, V), hit = x[labels[o]];
-        double g = (double)*(const float *)a->in[0].data / (double)n, per = g / exp_sum(x, V, m);
+        double g = (double)*(const float *)a->in[0].data, per = g / exp_sum(x, V, m);
         for (int64_t i = 0; i < V; i++) dx[i] = (float)(per * (double)exp_f32(x[i] - m));
         dx[labels[o]] = (float)(per * (double)exp_f32(hit - m) - g);
     }

@@ -17,14 +17,18 @@
 #define IN(...)            .in = {__VA_ARGS__}
 
 #define EMBED(dt, V, D, T)    {OP_embed, IN(OF(dt, V, D), INDEX(T, V)), .out = F32(T, D)}
-#define EMBED_DW(V, D, T)     {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V)), .out = F32(V, D)}
+#define EMBED_DW(V, D, T)                                                                                              \
+    {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V)), .out = F32(V, D)},                                  \
+        {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V), F32(V, D)), .out = F32(V, D)}
 #define CAST(how, to, T, D)   {OP_cast, .params.cast = {DT_##to}, IN(FILL(how, f32, T, D)), .out = OF(to, T, D)}
 
 #define MATMUL(x, w, T, K, N)       {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N)}
 #define MATMUL_EDGE(x, w, T, K, N)  {OP_matmul, IN(FILL(edge, x, T, K), FILL(edge, w, N, K)), .out = F32(T, N)}
 #define MATMUL_BENCH(x, w, T, K, N) {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N), .bench = true}
 #define MATMUL_DX(w, T, K, N)       {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)}
-#define MATMUL_DW(x, T, K, N)       {OP_matmul_dw, IN(F32(T, N), OF(x, T, K)), .out = F32(N, K)}
+#define MATMUL_DW(x, T, K, N)                                                                                          \
+    {OP_matmul_dw, IN(F32(T, N), OF(x, T, K)), .out = F32(N, K)},                                                      \
+        {OP_matmul_dw, IN(F32(T, N), OF(x, T, K), F32(N, K)), .out = F32(N, K)}
 #define MATMUL_T(x, w, K, N)                                                                                           \
     MATMUL(x, w, 1, K, N), MATMUL(x, w, 2, K, N), MATMUL(x, w, 7, K, N), MATMUL(x, w, 64, K, N)
 
@@ -38,12 +42,14 @@
 #define NORM(T, D)                                                                                                     \
     {OP_rms_norm, EPS, IN(F32(T, D), F32(D)), .out = F32(T, D)},                                                       \
     {OP_rms_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                         \
-    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)},                                                    \
+    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(D)}
 
 #define LAYER_NORM(T, D)                                                                                               \
     {OP_layer_norm, EPS, IN(F32(T, D), F32(D), F32(D)), .out = F32(T, D)},                                             \
     {OP_layer_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                       \
-    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)},                                                  \
+    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(D)}
 
 #define ROPE(T, H, E, half, ...)                                                                                       \
     {OP_rope, .params.rope = {__VA_ARGS__}, IN(F32(T, H, E), ANGLES(T, half)), .out = F32(T, H, E)}
@@ -78,7 +84,8 @@
     {OP_##op, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
 #define UNARY(op, how, ...) {OP_##op, IN(FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
 #define BIAS(T, N)                                                                                                     \
-    {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)}
+    {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)},                   \
+        {OP_bias_db, IN(F32(T, N), F32(N)), .out = F32(N)}
 #define PATCH(...)          .params.patch = {__VA_ARGS__}
 
 #define LOSS(O, V, how)                                                                                                \
@@ -378,6 +385,11 @@ int case_n_in(const Case *c) {
     int n = 0;
     while (n < MAX_IN && shape_ndim(&c->in[n])) n++;
     return n;
+}
+
+int case_in_place(const Case *c) {
+    const OpInfo *op = &op_info[c->op];
+    return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && case_n_in(c) > op->min_in ? case_n_in(c) - 1 : -1;
 }
 
 static int put_shape(const Shape *s, char *out, size_t cap) {

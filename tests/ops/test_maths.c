@@ -353,23 +353,18 @@ static double softmax_part(const Instance *x, int logits, int64_t r, int64_t i, 
     *lse = m + log(sum);
     return exp(in_at(x, logits, r, i) - *lse);
 }
-static double labels_of(const Tensor *t) {
-    double n = 0;
-    for (int64_t i = 0; i < t->ne[0]; i++) n += ((int32_t *)t->data)[i] >= 0;
-    return n;
-}
 static double f_cross_entropy(const Instance *x, int64_t r, int64_t i) {
     (void)r, (void)i;
     const int32_t *labels = x->a.in[1].data;
-    double n = labels_of(&x->a.in[1]), sum = 0, lse;
+    double sum = 0, lse;
     for (int64_t o = 0; o < x->a.in[0].ne[0]; o++)
         if (labels[o] >= 0) softmax_part(x, 0, o, 0, &lse), sum += lse - in_at(x, 0, o, labels[o]);
-    return n > 0 ? sum / n : 0;
+    return sum;
 }
 static double f_cross_entropy_dx(const Instance *x, int64_t r, int64_t i) {
     int32_t label = ((const int32_t *)x->a.in[2].data)[r];
     double lse, p = softmax_part(x, 1, r, i, &lse);
-    return label < 0 ? 0 : in_at(x, 0, 0, 0) * (p - (label == i)) / labels_of(&x->a.in[2]);
+    return label < 0 ? 0 : in_at(x, 0, 0, 0) * (p - (label == i));
 }
 
 /* The states were overwritten by the run: their first values are in the regions' copies. */
