@@ -62,7 +62,7 @@ static const Weight *bias_of(Builder *b, const char *module_name) {
 
 static int linear_named(Builder *b, int x, const Weight *w, const char *name) {
     int y = op2(b, OP_matmul, NULL, x, leaf(b, w));
-    const Weight *bias = bias_of(b, name);
+    const Weight *bias = bias_of(b, above(b, w->name));
     if (bias) y = op2(b, OP_bias, NULL, y, leaf(b, bias));
     if (!b->g->failed && w->interleaved) b->g->nodes[y].interleaved = w->head_dim;
     return module(b, y, x, name);
@@ -229,24 +229,56 @@ static int embedded(Builder *b) {
     return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }
 
+/* x after all blocks; blocks may be NULL. */
+static int all_blocks(Builder *b, int *blocks) {
+    int x = embedded(b);
+    for (b->layer = 0; b->layer < b->m->cfg.layers; b->layer++) {
+        b->l = arch_layer(&b->m->cfg, b->layer);
+        x = block(b, x);
+        if (blocks) blocks[b->layer] = x;
+    }
+    return x;
+}
+
+static int head(Builder *b, int x, int nth) {
+    const Config *c = &b->m->cfg;
+    const char *suffix = nth ? arena_printf(&b->arena, ".part_%d", nth) : "";
+    const char *name = arena_printf(&b->arena, "lm_head%s", suffix);
+    int y = linear_named(b, x, weight(b, c->tied ? PART_EMBED : PART_HEAD), name);
+    OpParams p = {.cap = {(float)c->logit_softcap}};
+    return c->logit_softcap > 0 ? graph_name(b->g, op1(b, OP_softcap, &p, y), "logits%s", suffix) : y;
+}
+
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
                  Err *e) {
     Builder b = {.m = m, .g = g, .trainable = trainable};
     graph_init(g, max_tokens, max_outputs);
     inputs(&b);
-    int x = embedded(&b);
-    for (b.layer = 0; b.layer < m->cfg.layers; b.layer++) {
-        b.l = arch_layer(&m->cfg, b.layer);
-        x = block(&b, x);
-    }
-    x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
-    b.io.logits = linear_named(&b, x, weight(&b, m->cfg.tied ? PART_EMBED : PART_HEAD), "lm_head");
-    if (m->cfg.logit_softcap > 0) {
-        OpParams p = {.cap = {(float)m->cfg.logit_softcap}};
-        b.io.logits = graph_name(g, op1(&b, OP_softcap, &p, b.io.logits), "logits");
-    }
+    int x = all_blocks(&b, NULL);
+    b.io.logits = head(&b, norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM), 0);
     if (!g->failed) g->nodes[b.io.logits].keep = true;
     arena_release(&b.arena);
     *io = b.io;
     return graph_verify(g, e);
+}
+
+bool build_body(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
+                int *blocks, Err *e) {
+    Builder b = {.m = m, .g = g, .trainable = trainable};
+    graph_init(g, max_tokens, max_outputs);
+    inputs(&b);
+    b.io.hidden = norm(&b, all_blocks(&b, blocks), PART_NORM);
+    arena_release(&b.arena);
+    *io = b.io;
+    return graph_verify(g, e);
+}
+
+int build_head(const Model *m, Graph *g, int x, bool trainable, int nth) {
+    Builder b = {.m = m, .g = g, .trainable = trainable};
+    for (int i = 0; i < g->n; i++) /* weights that the body reads too */
+        if (g->nodes[i].kind == NODE_WEIGHT || g->nodes[i].kind == NODE_STATE)
+            strmap_put(&b.leaves, &b.arena, str_of(g->nodes[i].name), i);
+    int y = head(&b, x, nth);
+    arena_release(&b.arena);
+    return y;
 }

@@ -8,7 +8,7 @@ bool grad_wants(const Grad *gr, int id, int i) { return gr->wanted[gr->g->nodes[
 
 int grad_op(Grad *gr, Op op, const OpParams *params, int n_in, const int *in) {
     int id = graph_op(gr->g, op, params, n_in, in);
-    if (!gr->g->failed) gr->g->nodes[id].is_grad = true;
+    if (!gr->g->failed) gr->g->nodes[id].role = ROLE_GRADIENT;
     return id;
 }
 

@@ -19,6 +19,8 @@ typedef enum NodeKind {
     NODE_STATE,  /* lives from step to step: moments of the optimiser, trainable copies */
 } NodeKind;
 
+typedef enum NodeRole { ROLE_VALUE, ROLE_GRADIENT, ROLE_OPTIMIZER } NodeRole;
+
 struct Node {
     NodeKind kind;
     Op op;
@@ -31,7 +33,7 @@ struct Node {
     const char *name; /* NULL: anonymous */
     bool keep;        /* its memory is its own until the end of the step: outputs, taps */
     bool trainable;   /* leaf whose gradient is wanted */
-    bool is_grad;     /* made by autodiff: counted as gradients in the plan */
+    NodeRole role;    /* what the plan counts it as */
     int64_t
         interleaved; /* head dim, where the rows of each head stand in GGUF order: taps and patches turn them; else 0 */
 };

@@ -23,7 +23,7 @@ static int rebuild_carry(Rebuild *r, int i, int id) {
     if (r->g.failed) return 0;
     const Node *a = &r->old->nodes[i];
     Node *b = &r->g.nodes[id];
-    b->name = a->name, b->keep = a->keep, b->trainable = a->trainable, b->is_grad = a->is_grad,
+    b->name = a->name, b->keep = a->keep, b->trainable = a->trainable, b->role = a->role,
     b->interleaved = a->interleaved;
     return r->map[i] = id;
 }

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-const char *const plan_class_name[CLASS_COUNT] = {"weights",     "state",     "inputs",
-                                                  "activations", "gradients", "workspace"};
+const char *const plan_class_name[CLASS_COUNT] = {"weights",     "trained weights", "optimizer", "inputs",
+                                                  "activations", "gradients",       "workspace"};
 
 static bool is_view(const Node *n) { return n->kind == NODE_OP && (op_info[n->op].flags & OPF_VIEW); }
 
@@ -72,9 +72,10 @@ static void set_roots(const Graph *g, PlanSlot *slots) {
 static PlanClass class_of(const Node *n) {
     switch (n->kind) {
     case NODE_WEIGHT: return CLASS_WEIGHTS;
-    case NODE_STATE: return CLASS_STATE;
+    case NODE_STATE:
+        return n->role == ROLE_GRADIENT ? CLASS_GRADIENTS : n->role == ROLE_OPTIMIZER ? CLASS_OPTIMIZER : CLASS_STATE;
     case NODE_INPUT: return CLASS_INPUTS;
-    default: return n->is_grad && n->keep ? CLASS_GRADIENTS : CLASS_ACTIVATIONS;
+    default: return n->role == ROLE_GRADIENT && n->keep ? CLASS_GRADIENTS : CLASS_ACTIVATIONS;
     }
 }
 
@@ -108,7 +109,7 @@ static void merge_in_place(const Graph *g, PlanSlot *slots) {
         bool shared = false; /* read twice by the same op in different places */
         for (int k = 0; k < n->n_in; k++) shared = shared || (k != at && slots[n->in[k]].root == root);
         if (!whole || shared || rn->kind != NODE_OP || rn->keep || n->keep || slots[root].last != i ||
-            rn->is_grad != n->is_grad)
+            rn->role != n->role)
             continue;
         slots[root].last = slots[i].last;
         slots[i].root = root;

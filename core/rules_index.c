@@ -45,7 +45,8 @@ void grad_rows(Grad *gr, int id) {
 
 bool shape_rows_dx(const Graph *g, Node *n, Err *e) {
     TRY(rule_inner(g, n, 0, node_in(g, n, 2)->ne[1], e));
-    return rule_like(g, n, 2);
+    rule_like(g, n, 2);
+    return rule_sum(g, n, 3, e);
 }
 
 void grad_rows_dx(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -91,8 +91,10 @@
 #define LOSS(O, V, how)                                                                                                \
     {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(1)},                                         \
     {OP_cross_entropy_dx, IN(F32(1), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
+#define UNARY1(op, n, ...) {OP_##op, IN(F32(__VA_ARGS__)), .out = F32(n)}
 #define ADAMW(...)                                                                                                     \
-    {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER),        \
+    {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER,         \
+        FILL(square, f32, 1)),                                                                                         \
      .out = F32(__VA_ARGS__)}
 
 const Case cases[] = {
@@ -127,6 +129,7 @@ const Case cases[] = {
     {OP_rows, IN(SLICE(9, 33), INDEX(1, 9)), .out = F32(1, 33)},
     {OP_rows_dx, IN(F32(4, 33), INDEX(4, 9), F32(9, 33)), .out = F32(9, 33)},
     {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16)), .out = F32(5, 16)},
+    {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16), F32(5, 16)), .out = F32(5, 16)},
     {OP_view_dx, .params.view = {.slice = true, .begin = 5, .ne = {0, 7}}, IN(F32(3, 7), F32(3, 20)),
      .out = F32(3, 20)},
     {OP_view_dx, .params.view = {.slice = true, .begin = 1, .ne = {0, 2}}, IN(F32(3, 2, 5), F32(3, 4, 5)),
@@ -366,6 +369,11 @@ const Case cases[] = {
     LOSS(5, 1003, big),
     {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(1)},
     {OP_cross_entropy_dx, IN(F32(1), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
+    UNARY1(sum_squares, 7, 7, 50),
+    UNARY1(sum_squares, 1, 33),
+    UNARY1(sum, 1, 300),
+    {OP_clip_scale, IN(FILL(square, f32, 1), FILL(square, f32, 1)), .out = F32(1)},
+    UNARY(clear, normal, 7, 50),
     ADAMW(33),
     ADAMW(7, 50),
 };

@@ -376,7 +376,7 @@ static double before(const Instance *x, int i, int64_t r, int64_t col) {
 static double f_adamw(const Instance *x, int64_t r, int64_t i) {
     double h[7];
     for (int k = 0; k < 7; k++) h[k] = in_at(x, 4, 0, k);
-    double g = before(x, 1, r, i), m = h[1] * before(x, 2, r, i) + (1 - h[1]) * g;
+    double g = before(x, 1, r, i) * in_at(x, 5, 0, 0), m = h[1] * before(x, 2, r, i) + (1 - h[1]) * g;
     double v = h[2] * before(x, 3, r, i) + (1 - h[2]) * g * g;
     double w = before(x, 0, r, i) * (1 - h[0] * h[4]);
     return w - h[0] * (m / h[5]) / (sqrt(v / h[6]) + h[3]);
