@@ -9,12 +9,14 @@
 #include "core/build.h"
 #include "core/exec.h"
 
+typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
 typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
 
 typedef struct TrainSpec {
     int64_t tokens;      /* of a micro-step */
     int64_t head_tokens; /* rows of a part of the head; 0: 256 */
     bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
+    Precision precision;
     Optimizer optimizer; /* NONE: gradients only */
     /* Whether weight decay is on a weight; NULL: on all. */
     bool (*decays)(void *ctx, const char *name, int ndim);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/grad.h"
+#include "core/passes.h"
 
 static int input(Graph *g, Dtype t, int64_t n, const char *name) {
     return graph_leaf(g, NODE_INPUT, t, 1, (Dim[]){DIM(n)}, name);
@@ -117,6 +118,39 @@ static void update(Trainer *t) {
     }
 }
 
+/* ---- casts ---- */
+
+/* Node numbers after a pass; a range begins behind what stands before it. */
+static void move(const int *moved, int *id) {
+    if (*id >= 0) *id = moved[*id];
+}
+static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
+
+static void move_all(Trainer *t, const int *moved) {
+    int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
+                  &t->seed,   &t->clip,    &t->norm2,         &t->hyper[0],     &t->hyper[1]};
+    int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
+    for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
+    for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
+    for (size_t i = 0; i < t->n_params; i++) {
+        TrainParam *p = &t->params[i];
+        move(moved, &p->weight), move(moved, &p->grad), move(moved, &p->state[0]), move(moved, &p->state[1]);
+    }
+    for (size_t i = 0; i < t->n_parts; i++) {
+        HeadPart *p = &t->parts[i];
+        move(moved, &p->rows), move(moved, &p->labels), move(moved, &p->loss);
+        move_end(moved, &p->from), move_end(moved, &p->to);
+    }
+}
+
+static bool in_bf16(Trainer *t, Err *e) {
+    int *moved = mem_alloc((size_t)t->g.n, sizeof *moved);
+    bool ok = pass_bf16(&t->g, moved, e);
+    if (ok) move_all(t, moved);
+    free(moved);
+    return ok;
+}
+
 bool train_graph(Trainer *t, Err *e) {
     Graph *g = &t->g;
     Grad gr;
@@ -146,5 +180,6 @@ bool train_graph(Trainer *t, Err *e) {
     if (t->spec.optimizer) update(t);
     t->update_end = g->n;
     for (size_t i = 0; i < t->n_params; i++) graph_op(g, OP_clear, NULL, GRAPH_IN(t->params[i].grad));
+    if (t->spec.precision == PRECISION_BF16 && !g->failed) TRY(in_bf16(t, e));
     return graph_verify(g, e);
 }

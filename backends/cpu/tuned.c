@@ -16,7 +16,21 @@ static inline bool fits_matmul(const OpArgs *a, Dtype x) {
 }
 static inline bool fits_matmul_f32(const OpArgs *a) { return fits_matmul(a, DT_f32); }
 static inline bool fits_matmul_a8(const OpArgs *a) { return fits_matmul(a, DT_a8); }
-static inline bool fits_matmul_bf16(const OpArgs *a) { return fits_matmul(a, DT_bf16) && a->in[1].ne[1] % 2 == 0; }
+static inline bool fits_matmul_bf16(const OpArgs *a) {
+    bool known = a->in[1].dtype == DT_bf16 || a->in[1].dtype == DT_f32;
+    return fits_matmul(a, DT_bf16) && known && a->in[1].ne[1] % 2 == 0;
+}
+
+static inline bool fits_dx(const OpArgs *a, Dtype dy) {
+    return fits_matmul(a, dy) && (a->in[1].dtype == DT_f32 || a->in[1].ne[1] % 16 == 0);
+}
+static inline bool fits_matmul_dx_f32(const OpArgs *a) { return fits_dx(a, DT_f32); }
+static inline bool fits_matmul_dx_bf16(const OpArgs *a) { return fits_dx(a, DT_bf16); }
+static inline bool fits_dw(const OpArgs *a, Dtype t) {
+    return a->in[0].dtype == t && a->in[1].dtype == t && even_rows(&a->in[0]) && even_rows(&a->in[1]);
+}
+static inline bool fits_matmul_dw_f32(const OpArgs *a) { return fits_dw(a, DT_f32); }
+static inline bool fits_matmul_dw_bf16(const OpArgs *a) { return fits_dw(a, DT_bf16); }
 
 static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
 static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
@@ -53,6 +67,10 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul, isa, matmul_a8)                                                                                        \
     ROW(matmul, isa, matmul_f32)                                                                                       \
     ROW(matmul, isa, matmul_bf16)                                                                                      \
+    ROW(matmul_dx, isa, matmul_dx_f32)                                                                                 \
+    ROW(matmul_dx, isa, matmul_dx_bf16)                                                                                \
+    ROW(matmul_dw, isa, matmul_dw_f32)                                                                                 \
+    ROW(matmul_dw, isa, matmul_dw_bf16)                                                                                \
     ROW(cast, isa, cast_a8)                                                                                            \
     ROW(cast, isa, cast_bf16)                                                                                          \
     ROW(embed, isa, embed)                                                                                             \
@@ -79,7 +97,10 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #endif
 
 #if defined __x86_64__
-#define ROWS(ROW) ROW(matmul, avx512bf16, matmul_bf16) ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
+#define ROWS(ROW)                                                                                                      \
+    ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
+    ROW(matmul_dx, avx512bf16, matmul_dx_bf16)                                                                         \
+    ROW(matmul_dw, avx512bf16, matmul_dw_bf16) ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
 #elif defined __aarch64__
 #define ROWS(ROW) ROW(matmul, i8mm, matmul_a8) ROW(matmul, dotprod, matmul_a8) ROWS_ALL(ROW, neon)
 #else

@@ -160,8 +160,37 @@ static void same_bits(void **state) {
     assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
 }
 
+static double mean_of_steps(Precision precision, int steps, int last) {
+    int32_t ids[96];
+    Bench x;
+    const Hyper how = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .clip = 1};
+    double sum = 0;
+    bench_open(&x, "llama3", 2, (TrainSpec){.tokens = 96, .optimizer = OPTIMIZER_ADAMW, .precision = precision});
+    const Value *rows = oracle_value(&x.o, "train.adamw.batch_ids");
+    int64_t n = 0, len = (int64_t)value_count(&rows->array.items[0]);
+    for (size_t r = 0; r < rows->array.n; r++)
+        for (size_t i = 0; i < (size_t)len; i++) ids[n++] = (int32_t)rows->array.items[r].array.items[i].i;
+    for (int i = 0; i < steps; i++) {
+        double loss = micro(&x, ids, 2, len);
+        if (i >= steps - last) sum += loss / last;
+        train_norm(&x.t);
+        train_update(&x.t, &how);
+    }
+    bench_close(&x);
+    return sum;
+}
+
+/* Products in bf16 learn as those in f32 do: eps of bf16 is 2^-8, and errors of single products are independent. */
+static void bf16(void **state) {
+    (void)state;
+    double fp32 = mean_of_steps(PRECISION_FP32, 30, 10), half = mean_of_steps(PRECISION_BF16, 30, 10);
+    printf("mean loss of the last 10 of 30 steps: fp32 %.6f, bf16 %.6f\n", fp32, half);
+    assert_true(fabs(half - fp32) <= 0.01 * fp32);
+    assert_true(half != fp32);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(families), cmocka_unit_test(adamw),
-                                       cmocka_unit_test(same_bits)};
+                                       cmocka_unit_test(same_bits), cmocka_unit_test(bf16)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

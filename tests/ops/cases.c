@@ -25,10 +25,12 @@
 #define MATMUL(x, w, T, K, N)       {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N)}
 #define MATMUL_EDGE(x, w, T, K, N)  {OP_matmul, IN(FILL(edge, x, T, K), FILL(edge, w, N, K)), .out = F32(T, N)}
 #define MATMUL_BENCH(x, w, T, K, N) {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N), .bench = true}
-#define MATMUL_DX(w, T, K, N)       {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)}
+#define MATMUL_DX(w, T, K, N)                                                                                          \
+    {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)},                                                      \
+        {OP_matmul_dx, IN(OF(bf16, T, N), OF(w, N, K)), .out = F32(T, K)}
 #define MATMUL_DW(x, T, K, N)                                                                                          \
-    {OP_matmul_dw, IN(F32(T, N), OF(x, T, K)), .out = F32(N, K)},                                                      \
-        {OP_matmul_dw, IN(F32(T, N), OF(x, T, K), F32(N, K)), .out = F32(N, K)}
+    {OP_matmul_dw, IN(OF(x, T, N), OF(x, T, K)), .out = F32(N, K)},                                                      \
+        {OP_matmul_dw, IN(OF(x, T, N), OF(x, T, K), F32(N, K)), .out = F32(N, K)}
 #define MATMUL_T(x, w, K, N)                                                                                           \
     MATMUL(x, w, 1, K, N), MATMUL(x, w, 2, K, N), MATMUL(x, w, 7, K, N), MATMUL(x, w, 64, K, N)
 
@@ -235,6 +237,16 @@ const Case cases[] = {
     MATMUL_DW(f32, 7, 130, 40),
     MATMUL_DW(f32, 64, 64, 48),
     MATMUL_DW(bf16, 5, 33, 17),
+    MATMUL_DW(bf16, 64, 64, 48),
+    MATMUL_DW(bf16, 19, 130, 41),
+    MATMUL_DX(f32, 9, 96, 1030),
+    MATMUL_DW(f32, 1030, 49, 7),
+    MATMUL_DW(bf16, 1030, 49, 7),
+    MATMUL_T(bf16, f32, 34, 17),
+    MATMUL_T(bf16, f32, 64, 50),
+    MATMUL_T(bf16, q8_0, 96, 19),
+    MATMUL(bf16, f32, 19, 1090, 50),
+    MATMUL_EDGE(bf16, f32, 5, 40, 17),
 
     /* -- norms -- */
     NORM(1, 1),

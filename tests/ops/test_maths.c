@@ -76,7 +76,9 @@ static double matmul_error(const Case *c, const Kernel *k) {
         for (int64_t n = 0; n < N; n++) {
             double sum = 0, size = 0;
             for (int64_t i = 0; i < K; i++) {
-                double p = (double)tensor_at(&x.a.in[0], r, i) * (double)tensor_at(&x.a.in[1], n, i);
+                float w = tensor_at(&x.a.in[1], n, i);
+                if (x.a.in[0].dtype == DT_bf16) w = bf16_to_f32(f32_to_bf16(w));
+                double p = (double)tensor_at(&x.a.in[0], r, i) * (double)w;
                 sum += p, size += fabs(p);
             }
             worst = worse(worst, fabs((double)((float *)tensor_row(&x.a.out, r))[n] - sum) / rounding((double)K, size));
