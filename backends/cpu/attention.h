@@ -307,7 +307,7 @@ static void attend(Dtype t, const Attn *c) {
 
 static int64_t attn_block(const OpArgs *a) { return MIN(MAX(a->out.ne[0] / 8, 1), ATTN_TOKENS); }
 
-static int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out.ne[0], attn_block(a)) * a->out.ne[1]; }
+static inline int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out.ne[0], attn_block(a)) * a->out.ne[1]; }
 
 /* p and o; queries, their scales and their integers. */
 static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
@@ -321,7 +321,7 @@ static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
     return at.at;
 }
 
-static size_t attention_kv_scratch(const OpArgs *a) { return attention_layout(a, NULL, &(Attn){0}); }
+static inline size_t attention_kv_scratch(const OpArgs *a) { return attention_layout(a, NULL, &(Attn){0}); }
 
 /* Later tokens see more keys. Units come as first block, last, second, last but one, ..., so that an even split of them
  * is an even split of the work. */
@@ -363,7 +363,7 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
     }
 }
 
-static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+static inline void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
     int64_t T = a->out.ne[0], H = a->out.ne[1], block = attn_block(a), blocks = div_up(T, block);
     for (int64_t u = u0; u < u1; u++) {
         int64_t t0 = block_of(u / H, blocks) * block;
@@ -374,7 +374,7 @@ static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, i
     }
 }
 
-static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+static inline void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Step *s = a->step;
     int64_t T = a->out.ne[0], H = a->out.ne[1], E = a->out.ne[2], block = attn_block(a), blocks = div_up(T, block);
     int64_t head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E), kv_heads = s->kv_page_bytes / (2 * head_bytes);
