@@ -10,8 +10,11 @@ static bool one_number(Node *n) {
 
 bool shape_cross_entropy(const Graph *g, Node *n, Err *e) {
     TRY(rule_ndim(g, n, 0, 2, e) && rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 1, DT_i32, e) &&
-        rule_ndim(g, n, 1, 1, e));
-    return one_number(n);
+        rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, node_in(g, n, 0)->ne[0], e));
+    rule_like(g, n, 0);
+    n->ndim = 1;
+    n->ne[1] = 0;
+    return true;
 }
 
 void grad_cross_entropy(Grad *gr, int id) {
@@ -21,7 +24,7 @@ void grad_cross_entropy(Grad *gr, int id) {
 }
 
 bool shape_cross_entropy_dx(const Graph *g, Node *n, Err *e) {
-    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 2, DT_i32, e));
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 2, DT_i32, e) && rule_same(g, n, 0, 2, e));
     return rule_like(g, n, 1);
 }
 

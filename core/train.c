@@ -106,7 +106,7 @@ static void put_rope(Trainer *t) {
 }
 
 /* Rows with a label, in order, spread over the parts; returns how many parts there are to do. */
-static size_t put_labels(Trainer *t, const TrainBatch *b) {
+static size_t put_labels(Trainer *t, const TrainBatch *b, float weight) {
     size_t used = 0;
     int64_t at = 0;
     for (; used < t->n_parts; used++) {
@@ -115,6 +115,7 @@ static size_t put_labels(Trainer *t, const TrainBatch *b) {
         int64_t n = 0, most = t->g.nodes[p->rows].ne[0];
         for (; at < b->n && n < most; at++)
             if (b->labels[at] >= 0) rows[n] = (int32_t)at, labels[n++] = b->labels[at];
+        for (int64_t i = 0; i < most; i++) ((float *)exec_data(&t->x, p->weights))[i] = weight;
         if (!n) break;
         for (; n < most; n++) rows[n] = 0, labels[n] = -100;
     }
@@ -125,14 +126,14 @@ bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *los
     TRY(check(t, batch, e));
     put_tokens(t, batch);
     put_rope(t);
-    size_t used = put_labels(t, batch);
-    *(float *)exec_data(&t->x, t->seed) = (float)weight;
+    size_t used = put_labels(t, batch, (float)weight);
     exec_bind(&t->x, t->step.n, t->step.n);
     exec_run_nodes(&t->x, 0, t->parts[0].from);
     *loss = 0;
     for (size_t i = 0; i < used; i++) {
         exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].to);
-        *loss += (double)*(const float *)exec_data(&t->x, t->parts[i].loss);
+        const float *losses = exec_data(&t->x, t->parts[i].loss);
+        for (int64_t k = 0; k < t->g.nodes[t->parts[i].loss].ne[0]; k++) *loss += (double)losses[k];
     }
     exec_run_nodes(&t->x, t->parts[t->n_parts - 1].to, t->step_end);
     return true;

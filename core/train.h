@@ -35,8 +35,8 @@ typedef struct TrainParam {
 } TrainParam;
 
 typedef struct HeadPart {
-    int rows, labels, loss; /* nodes */
-    int from, to;           /* nodes [from, to) of the graph are this part */
+    int rows, labels, loss, weights; /* nodes; weights: what each loss counts */
+    int from, to;                    /* nodes [from, to) of the graph are this part */
 } HeadPart;
 
 typedef struct Trainer {
@@ -49,7 +49,7 @@ typedef struct Trainer {
     size_t n_params;
     HeadPart *parts;
     size_t n_parts;
-    int seed, hyper[2], clip, norm2;    /* nodes; hyper[1] is without weight decay */
+    int hyper[2], clip, norm2;          /* nodes; hyper[1] is without weight decay */
     int step_end, norm_end, update_end; /* nodes at which the micro-step, the norm and the update end */
     Step step;
     int32_t *index, *reach, *first_row; /* [tokens] */

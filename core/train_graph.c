@@ -37,13 +37,14 @@ static HeadPart head_part(Trainer *t, Grad *gr, int nth, int64_t rows) {
     HeadPart p = {.from = g->n};
     p.rows = input(g, DT_i32, rows, arena_printf(&g->arena, "rows.%d", nth));
     p.labels = input(g, DT_i32, rows, arena_printf(&g->arena, "labels.%d", nth));
+    p.weights = input(g, DT_f32, rows, arena_printf(&g->arena, "weights.%d", nth));
     int x = graph_op(g, OP_rows, NULL, GRAPH_IN(t->io.hidden, p.rows)), first = g->n;
     int logits = build_head(t->m, g, x, true, nth);
     add_params(t, gr, first, g->n);
     p.loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(logits, p.labels)), "loss.%d", nth);
     if (!g->failed) {
         g->nodes[p.loss].keep = true;
-        grad_seed(gr, p.loss, t->seed);
+        grad_seed(gr, p.loss, p.weights);
         grad_walk(gr, p.loss, p.from);
     }
     p.to = g->n;
@@ -128,7 +129,7 @@ static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
 
 static void move_all(Trainer *t, const int *moved) {
     int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
-                  &t->seed,   &t->clip,    &t->norm2,         &t->hyper[0],     &t->hyper[1]};
+                  &t->clip,   &t->norm2,   &t->hyper[0],      &t->hyper[1]};
     int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
     for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
     for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
@@ -138,7 +139,7 @@ static void move_all(Trainer *t, const int *moved) {
     }
     for (size_t i = 0; i < t->n_parts; i++) {
         HeadPart *p = &t->parts[i];
-        move(moved, &p->rows), move(moved, &p->labels), move(moved, &p->loss);
+        move(moved, &p->rows), move(moved, &p->labels), move(moved, &p->loss), move(moved, &p->weights);
         move_end(moved, &p->from), move_end(moved, &p->to);
     }
 }
@@ -159,7 +160,6 @@ bool train_graph(Trainer *t, Err *e) {
     if (ok) {
         grad_open(&gr, g, e);
         add_params(t, &gr, 0, g->n);
-        t->seed = input(g, DT_f32, 1, "dloss");
         t->hyper[0] = input(g, DT_f32, 8, "hyper"), t->hyper[1] = input(g, DT_f32, 8, "hyper.no_decay");
         t->clip = input(g, DT_f32, 1, "clip");
         Dim dims[] = {DIM(t->spec.tokens), DIM(t->m->cfg.width)};

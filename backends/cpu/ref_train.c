@@ -22,21 +22,18 @@ static float row_max(const float *x, int64_t n) {
 
 static void cross_entropy_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    if (u0 >= u1) return;
     const int32_t *labels = a->in[1].data;
     int64_t V = a->in[0].ne[1];
-    double sum = 0;
-    for (int64_t o = 0; o < a->in[0].ne[0]; o++) {
-        if (labels[o] < 0) continue;
+    for (int64_t o = u0; o < u1; o++) {
         const float *x = tensor_row(&a->in[0], o);
-        float m = row_max(x, V);
-        sum += log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]];
+        float m = labels[o] < 0 ? 0 : row_max(x, V), *loss = (float *)a->out.data + o;
+        *loss = labels[o] < 0 ? 0 : (float)(log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]]);
     }
-    *(float *)a->out.data = (float)sum;
 }
 
+static int64_t row_units(const OpArgs *a) { return tensor_rows(&a->in[0]); }
 const char takes_cross_entropy[] = "fi>f";
-const Kernel ref_cross_entropy = {"ref", one_unit, cross_entropy_run, NULL};
+const Kernel ref_cross_entropy = {"ref", row_units, cross_entropy_run, NULL};
 
 static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -50,7 +47,7 @@ static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *
             continue;
         }
         float m = row_max(x, V), hit = x[labels[o]];
-        double g = (double)*(const float *)a->in[0].data, per = g / exp_sum(x, V, m);
+        double g = (double)((const float *)a->in[0].data)[o], per = g / exp_sum(x, V, m);
         for (int64_t i = 0; i < V; i++) dx[i] = (float)(per * (double)exp_f32(x[i] - m));
         dx[labels[o]] = (float)(per * (double)exp_f32(hit - m) - g);
     }
@@ -67,7 +64,6 @@ static void sum_squares_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
     }
 }
 
-static int64_t row_units(const OpArgs *a) { return tensor_rows(&a->in[0]); }
 const char takes_sum_squares[] = "f>f";
 const Kernel ref_sum_squares = {"ref", row_units, sum_squares_run, NULL};
 

@@ -46,23 +46,27 @@ static inline bool f32_from(const OpArgs *a, int i) { /* input i and those behin
 }
 static inline bool fits_bias(const OpArgs *a) { return f32_from(a, 1); }
 static inline bool fits_layer_norm(const OpArgs *a) { return whole_lanes(a) && f32_from(a, 1); }
+static inline bool fits_cross_entropy(const OpArgs *a) { return a->in[0].ne[1] % 16 == 0; }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
-#define fits_attention      whole_lanes
-#define fits_attention_dqkv whole_lanes
-#define fits_add            fits_any
-#define fits_mul            fits_any
-#define fits_scale          fits_any
-#define fits_silu           fits_any
-#define fits_silu_dx        fits_any
-#define fits_gelu           fits_any
-#define fits_gelu_dx        fits_any
-#define fits_softcap        fits_any
-#define fits_softcap_dx     fits_any
-#define fits_bias_db        fits_any
-#define fits_rms_norm_dx    fits_layer_norm
-#define fits_rms_norm_dw    whole_lanes
-#define fits_layer_norm_dx  fits_layer_norm
-#define fits_layer_norm_dw  whole_lanes
+#define fits_cross_entropy_dx whole_lanes
+#define fits_sum_squares      fits_any
+#define fits_adamw            fits_any
+#define fits_attention        whole_lanes
+#define fits_attention_dqkv   whole_lanes
+#define fits_add              fits_any
+#define fits_mul              fits_any
+#define fits_scale            fits_any
+#define fits_silu             fits_any
+#define fits_silu_dx          fits_any
+#define fits_gelu             fits_any
+#define fits_gelu_dx          fits_any
+#define fits_softcap          fits_any
+#define fits_softcap_dx       fits_any
+#define fits_bias_db          fits_any
+#define fits_rms_norm_dx      fits_layer_norm
+#define fits_rms_norm_dw      whole_lanes
+#define fits_layer_norm_dx    fits_layer_norm
+#define fits_layer_norm_dw    whole_lanes
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
 #define ROWS_ALL(ROW, isa)                                                                                             \
@@ -82,6 +86,10 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(attention_kv, isa, attention_kv)                                                                               \
     ROW(attention, isa, attention)                                                                                     \
     ROW(attention_dqkv, isa, attention_dqkv)                                                                           \
+    ROW(cross_entropy, isa, cross_entropy)                                                                             \
+    ROW(cross_entropy_dx, isa, cross_entropy_dx)                                                                       \
+    ROW(sum_squares, isa, sum_squares)                                                                                 \
+    ROW(adamw, isa, adamw)                                                                                             \
     ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
     ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \
     ROW(layer_norm, isa, layer_norm)                                                                                   \

@@ -99,6 +99,7 @@ INLINE V16 v_add(V16 a, V16 b) { return _mm512_add_ps(a, b); }
 INLINE V16 v_sub(V16 a, V16 b) { return _mm512_sub_ps(a, b); }
 INLINE V16 v_mul(V16 a, V16 b) { return _mm512_mul_ps(a, b); }
 INLINE V16 v_div(V16 a, V16 b) { return _mm512_div_ps(a, b); }
+INLINE V16 v_sqrt(V16 a) { return _mm512_sqrt_ps(a); }
 INLINE V16 v_max(V16 a, V16 b) { return _mm512_max_ps(a, b); }
 INLINE V16 v_fma(V16 a, V16 b, V16 c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V16 v_abs(V16 a) { return _mm512_abs_ps(a); }
@@ -266,6 +267,7 @@ INLINE V16 v_add(V16 x, V16 y) { return V16_OF(_mm256_add_ps(x.a, y.a), _mm256_a
 INLINE V16 v_sub(V16 x, V16 y) { return V16_OF(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 INLINE V16 v_mul(V16 x, V16 y) { return V16_OF(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
 INLINE V16 v_div(V16 x, V16 y) { return V16_OF(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+INLINE V16 v_sqrt(V16 x) { return V16_OF(_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)); }
 INLINE V16 v_max(V16 x, V16 y) { return V16_OF(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 INLINE V16 v_fma(V16 x, V16 y, V16 z) { return V16_OF(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 INLINE V16 v_abs(V16 x) {

@@ -91,8 +91,8 @@
 #define PATCH(...)          .params.patch = {__VA_ARGS__}
 
 #define LOSS(O, V, how)                                                                                                \
-    {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(1)},                                         \
-    {OP_cross_entropy_dx, IN(F32(1), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
+    {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O)},                                         \
+    {OP_cross_entropy_dx, IN(F32(O), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
 #define UNARY1(op, n, ...) {OP_##op, IN(F32(__VA_ARGS__)), .out = F32(n)}
 #define ADAMW(...)                                                                                                     \
     {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER,         \
@@ -287,6 +287,7 @@ const Case cases[] = {
     ATTENTION(0, 20, 2, 1, 24, {0, 12, 3, 9}, {0, 8}),
     ATTENTION(0, 300, 2, 1, 16, {0, 300}),
     ATTENTION(40, 300, 2, 2, 7, {0, 290}, {0, 10}),
+    ATTENTION(50, 300, 4, 2, 16, {0, 90}, {0, 160}, {0, 50}),
     {OP_attention, ATTN(0), IN(SLICE(9, 4, 16), SLICE(9, 2, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
     {OP_attention, ATTN(0), IN(FILL(big, f32, 9, 4, 16), FILL(big, f32, 9, 2, 16), F32(9, 2, 16)),
      .out = F32(9, 4, 16)},
@@ -376,11 +377,13 @@ const Case cases[] = {
     {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},
 
     /* -- loss and optimiser -- */
+    LOSS(5, 48, normal),
+    LOSS(7, 320, big),
     LOSS(1, 2, normal),
     LOSS(7, 100, normal),
     LOSS(5, 1003, big),
-    {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(1)},
-    {OP_cross_entropy_dx, IN(F32(1), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
+    {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(3)},
+    {OP_cross_entropy_dx, IN(F32(3), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
     UNARY1(sum_squares, 7, 7, 50),
     UNARY1(sum_squares, 1, 33),
     UNARY1(sum, 1, 300),

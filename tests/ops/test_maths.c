@@ -356,17 +356,16 @@ static double softmax_part(const Instance *x, int logits, int64_t r, int64_t i, 
     return exp(in_at(x, logits, r, i) - *lse);
 }
 static double f_cross_entropy(const Instance *x, int64_t r, int64_t i) {
-    (void)r, (void)i;
-    const int32_t *labels = x->a.in[1].data;
-    double sum = 0, lse;
-    for (int64_t o = 0; o < x->a.in[0].ne[0]; o++)
-        if (labels[o] >= 0) softmax_part(x, 0, o, 0, &lse), sum += lse - in_at(x, 0, o, labels[o]);
-    return sum;
+    (void)r;
+    int32_t label = ((const int32_t *)x->a.in[1].data)[i];
+    double lse = 0;
+    if (label >= 0) softmax_part(x, 0, i, 0, &lse);
+    return label >= 0 ? lse - in_at(x, 0, i, label) : 0;
 }
 static double f_cross_entropy_dx(const Instance *x, int64_t r, int64_t i) {
     int32_t label = ((const int32_t *)x->a.in[2].data)[r];
     double lse, p = softmax_part(x, 1, r, i, &lse);
-    return label < 0 ? 0 : in_at(x, 0, 0, 0) * (p - (label == i));
+    return label < 0 ? 0 : in_at(x, 0, 0, r) * (p - (label == i));
 }
 
 /* The states were overwritten by the run: their first values are in the regions' copies. */
