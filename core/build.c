@@ -254,13 +254,28 @@ static int embedded(Builder *b) {
     return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
 }
 
+/* x after all blocks; blocks may be NULL. */
+static int all_blocks(Builder *b, int *blocks) {
+    int x = embedded(b);
+    for (b->layer = 0; b->layer < b->m->cfg.layers; b->layer++) {
+        b->l = arch_layer(&b->m->cfg, b->layer);
+        x = block(b, x);
+        if (blocks) blocks[b->layer] = x;
+    }
+    return x;
+}
+
 /* Called lm_head whatever the file calls it, and whether or not it has a weight of its own. */
-static int head(Builder *b, int x) {
+static int head(Builder *b, int x, int nth) {
+    const Config *c = &b->m->cfg;
     const TensorRow *row = b->m->arch->tensors;
     while (row->hf && row->part != PART_HEAD) row++;
-    const Weight *w = weight(b, b->m->cfg.tied ? PART_EMBED : PART_HEAD),
+    const Weight *w = weight(b, c->tied ? PART_EMBED : PART_HEAD),
                  *bias = row->hf ? bias_of(b, above(b, row->hf)) : NULL;
-    return linear_named(b, x, w, bias, "lm_head");
+    const char *suffix = nth ? arena_printf(&b->arena, ".part_%d", nth) : "";
+    int y = linear_named(b, x, w, bias, arena_printf(&b->arena, "lm_head%s", suffix));
+    OpParams p = {.cap = {(float)c->logit_softcap}};
+    return c->logit_softcap > 0 ? graph_name(b->g, op1(b, OP_softcap, &p, y), "logits%s", suffix) : y;
 }
 
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
@@ -268,19 +283,31 @@ bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool t
     Builder b = {.m = m, .g = g, .trainable = trainable};
     graph_init(g, max_tokens, max_outputs);
     inputs(&b);
-    int x = embedded(&b);
-    for (b.layer = 0; b.layer < m->cfg.layers; b.layer++) {
-        b.l = arch_layer(&m->cfg, b.layer);
-        x = block(&b, x);
-    }
-    x = norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM);
-    b.io.logits = head(&b, x);
-    if (m->cfg.logit_softcap > 0) {
-        OpParams p = {.cap = {(float)m->cfg.logit_softcap}};
-        b.io.logits = graph_name(g, op1(&b, OP_softcap, &p, b.io.logits), "logits");
-    }
+    int x = all_blocks(&b, NULL);
+    b.io.logits = head(&b, norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM), 0);
     if (!g->failed) g->nodes[b.io.logits].keep = true;
     arena_release(&b.arena);
     *io = b.io;
     return graph_verify(g, e);
+}
+
+bool build_body(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
+                int *blocks, Err *e) {
+    Builder b = {.m = m, .g = g, .trainable = trainable};
+    graph_init(g, max_tokens, max_outputs);
+    inputs(&b);
+    b.io.hidden = norm(&b, all_blocks(&b, blocks), PART_NORM);
+    arena_release(&b.arena);
+    *io = b.io;
+    return graph_verify(g, e);
+}
+
+int build_head(const Model *m, Graph *g, int x, bool trainable, int nth) {
+    Builder b = {.m = m, .g = g, .trainable = trainable};
+    for (int i = 0; i < g->n; i++) /* weights that the body reads too */
+        if (g->nodes[i].kind == NODE_WEIGHT || g->nodes[i].kind == NODE_STATE)
+            strmap_put(&b.leaves, &b.arena, str_of(g->nodes[i].name), i);
+    int y = head(&b, x, nth);
+    arena_release(&b.arena);
+    return y;
 }

@@ -11,6 +11,7 @@ typedef struct ModelGraph { /* nodes that the caller fills or reads */
     int rope_local;         /* the same of windowed layers with a base of their own, -1: none */
     int positions;          /* i32 [T]: index of each token, -1: no learned positions */
     int out_rows;           /* i32 [O]: rows of the step whose logits are wanted */
+    int hidden;             /* f32 [T, D]: what the head reads, of all tokens; of build_body alone */
     int logits;             /* f32 [O, V], kept */
 } ModelGraph;
 
@@ -18,5 +19,11 @@ typedef struct ModelGraph { /* nodes that the caller fills or reads */
  * are leaves of the dtype that the file has; with `trainable` they are f32 state. Names are module paths. */
 bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
                  Err *e);
+
+/* The same in parts, for training. The body: all up to the last norm, of every token; blocks[i] receives the output of
+ * layer i. The head: logits of rows x [O, D], as often as it is wanted; `nth` tells the names of its values apart. */
+bool build_body(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
+                int *blocks, Err *e);
+int build_head(const Model *m, Graph *g, int x, bool trainable, int nth);
 
 #endif

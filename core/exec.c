@@ -103,3 +103,21 @@ void exec_run_part(Exec *x, size_t i, size_t n) {
     size_t from = x->n_ops * i / n, to = x->n_ops * (i + 1) / n;
     if (from < to) x->b->run(x->b, x->ops + from, to - from, &x->memory);
 }
+
+/* The first op of node `id` or a later one. */
+static size_t op_from(const Exec *x, int id) {
+    size_t lo = 0, hi = x->n_ops;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (x->ops[mid].node < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+void exec_run_nodes(Exec *x, int from, int to) {
+    size_t i = op_from(x, from), n = op_from(x, to) - i;
+    if (n) x->b->run(x->b, x->ops + i, n, &x->memory);
+}

@@ -38,6 +38,8 @@ void exec_bind(Exec *x, int64_t tokens, int64_t outputs);
 void exec_run(Exec *x);
 /* Part i of n of the ops: all parts in order are exec_run. */
 void exec_run_part(Exec *x, size_t i, size_t n);
+/* The ops of nodes [from, to). */
+void exec_run_nodes(Exec *x, int from, int to);
 static inline void *exec_data(const Exec *x, int id) { return x->values[id].data; }
 
 #endif

@@ -8,14 +8,25 @@ bool grad_wants(const Grad *gr, int id, int i) { return gr->wanted[gr->g->nodes[
 
 int grad_op(Grad *gr, Op op, const OpParams *params, int n_in, const int *in) {
     int id = graph_op(gr->g, op, params, n_in, in);
-    if (!gr->g->failed) gr->g->nodes[id].is_grad = true;
+    if (!gr->g->failed) gr->g->nodes[id].role = ROLE_GRADIENT;
     return id;
+}
+
+/* The contribution goes on from the sum so far. */
+static bool add_on(Graph *g, int contribution, int sum) {
+    Node *n = &g->nodes[contribution];
+    const OpInfo *op = n->kind == NODE_OP ? &op_info[n->op] : NULL;
+    if (!op || !(op->flags & OPF_SUMS) || n->n_in > op->min_in || sum > contribution) return false;
+    n->in[n->n_in++] = sum;
+    return true;
 }
 
 void grad_give(Grad *gr, int input, int contribution) {
     if (gr->g->failed || !gr->wanted[input]) return;
     int sum = gr->of[input];
-    gr->of[input] = sum < 0 ? contribution : grad_op(gr, OP_add, NULL, GRAPH_IN(sum, contribution));
+    gr->of[input] = sum < 0                            ? contribution
+                    : add_on(gr->g, contribution, sum) ? contribution
+                                                       : grad_op(gr, OP_add, NULL, GRAPH_IN(sum, contribution));
 }
 
 void grad_refuse(Grad *gr, int id) {
@@ -25,13 +36,47 @@ void grad_refuse(Grad *gr, int id) {
     gr->failed = true;
 }
 
-/* A node is wanted when a trainable leaf lies below it. */
-static void mark_wanted(Grad *gr) {
-    for (int i = 0; i < gr->n_of; i++) {
-        const Node *n = &gr->g->nodes[i];
+/* Makes room for the nodes that came since. A node is wanted when a trainable leaf lies below it. */
+static void take_in(Grad *gr) {
+    const Graph *g = gr->g;
+    if (g->n > gr->cap) {
+        gr->cap = MAX(g->n, 2 * gr->cap);
+        gr->of = mem_grow(gr->of, (size_t)gr->cap, sizeof *gr->of);
+        gr->wanted = mem_grow(gr->wanted, (size_t)gr->cap, sizeof *gr->wanted);
+    }
+    for (int i = gr->n; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        gr->of[i] = -1;
         gr->wanted[i] = n->trainable;
         for (int k = 0; k < n->n_in; k++) gr->wanted[i] = gr->wanted[i] || gr->wanted[n->in[k]];
     }
+    gr->n = g->n;
+}
+
+void grad_open(Grad *gr, Graph *g, Err *e) {
+    *gr = (Grad){.g = g, .e = e};
+    take_in(gr);
+}
+
+void grad_close(Grad *gr) {
+    free(gr->of);
+    free(gr->wanted);
+    *gr = (Grad){0};
+}
+
+void grad_seed(Grad *gr, int id, int gradient) {
+    take_in(gr);
+    gr->of[id] = gradient;
+}
+
+bool grad_walk(Grad *gr, int from, int to) {
+    Graph *g = gr->g;
+    take_in(gr);
+    for (int i = from; i >= to && !gr->failed && !g->failed; i--)
+        if (gr->of[i] >= 0 && gr->wanted[i] && g->nodes[i].kind == NODE_OP) op_info[g->nodes[i].op].grad(gr, i);
+    if (!gr->failed && g->failed && gr->e) *gr->e = g->err;
+    gr->failed = gr->failed || g->failed;
+    return !gr->failed;
 }
 
 static bool fill_grads(const Grad *gr, const int *leaves, int n_leaves, int *grads, Err *e) {
@@ -46,21 +91,10 @@ static bool fill_grads(const Grad *gr, const int *leaves, int n_leaves, int *gra
 }
 
 bool grad_build(Graph *g, int loss, int seed, const int *leaves, int n_leaves, int *grads, Err *e) {
-    Grad gr = {.g = g, .n_of = g->n, .e = e};
-    gr.of = mem_alloc((size_t)g->n, sizeof *gr.of);
-    gr.wanted = mem_alloc((size_t)g->n, sizeof *gr.wanted);
-    for (int i = 0; i < gr.n_of; i++) gr.of[i] = -1;
-    mark_wanted(&gr);
-    gr.of[loss] = seed;
-    for (int i = loss; i >= 0 && !gr.failed && !g->failed; i--)
-        if (gr.of[i] >= 0 && gr.wanted[i] && g->nodes[i].kind == NODE_OP) op_info[g->nodes[i].op].grad(&gr, i);
-    bool ok = !gr.failed;
-    if (ok && g->failed) {
-        if (e) *e = g->err;
-        ok = false;
-    }
-    ok = ok && fill_grads(&gr, leaves, n_leaves, grads, e);
-    free(gr.of);
-    free(gr.wanted);
+    Grad gr;
+    grad_open(&gr, g, e);
+    grad_seed(&gr, loss, seed);
+    bool ok = grad_walk(&gr, loss, 0) && fill_grads(&gr, leaves, n_leaves, grads, e);
+    grad_close(&gr);
     return ok;
 }

@@ -19,6 +19,8 @@ typedef enum NodeKind {
     NODE_STATE,  /* lives from step to step: moments of the optimiser, trainable copies */
 } NodeKind;
 
+typedef enum NodeRole { ROLE_VALUE, ROLE_GRADIENT, ROLE_OPTIMIZER } NodeRole;
+
 struct Node {
     NodeKind kind;
     Op op;
@@ -31,10 +33,17 @@ struct Node {
     const char *name; /* NULL: anonymous */
     bool keep;        /* its memory is its own until the end of the step: outputs, taps */
     bool trainable;   /* leaf whose gradient is wanted */
-    bool is_grad;     /* made by autodiff: counted as gradients in the plan */
+    NodeRole role;    /* what the plan counts it as */
     int64_t
         interleaved; /* head dim, where the rows of each head stand in GGUF order: taps and patches turn them; else 0 */
 };
+
+/* The input whose memory the output may take, -1: none. */
+static inline int node_in_place(const Node *n) {
+    if (n->kind != NODE_OP) return -1;
+    const OpInfo *op = &op_info[n->op];
+    return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && n->n_in > op->min_in ? n->n_in - 1 : -1;
+}
 
 typedef struct NameRef {
     const char *name;

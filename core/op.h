@@ -12,8 +12,8 @@ typedef enum Op {
     OP_COUNT
 } Op;
 
-enum { MAX_IN = 5 };
-enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8 };
+enum { MAX_IN = 6 };
+enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8, OPF_SUMS = 16 };
 
 typedef union OpParams {
     NoParams none;

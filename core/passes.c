@@ -23,7 +23,7 @@ static int rebuild_carry(Rebuild *r, int i, int id) {
     if (r->g.failed) return 0;
     const Node *a = &r->old->nodes[i];
     Node *b = &r->g.nodes[id];
-    b->name = a->name, b->keep = a->keep, b->trainable = a->trainable, b->is_grad = a->is_grad,
+    b->name = a->name, b->keep = a->keep, b->trainable = a->trainable, b->role = a->role,
     b->interleaved = a->interleaved;
     return r->map[i] = id;
 }
@@ -180,26 +180,64 @@ static Dtype activation_form(Compute how, Dtype weight) {
     return DT_f32;
 }
 
+/* Casts of old nodes to other dtypes, each made where it is first asked for. */
+typedef struct Casts {
+    int (*of)[DT_COUNT]; /* 0: none yet */
+} Casts;
+
+static int cast_to(Rebuild *r, Casts *c, int old, Dtype form) {
+    int *at = &c->of[old][form];
+    OpParams p = {.cast = {.to = form}};
+    if (form == r->old->nodes[old].dtype) return r->map[old];
+    if (!*at) *at = graph_op(&r->g, OP_cast, &p, GRAPH_IN(r->map[old]));
+    return *at;
+}
+
+/* Copies node i, its first n inputs in another dtype. */
+static void copy_cast(Rebuild *r, Casts *c, int i, int n_cast, Dtype form) {
+    const Node *n = &r->old->nodes[i];
+    int in[MAX_IN];
+    for (int k = 0; k < n->n_in; k++) in[k] = k < n_cast ? cast_to(r, c, n->in[k], form) : r->map[n->in[k]];
+    rebuild_carry(r, i, graph_op(&r->g, n->op, &n->params, n->n_in, in));
+}
+
 bool pass_compute(Graph *g, Compute how, Err *e) {
     Rebuild r;
     rebuild_begin(&r, g);
-    int(*cast)[DT_COUNT] =
-        mem_alloc((size_t)MAX(g->n, 1), sizeof *cast); /* of each old node in each form, 0 for none yet */
+    Casts c = {mem_alloc((size_t)MAX(g->n, 1), sizeof *c.of)};
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
         bool product = n->kind == NODE_OP && (n->op == OP_matmul || n->op == OP_matmul_experts);
         Dtype form = product ? activation_form(how, g->nodes[n->in[1]].dtype) : DT_f32;
-        if (form == DT_f32) {
+        if (product)
+            copy_cast(&r, &c, i, 1, form);
+        else
             rebuild_copy(&r, i);
-            continue;
-        }
-        int *c = &cast[n->in[0]][form];
-        OpParams p = {.cast = {.to = form}};
-        if (!*c) *c = graph_op(&r.g, OP_cast, &p, GRAPH_IN(r.map[n->in[0]]));
-        int in[MAX_IN] = {*c};
-        for (int k = 1; k < n->n_in; k++) in[k] = r.map[n->in[k]];
-        rebuild_carry(&r, i, graph_op(&r.g, n->op, &n->params, n->n_in, in));
     }
-    free(cast);
+    free(c.of);
+    return rebuild_end(&r, e);
+}
+
+/* How many inputs of a product of training are activations or gradients, 0: it is none, or not for bf16. */
+static int bf16_inputs(const Graph *g, const Node *n) {
+    if (n->kind != NODE_OP) return 0;
+    if (n->op == OP_matmul_dw) return 2;
+    bool product = n->op == OP_matmul || n->op == OP_matmul_dx;
+    return product && dtype_info[g->nodes[n->in[1]].dtype].class == DTC_FLOAT;
+}
+
+bool pass_bf16(Graph *g, int *moved, Err *e) {
+    Rebuild r;
+    rebuild_begin(&r, g);
+    Casts c = {mem_alloc((size_t)MAX(g->n, 1), sizeof *c.of)};
+    for (int i = 0; i < g->n; i++) {
+        int n = bf16_inputs(g, &g->nodes[i]);
+        if (n)
+            copy_cast(&r, &c, i, n, DT_bf16);
+        else
+            rebuild_copy(&r, i);
+    }
+    memcpy(moved, r.map, (size_t)g->n * sizeof *moved);
+    free(c.of);
     return rebuild_end(&r, e);
 }

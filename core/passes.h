@@ -3,7 +3,7 @@
  *     row -> graph (build.h) -> taps and patches -> autodiff (grad.h) -> cache -> compute -> plan (plan.h)
  *
  * Gradients come from the plain graph; the last two are for inference only and never cross a tap: a kept value is
- * computed as such. */
+ * computed as such. In training pass_bf16 stands in their place. */
 #ifndef CORE_PASSES_H
 #define CORE_PASSES_H
 
@@ -35,5 +35,9 @@ extern const char *const compute_names[];
 /* Puts a cast before products: int8 products for quantised weights, bf16 for BF16 weights, f32 for the rest (auto). A
  * value cast once serves all its readers. */
 bool pass_compute(Graph *g, Compute how, Err *e);
+
+/* Training in bf16: products of activations, gradients and weights of class FLOAT take both sides in bf16 and give f32.
+ * moved[i] receives what stands for node i ([g->n] before). */
+bool pass_bf16(Graph *g, int *moved, Err *e);
 
 #endif

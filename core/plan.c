@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-const char *const plan_class_name[CLASS_COUNT] = {"weights",     "state",     "inputs",
-                                                  "activations", "gradients", "workspace"};
+const char *const plan_class_name[CLASS_COUNT] = {"weights",     "trained weights", "optimizer", "inputs",
+                                                  "activations", "gradients",       "workspace"};
 
 static bool is_view(const Node *n) { return n->kind == NODE_OP && (op_info[n->op].flags & OPF_VIEW); }
 
@@ -33,11 +33,20 @@ Tensor plan_tensor(const Plan *p, int id) {
     return t;
 }
 
+/* It changes what outlives the step: by its kind, or because the sum that it adds to is state. */
+static bool has_effect(const Graph *g, int i) {
+    const Node *n = &g->nodes[i];
+    if (n->kind != NODE_OP) return false;
+    if (op_info[n->op].flags & OPF_EFFECT) return true;
+    int at = op_info[n->op].flags & OPF_SUMS ? node_in_place(n) : -1;
+    return at >= 0 && (g->nodes[n->in[at]].kind == NODE_STATE || has_effect(g, n->in[at]));
+}
+
 static void mark_used(const Graph *g, PlanSlot *slots) {
     for (int i = g->n - 1; i >= 0; i--) {
         const Node *n = &g->nodes[i];
         PlanSlot *s = &slots[i];
-        if (n->keep || (n->kind == NODE_OP && (op_info[n->op].flags & OPF_EFFECT))) s->used = true;
+        if (n->keep || has_effect(g, i)) s->used = true;
         for (int k = 0; s->used && k < n->n_in; k++) slots[n->in[k]].used = true;
     }
 }
@@ -63,9 +72,10 @@ static void set_roots(const Graph *g, PlanSlot *slots) {
 static PlanClass class_of(const Node *n) {
     switch (n->kind) {
     case NODE_WEIGHT: return CLASS_WEIGHTS;
-    case NODE_STATE: return CLASS_STATE;
+    case NODE_STATE:
+        return n->role == ROLE_GRADIENT ? CLASS_GRADIENTS : n->role == ROLE_OPTIMIZER ? CLASS_OPTIMIZER : CLASS_STATE;
     case NODE_INPUT: return CLASS_INPUTS;
-    default: return n->is_grad && n->keep ? CLASS_GRADIENTS : CLASS_ACTIVATIONS;
+    default: return n->role == ROLE_GRADIENT && n->keep ? CLASS_GRADIENTS : CLASS_ACTIVATIONS;
     }
 }
 
@@ -81,25 +91,25 @@ static void set_lives(const Graph *g, PlanSlot *slots) {
         if (slots[i].used) slots[slots[i].root].last = MAX(slots[slots[i].root].last, slots[i].last);
 }
 
-/* An INPLACE op takes over its first input's memory where that input dies here and is a whole dense value of its own.
- * The roots of later views are resolved through the merge. */
+/* An op that can takes over the memory of an input (node_in_place) where that dies here and is a whole dense value of
+ * its own. The roots of later views are resolved through the merge. */
 static void merge_in_place(const Graph *g, PlanSlot *slots) {
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
         slots[i].root = slots[slots[i].root].root; /* roots stand before: one step is enough */
-        if (!slots[i].used || n->kind != NODE_OP || !(op_info[n->op].flags & OPF_INPLACE) || slots[i].root != i)
-            continue;
-        int x = n->in[0], root = slots[x].root;
+        int at = node_in_place(n);
+        if (!slots[i].used || at < 0 || slots[i].root != i) continue;
+        int x = n->in[at], root = slots[x].root;
         const Node *rn = &g->nodes[root];
-        if (op_info[n->op].flags & OPF_EFFECT) { /* updates state where it stands */
+        if (has_effect(g, i)) { /* updates state where it stands */
             slots[i].root = root, slots[i].view_at = slots[x].view_at;
             continue;
         }
         bool whole = slots[x].view_at == 0 && slots[x].bytes == slots[i].bytes && slots[root].bytes == slots[i].bytes;
         bool shared = false; /* read twice by the same op in different places */
-        for (int k = 1; k < n->n_in; k++) shared = shared || slots[n->in[k]].root == root;
+        for (int k = 0; k < n->n_in; k++) shared = shared || (k != at && slots[n->in[k]].root == root);
         if (!whole || shared || rn->kind != NODE_OP || rn->keep || n->keep || slots[root].last != i ||
-            rn->is_grad != n->is_grad)
+            rn->role != n->role)
             continue;
         slots[root].last = slots[i].last;
         slots[i].root = root;

@@ -15,6 +15,7 @@ enum { PLAN_ALIGN = 64 };
 typedef enum PlanClass {
     CLASS_WEIGHTS,
     CLASS_STATE,
+    CLASS_OPTIMIZER,
     CLASS_INPUTS,
     CLASS_ACTIVATIONS,
     CLASS_GRADIENTS,

@@ -20,6 +20,8 @@ bool rule_like(const Graph *g, Node *n, int i);
 bool rule_dtype(const Graph *g, const Node *n, int i, Dtype want, Err *e);
 bool rule_same(const Graph *g, const Node *n, int i, int j, Err *e);
 bool rule_inner(const Graph *g, const Node *n, int i, int64_t want, Err *e);
+/* Input i, where there is one, is shaped as the output. */
+bool rule_sum(const Graph *g, const Node *n, int i, Err *e);
 bool rule_ndim(const Graph *g, const Node *n, int i, int want, Err *e);
 
 #endif

@@ -42,7 +42,7 @@ bool shape_bias_db(const Graph *g, Node *n, Err *e) {
     n->dtype = DT_f32;
     n->ndim = 1;
     n->ne[0] = x->ne[last_dim(x)];
-    return true;
+    return rule_sum(g, n, 1, e);
 }
 
 void grad_bias_db(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -45,3 +45,13 @@ bool rule_ndim(const Graph *g, const Node *n, int i, int want, Err *e) {
     return err_set(e, ERR_INPUT, "%s: '%s' is %s, expected %d dims", op_info[n->op].name, label(g, n, i),
                    graph_shape_text(g, n->in[i], t), want);
 }
+
+bool rule_sum(const Graph *g, const Node *n, int i, Err *e) {
+    if (i >= n->n_in) return true;
+    const Node *x = node_in(g, n, i);
+    bool same = x->ndim == n->ndim && memcmp(x->ne, n->ne, sizeof x->ne) == 0 && x->dtype == n->dtype;
+    char t[64];
+    return same ? true
+                : err_set(e, ERR_INPUT, "%s: the sum '%s' is %s, the result is not", op_info[n->op].name,
+                          label(g, n, i), graph_shape_text(g, n->in[i], t));
+}

@@ -92,7 +92,7 @@ bool shape_matmul_experts_dw(const Graph *g, Node *n, Err *e) {
     n->ne[0] = n->params.experts.experts;
     n->ne[1] = dy->ne[2];
     n->ne[2] = x->ne[last_dim(x)];
-    return true;
+    return rule_sum(g, n, 3, e);
 }
 
 void grad_matmul_experts_dw(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -24,7 +24,7 @@ bool shape_embed_dw(const Graph *g, Node *n, Err *e) {
     n->ndim = 2;
     n->ne[0] = n->params.embed.vocab;
     n->ne[1] = node_in(g, n, 0)->ne[1];
-    return true;
+    return rule_sum(g, n, 2, e);
 }
 
 void grad_embed_dw(Grad *gr, int id) { grad_refuse(gr, id); }
@@ -45,7 +45,8 @@ void grad_rows(Grad *gr, int id) {
 
 bool shape_rows_dx(const Graph *g, Node *n, Err *e) {
     TRY(rule_inner(g, n, 0, node_in(g, n, 2)->ne[1], e));
-    return rule_like(g, n, 2);
+    rule_like(g, n, 2);
+    return rule_sum(g, n, 3, e);
 }
 
 void grad_rows_dx(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -44,13 +44,13 @@ void grad_matmul_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
 bool shape_matmul_dw(const Graph *g, Node *n, Err *e) {
     const Node *dy = node_in(g, n, 0), *x = node_in(g, n, 1);
-    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 1, DT_f32, e));
+    TRY(rule_dtype(g, n, 0, x->dtype, e));
     if (dy->ndim != x->ndim) return err_set(e, ERR_FAIL, "matmul_dw: inputs differ in dims");
     n->dtype = DT_f32;
     n->ndim = 2;
     n->ne[0] = dy->ne[last_dim(dy)];
     n->ne[1] = x->ne[last_dim(x)];
-    return true;
+    return rule_sum(g, n, 2, e);
 }
 
 void grad_matmul_dw(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -28,7 +28,7 @@ bool shape_rms_norm_dw(const Graph *g, Node *n, Err *e) {
     n->dtype = DT_f32;
     n->ndim = 1;
     n->ne[0] = x->ne[last_dim(x)];
-    return true;
+    return rule_sum(g, n, 2, e);
 }
 
 void grad_rms_norm_dw(Grad *gr, int id) { grad_refuse(gr, id); }

@@ -3,73 +3,49 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "core/grad.h"
+#include "core/train_graph.h"
 
-static int state_like(Graph *g, int id, const char *suffix) {
-    Node n = g->nodes[id];
-    Dim dims[MAX_DIMS];
-    for (int d = 0; d < n.ndim; d++) dims[d] = DIM(n.ne[d]);
-    return graph_leaf(g, NODE_STATE, DT_f32, n.ndim, dims, arena_printf(&g->arena, "%s%s", n.name, suffix));
-}
+enum { HEAD_TOKENS = 256 };
 
-static void find_params(Trainer *t) {
-    t->params = mem_alloc((size_t)t->g.n, sizeof *t->params);
-    t->grads = mem_alloc((size_t)t->g.n, sizeof *t->grads);
-    for (int i = 0; i < t->g.n; i++)
-        if (t->g.nodes[i].trainable) t->params[t->n_params++] = i;
-}
-
-static bool build(Trainer *t, int64_t max_tokens, bool optimise, Err *e) {
-    Graph *g = &t->g;
-    TRY(build_model(t->m, max_tokens, max_tokens, true, g, &t->io, e));
-    find_params(t);
-    t->labels = graph_leaf(g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_O}, "labels");
-    t->seed = graph_leaf(g, NODE_INPUT, DT_f32, 1, (Dim[]){DIM(1)}, "dloss");
-    t->hyper = graph_leaf(g, NODE_INPUT, DT_f32, 1, (Dim[]){DIM(8)}, "hyper");
-    t->loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(t->io.logits, t->labels)), "loss");
-    g->nodes[t->loss].keep = true;
-    TRY(grad_build(g, t->loss, t->seed, t->params, t->n_params, t->grads, e));
-    for (int i = 0; i < t->n_params; i++) {
-        int w = t->params[i], d = t->grads[i];
-        if (d < 0) return err_set(e, ERR_FAIL, "training: the loss does not depend on '%s'", g->nodes[w].name);
-        g->nodes[d].keep = true;
-        if (!optimise) continue;
-        int m = state_like(g, w, ".exp_avg"), v = state_like(g, w, ".exp_avg_sq");
-        graph_op(g, OP_adamw, NULL, GRAPH_IN(w, d, m, v, t->hyper));
-    }
-    return graph_verify(g, e);
+bool train_prepare(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, Plan *plan, Err *e) {
+    *t = (Trainer){.m = m, .spec = *spec};
+    if (t->spec.head_tokens <= 0) t->spec.head_tokens = HEAD_TOKENS;
+    if (train_graph(t, e) && plan_make(plan, &t->g, b, e)) return true;
+    train_close(t);
+    return false;
 }
 
 /* Weights begin as the model has them, decoded to f32. */
 static void load_params(Trainer *t) {
-    for (int i = 0; i < t->n_params; i++) {
-        const Weight *w = model_weight(t->m, t->g.nodes[t->params[i]].name);
-        float *dst = exec_data(&t->x, t->params[i]);
+    for (size_t i = 0; i < t->n_params; i++) {
+        const Weight *w = model_weight(t->m, t->params[i].name);
+        float *dst = exec_data(&t->x, t->params[i].weight);
         int64_t width = w->t.ne[w->t.ndim - 1];
         for (int64_t r = 0; r < tensor_rows(&w->t); r++)
             dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
     }
 }
 
-static bool open(Trainer *t, Backend *b, int64_t max_tokens, bool optimise, Err *e) {
-    Plan plan;
-    TRY(build(t, max_tokens, optimise, e) && plan_make(&plan, &t->g, b, e));
-    t->index = mem_alloc((size_t)max_tokens, sizeof *t->index);
-    t->reach = mem_alloc((size_t)max_tokens, sizeof *t->reach);
-    t->first_row = mem_alloc((size_t)max_tokens, sizeof *t->first_row);
-    t->freq = mem_alloc((size_t)t->m->cfg.rope.dims, sizeof *t->freq);
-    t->freq_local = mem_alloc((size_t)t->m->cfg.rope.dims, sizeof *t->freq_local);
-    rope_frequencies(&t->m->cfg.rope, t->freq);
+bool train_reserve(Trainer *t, Plan *plan, Backend *b, Err *e) {
+    const size_t n = (size_t)t->spec.tokens, half = (size_t)MAX(t->m->cfg.rope.dims / 2, 1);
+    t->index = mem_alloc(n, sizeof *t->index);
+    t->reach = mem_alloc(n, sizeof *t->reach);
+    t->first_row = mem_alloc(n, sizeof *t->first_row);
+    for (int i = 0; i < 2; i++) t->freq[i] = mem_alloc(half, sizeof *t->freq[i]);
+    t->freq_local = mem_alloc((size_t)MAX(t->m->cfg.local.dims / 2, 1), sizeof *t->freq_local);
+    RopeConfig near = rope_for(&t->m->cfg.rope, 1), far = rope_for(&t->m->cfg.rope, INT64_MAX);
+    if (t->io.rope >= 0) rope_frequencies(&near, t->freq[0]), rope_frequencies(&far, t->freq[1]);
     if (t->io.rope_local >= 0) rope_frequencies(&t->m->cfg.local, t->freq_local);
     t->step = (Step){.index = t->index, .reach = t->reach, .first_row = t->first_row};
-    TRY(exec_open(&t->x, &plan, b, (WeightSource){0}, &t->step, e));
+    if (!exec_open(&t->x, plan, b, (WeightSource){0}, &t->step, e)) return false;
     load_params(t);
     return true;
 }
 
-bool train_open(Trainer *t, const Model *m, Backend *b, int64_t max_tokens, bool optimise, Err *e) {
-    *t = (Trainer){.m = m};
-    if (open(t, b, max_tokens, optimise, e)) return true;
+bool train_open(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, Err *e) {
+    Plan plan;
+    TRY(train_prepare(t, m, spec, b, &plan, e));
+    if (train_reserve(t, &plan, b, e)) return true;
     train_close(t);
     return false;
 }
@@ -77,85 +53,118 @@ bool train_open(Trainer *t, const Model *m, Backend *b, int64_t max_tokens, bool
 void train_close(Trainer *t) {
     if (t->x.b) exec_close(&t->x);
     graph_release(&t->g);
-    void *blocks[] = {t->params, t->grads, t->index, t->reach, t->first_row, t->freq, t->freq_local};
+    void *blocks[] = {t->params, t->parts, t->index, t->reach, t->first_row, t->freq[0], t->freq[1], t->freq_local};
     for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
     *t = (Trainer){0};
 }
 
-static bool check(const Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n, Err *e) {
-    if (n < 1 || n > t->g.bound[SYM_T])
-        return err_set(e, ERR_USAGE, "training: a step of %lld tokens, planned were %lld", (long long)n,
-                       (long long)t->g.bound[SYM_T]);
-    bool any = false;
-    for (int64_t i = 0; i < n; i++) {
-        bool known = ids[i] >= 0 && ids[i] < t->m->cfg.vocab &&
-                     (labels[i] == -100 || (labels[i] >= 0 && labels[i] < t->m->cfg.vocab));
-        if (!known)
-            return err_set(e, ERR_USAGE, "training: token %lld: id %d, label %d outside the vocabulary", (long long)i,
-                           ids[i], labels[i]);
-        any = any || labels[i] >= 0;
-    }
-    return any ? true : err_set(e, ERR_USAGE, "training: no label in the whole step");
-}
+/* ---- a micro-step ---- */
 
-bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n_seq, int64_t len, const AdamW *how,
-                float *loss, Err *e) {
-    int64_t n = n_seq * len;
-    TRY(check(t, ids, labels, n, e));
-    if (t->io.positions >= 0 && len > t->m->cfg.ctx)
-        return err_set(e, ERR_FIT, "training: sequences of %lld tokens, the model has %lld positions", (long long)len,
-                       (long long)t->m->cfg.ctx);
-    memcpy(exec_data(&t->x, t->io.ids), ids, (size_t)n * sizeof *ids);
-    memcpy(exec_data(&t->x, t->labels), labels, (size_t)n * sizeof *labels);
-    int32_t *out_rows = exec_data(&t->x, t->io.out_rows);
-    for (int64_t i = 0; i < n; i++) {
-        out_rows[i] = (int32_t)i;
-        t->index[i] = (int32_t)(i % len);
-        t->first_row[i] = (int32_t)(i - i % len);
+static bool check(const Trainer *t, const TrainBatch *b, Err *e) {
+    if (b->n < 1 || b->n > t->spec.tokens)
+        return err_set(e, ERR_USAGE, "training: a step of %lld tokens, planned were %lld", (long long)b->n,
+                       (long long)t->spec.tokens);
+    const int64_t vocab = t->m->cfg.vocab;
+    for (int64_t i = 0; i < b->n; i++) {
+        bool follows = b->index[i] == 0 || (i > 0 && b->index[i] == b->index[i - 1] + 1);
+        if (b->ids[i] < 0 || b->ids[i] >= vocab || b->labels[i] < -100 || b->labels[i] >= vocab || !follows)
+            return err_set(e, ERR_USAGE,
+                           "training: token %lld: id %d, label %d, index %d: outside of %lld, or no sequence",
+                           (long long)i, b->ids[i], b->labels[i], b->index[i], (long long)vocab);
+        if (t->io.positions >= 0 && b->index[i] >= t->m->cfg.ctx)
+            return err_set(e, ERR_FIT,
+                           "training: a sequence of more than %lld tokens, the model has no further positions",
+                           (long long)t->m->cfg.ctx);
     }
-    t->step.n = n;
-    if (t->io.positions >= 0) memcpy(exec_data(&t->x, t->io.positions), t->index, (size_t)n * sizeof *t->index);
-    RopeConfig rope = rope_for(&t->m->cfg.rope, len);
-    rope_frequencies(&rope, t->freq);
-    if (t->io.rope >= 0)
-        rope_table(t->freq, t->m->cfg.rope.dims / 2, rope_attention(&t->m->cfg.rope), t->index, n,
-                   exec_data(&t->x, t->io.rope));
-    if (t->io.rope_local >= 0)
-        rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
-    *(float *)exec_data(&t->x, t->seed) = 1;
-    if (how) {
-        double at = (double)++t->done;
-        float *h = exec_data(&t->x, t->hyper);
-        h[0] = (float)how->lr, h[1] = (float)how->beta1, h[2] = (float)how->beta2, h[3] = (float)how->eps,
-        h[4] = (float)how->weight_decay;
-        h[5] = (float)(1 - pow((double)h[1], at)),
-        h[6] = (float)(1 - pow((double)h[2], at)); /* of the rounded betas, as used */
-    }
-    exec_bind(&t->x, n, n);
-    exec_run(&t->x);
-    *loss = *(float *)exec_data(&t->x, t->loss);
     return true;
 }
 
-static int param_of(const Trainer *t, const char *name, int64_t *count) {
-    for (int i = 0; i < t->n_params; i++) {
-        const Node *n = &t->g.nodes[t->params[i]];
-        if (strcmp(n->name, name)) continue;
-        *count = 1;
-        for (int d = 0; d < n->ndim; d++) *count *= n->ne[d];
-        return i;
+/* What is missing of a whole step is filled with sequences of one token. */
+static void put_tokens(Trainer *t, const TrainBatch *b) {
+    int32_t *ids = exec_data(&t->x, t->io.ids);
+    t->step.n = t->spec.tokens;
+    for (int64_t i = 0; i < t->step.n; i++) {
+        ids[i] = i < b->n ? b->ids[i] : 0;
+        t->index[i] = i < b->n ? b->index[i] : 0;
+        t->first_row[i] = t->index[i] ? t->first_row[i - 1] : (int32_t)i;
     }
-    return -1;
+    if (t->io.positions >= 0) memcpy(exec_data(&t->x, t->io.positions), t->index, (size_t)t->step.n * sizeof *t->index);
 }
 
-const float *train_grad(const Trainer *t, const char *name, int64_t *count) {
-    int i = param_of(t, name, count);
-    return i < 0 ? NULL : exec_data(&t->x, t->grads[i]);
+/* Sequence by sequence: those beyond the original context may have other frequencies. */
+static void put_rope(Trainer *t) {
+    const int64_t half = t->m->cfg.rope.dims / 2, n = t->step.n;
+    const float scale = rope_attention(&t->m->cfg.rope);
+    float *table = t->io.rope >= 0 ? exec_data(&t->x, t->io.rope) : NULL;
+    for (int64_t i = 0, end; i < n && table; i = end) {
+        for (end = i + 1; end < n && t->index[end];) end++;
+        RopeConfig r = rope_for(&t->m->cfg.rope, end - i), far = rope_for(&t->m->cfg.rope, INT64_MAX);
+        rope_table(t->freq[r.factors == far.factors], half, scale, t->index + i, end - i, table + i * half * 2);
+    }
+    if (t->io.rope_local >= 0)
+        rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
 }
 
-const float *train_weight(const Trainer *t, const char *name, int64_t *count) {
-    int i = param_of(t, name, count);
-    return i < 0 ? NULL : exec_data(&t->x, t->params[i]);
+/* Rows with a label, in order, spread over the parts; returns how many parts there are to do. */
+static size_t put_labels(Trainer *t, const TrainBatch *b, float weight) {
+    size_t used = 0;
+    int64_t at = 0;
+    for (; used < t->n_parts; used++) {
+        const HeadPart *p = &t->parts[used];
+        int32_t *rows = exec_data(&t->x, p->rows), *labels = exec_data(&t->x, p->labels);
+        int64_t n = 0, most = t->g.nodes[p->rows].ne[0];
+        for (; at < b->n && n < most; at++)
+            if (b->labels[at] >= 0) rows[n] = (int32_t)at, labels[n++] = b->labels[at];
+        for (int64_t i = 0; i < most; i++) ((float *)exec_data(&t->x, p->weights))[i] = weight;
+        if (!n) break;
+        for (; n < most; n++) rows[n] = 0, labels[n] = -100;
+    }
+    return used;
 }
 
-const float *train_logits(const Trainer *t) { return exec_data(&t->x, t->io.logits); }
+bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e) {
+    TRY(check(t, batch, e));
+    put_tokens(t, batch);
+    put_rope(t);
+    size_t used = put_labels(t, batch, (float)weight);
+    exec_bind(&t->x, t->step.n, t->step.n);
+    exec_run_nodes(&t->x, 0, t->parts[0].from);
+    *loss = 0;
+    for (size_t i = 0; i < used; i++) {
+        exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].to);
+        const float *losses = exec_data(&t->x, t->parts[i].loss);
+        for (int64_t k = 0; k < t->g.nodes[t->parts[i].loss].ne[0]; k++) *loss += (double)losses[k];
+    }
+    exec_run_nodes(&t->x, t->parts[t->n_parts - 1].to, t->step_end);
+    return true;
+}
+
+double train_norm(Trainer *t) {
+    exec_run_nodes(&t->x, t->step_end, t->norm_end);
+    return sqrt((double)*(const float *)exec_data(&t->x, t->norm2));
+}
+
+void train_update(Trainer *t, const Hyper *how) {
+    double at = (double)++t->updates;
+    for (int i = 0; i < 2; i++) {
+        float *h = exec_data(&t->x, t->hyper[i]);
+        if (!h) continue; /* nothing has decay, or everything */
+        h[0] = (float)how->lr, h[1] = (float)how->beta1, h[2] = (float)how->beta2, h[3] = (float)how->eps;
+        h[4] = i ? 0 : (float)how->weight_decay;
+        h[5] = (float)(1 - pow((double)h[1], at)), h[6] = (float)(1 - pow((double)h[2], at)); /* of the rounded betas */
+    }
+    *(float *)exec_data(&t->x, t->clip) = (float)how->clip;
+    exec_run_nodes(&t->x, t->norm_end, t->g.n);
+}
+
+void train_clear(Trainer *t) { exec_run_nodes(&t->x, t->update_end, t->g.n); }
+
+/* ---- what it holds ---- */
+
+const TrainParam *train_param(const Trainer *t, const char *name) {
+    for (size_t i = 0; i < t->n_params; i++)
+        if (strcmp(t->params[i].name, name) == 0) return &t->params[i];
+    return NULL;
+}
+
+int64_t train_count(const Trainer *t, const TrainParam *p) { return tensor_count(&t->x.values[p->weight]); }

@@ -1,44 +1,87 @@
-/* Training: the forward graph with a loss, its gradients and the optimiser as one graph and one plan. A step is one run
- * of it. */
+/* Training: the forward pass, its gradients and the optimiser as one graph and one plan. An update is one or more
+ * micro-steps, whose gradients add up in their state, then the norm of all gradients, then the optimiser.
+ *
+ * The head is walked in parts: logits of a few rows, their loss, their gradients, the next rows. Logits of all rows
+ * never stand in memory at once, and rows without a label never meet the head. */
 #ifndef CORE_TRAIN_H
 #define CORE_TRAIN_H
 
 #include "core/build.h"
 #include "core/exec.h"
 
-typedef struct AdamW { /* Loshchilov & Hutter 2019, decoupled weight decay on every parameter */
+typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
+typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
+
+typedef struct TrainSpec {
+    int64_t tokens;      /* of a micro-step */
+    int64_t head_tokens; /* rows of a part of the head; 0: 256 */
+    bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
+    Precision precision;
+    Optimizer optimizer; /* NONE: gradients only */
+    /* Whether weight decay is on a weight; NULL: on all. */
+    bool (*decays)(void *ctx, const char *name, int ndim);
+    void *decays_ctx;
+} TrainSpec;
+
+typedef struct Hyper { /* of one update; Loshchilov & Hutter 2019 */
     double lr, beta1, beta2, eps, weight_decay;
-} AdamW;
+    double clip; /* norm that all gradients together may have, 0: any */
+} Hyper;
+
+typedef struct TrainParam {
+    const char *name; /* of the weight */
+    int weight, grad; /* nodes: f32 state in the file's row order */
+    int state[2];     /* of the optimiser, -1: none */
+} TrainParam;
+
+typedef struct HeadPart {
+    int rows, labels, loss, weights; /* nodes; weights: what each loss counts */
+    int from, to;                    /* nodes [from, to) of the graph are this part */
+} HeadPart;
 
 typedef struct Trainer {
     const Model *m;
+    TrainSpec spec;
     Graph g;
     ModelGraph io;
     Exec x;
-    int labels, loss, seed, hyper; /* nodes */
-    int *params, *grads;           /* [n_params] */
-    int n_params;
+    TrainParam *params;
+    size_t n_params;
+    HeadPart *parts;
+    size_t n_parts;
+    int hyper[2], clip, norm2;          /* nodes; hyper[1] is without weight decay */
+    int step_end, norm_end, update_end; /* nodes at which the micro-step, the norm and the update end */
     Step step;
-    int32_t *index, *reach, *first_row; /* [max_tokens] */
-    float *freq, *freq_local;
-    int64_t done; /* optimiser steps */
+    int32_t *index, *reach, *first_row; /* [tokens] */
+    float *freq[2], *freq_local;        /* of sequences within the original context, and beyond */
+    int64_t updates;
 } Trainer;
 
-/* Plans and reserves a step of at most max_tokens tokens: f32 copies of the weights, activations, gradients, and with
- * `optimise` the moments and updates of AdamW. m and b are borrowed. */
-bool train_open(Trainer *t, const Model *m, Backend *b, int64_t max_tokens, bool optimise, Err *e);
+/* Plans a micro-step of spec->tokens tokens; train_reserve takes the memory and copies the weights. m and b are
+ * borrowed. */
+bool train_prepare(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, Plan *plan, Err *e);
+bool train_reserve(Trainer *t, Plan *plan, Backend *b, Err *e);
+bool train_open(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, Err *e); /* both */
 void train_close(Trainer *t);
 
-/* One run over n_seq sequences of `len` tokens each, ids and labels [n_seq * len]; labels[i] is what should follow
- * ids[i], -100 for no loss. Returns the mean loss before the update. how is NULL where the trainer does not optimise.
- */
-bool train_step(Trainer *t, const int32_t *ids, const int32_t *labels, int64_t n_seq, int64_t len, const AdamW *how,
-                float *loss, Err *e);
+/* Tokens of a micro-step, as many as planned at most. Token i is the index[i]-th of its sequence: a 0 begins the next
+ * one, and no token sees another sequence. labels[i] is what should follow ids[i], -100 for no loss. */
+typedef struct TrainBatch {
+    const int32_t *ids, *labels, *index;
+    int64_t n;
+} TrainBatch;
 
-/* Gradient of a weight in the last step, and the weight itself: f32 in the file's row order; NULL for an unknown name.
- */
-const float *train_grad(const Trainer *t, const char *name, int64_t *count);
-const float *train_weight(const Trainer *t, const char *name, int64_t *count);
-const float *train_logits(const Trainer *t); /* [tokens, V] of the last step */
+/* Adds the gradients of weight * (sum of the losses of all labels) to what is there since the last update; *loss is
+ * that sum without weight. */
+bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e);
+/* Norm of all gradients together, before clipping. */
+double train_norm(Trainer *t);
+/* Changes the weights by the gradients (after train_norm) and clears them. */
+void train_update(Trainer *t, const Hyper *how);
+void train_clear(Trainer *t); /* the gradients alone */
+
+const TrainParam *train_param(const Trainer *t, const char *name); /* NULL: unknown */
+/* Elements of a state of a parameter. */
+int64_t train_count(const Trainer *t, const TrainParam *p);
 
 #endif

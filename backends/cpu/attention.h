@@ -79,7 +79,9 @@ INLINE void scores_page(Dtype t, int M, const Attn *c, const AttnTile *w, int64_
 INLINE void soften(const Attn *c, const AttnTile *w, int m, float *max, float *sum) {
     float *p = c->p + m * ATTN_PARTITION;
     int64_t lo = w->lo[m] - w->base, hi = w->hi[m] - w->base, first = lo / LANES * LANES;
-    V16 top = v_set1(-INFINITY), lanes = v_zero();
+    V16 top = v_set1(-INFINITY), lanes = v_zero(), cap = v_set1(c->a->params.attn.softcap);
+    for (int64_t i = first; i < hi && c->a->params.attn.softcap > 0; i += LANES)
+        v_store(p + i, v_mul(cap, v_tanh(v_div(v_load(p + i), cap))));
     for (int64_t i = first; i < hi; i += LANES) top = v_max(top, v_keep(v_load(p + i), lo - i, hi - i, top));
     *max = v_hmax(top);
     for (int64_t i = first; i < hi; i += LANES) {
@@ -305,7 +307,7 @@ static void attend(Dtype t, const Attn *c) {
 
 static int64_t attn_block(const OpArgs *a) { return MIN(MAX(a->out.ne[0] / 8, 1), ATTN_TOKENS); }
 
-static int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out.ne[0], attn_block(a)) * a->out.ne[1]; }
+static inline int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out.ne[0], attn_block(a)) * a->out.ne[1]; }
 
 /* p and o; queries, their scales and their integers. */
 static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
@@ -319,7 +321,7 @@ static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
     return at.at;
 }
 
-static size_t attention_kv_scratch(const OpArgs *a) { return attention_layout(a, NULL, &(Attn){0}); }
+static inline size_t attention_kv_scratch(const OpArgs *a) { return attention_layout(a, NULL, &(Attn){0}); }
 
 /* Later tokens see more keys. Units come as first block, last, second, last but one, ..., so that an even split of them
  * is an even split of the work. */
@@ -361,7 +363,7 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
     }
 }
 
-static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+static inline void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
     int64_t T = a->out.ne[0], H = a->out.ne[1], block = attn_block(a), blocks = div_up(T, block);
     for (int64_t u = u0; u < u1; u++) {
         int64_t t0 = block_of(u / H, blocks) * block;
@@ -372,7 +374,7 @@ static void attention_kv_copy(const OpArgs *a, const char *staged, int64_t u0, i
     }
 }
 
-static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+static inline void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Step *s = a->step;
     int64_t T = a->out.ne[0], H = a->out.ne[1], E = a->out.ne[2], block = attn_block(a), blocks = div_up(T, block);
     int64_t head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E), kv_heads = s->kv_page_bytes / (2 * head_bytes);

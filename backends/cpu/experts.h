@@ -138,19 +138,19 @@ INLINE bool has_experts(const OpArgs *a) { return a->in[1].ndim == 3; }
 static inline int64_t mm_units(const OpArgs *a) { return has_experts(a) ? experts_units(a) : dense_units(a); }
 
 /* With room for a panel of so many bytes. */
-static size_t mm_scratch(const OpArgs *a, size_t panel) {
+static inline size_t mm_scratch(const OpArgs *a, size_t panel) {
     Slots s;
     return panel + (has_experts(a) ? slots_layout(a, NULL, &s) : 0);
 }
 
-static void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+static inline void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
     if (has_experts(a))
         experts_copy(a, staged, u0, u1);
     else
         dense_copy(a, staged, u0, u1);
 }
 
-static void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
+static inline void mm_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
     if (has_experts(a))
         experts_run(a, body, u0, u1, scratch);
     else

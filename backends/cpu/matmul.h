@@ -72,7 +72,7 @@ typedef struct MmBody {
 static inline int64_t dense_units(const OpArgs *a) { return div_up(a->in[1].ne[0], LANES); }
 
 /* A unit is 16 columns of every row. */
-static void dense_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+static inline void dense_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
     const Mm mm = mm_of(a);
     int64_t n0 = u0 * LANES, n1 = MIN(u1 * LANES, mm.N);
     for (int64_t t = 0; t < mm.T; t++)

@@ -1,4 +1,4 @@
-/* matmul of bf16 activations with bf16 weights, even K: body of matmul_<isa>.c. */
+/* matmul of bf16 activations with weights of bf16, or of f32 that are rounded, even K: body of matmul_<isa>.c. */
 #ifndef CPU_MATMUL_BF16_H
 #define CPU_MATMUL_BF16_H
 
@@ -53,6 +53,27 @@ static void bf16_tile(int64_t tokens, int64_t groups, const Tile *c, const uint3
     }
 }
 
+/* The upper halves are a in bf16. */
+INLINE I16 bf16_high(V16 a) {
+    I16 u = i_bits(a), odd = i_and(i_shr16(u), i_set1(1));
+    return i_if_nan(a, i_or(u, i_set1(0x400000)), i_add(i_add(u, i_set1(0x7fff)), odd));
+}
+
+/* Lanes of bf16: low in the lower half, high in the upper. */
+INLINE I16 bf16_pairs(V16 low, V16 high) {
+    return i_or(i_shr16(bf16_high(low)), i_and(bf16_high(high), i_set1((int32_t)0xffff0000)));
+}
+
+/* unpack_pairs of f32 rows, each element rounded. */
+INLINE void unpack_rounded(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
+    for (int64_t k = 0; k < n; k += 16) {
+        float z[16][LANES];
+        unpack_f32_f32(row, k0 + k, MIN(16, n - k), z[0]);
+        for (int64_t i = 0; i < MIN(16, n - k); i += 2)
+            i_store(panel + (k + i) / 2 * LANES, bf16_pairs(v_load(z[i]), v_load(z[i + 1])));
+    }
+}
+
 static void bf16_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) {
     PanelBf16 *p = scratch;
     int64_t pairs = mm->K / 2;
@@ -61,7 +82,10 @@ static void bf16_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) 
         for (int64_t g = 0; g < groups; g++) {
             const char *row[16];
             rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
-            unpack_pairs(row, 2 * k, 2 * n, p->w[g][0]);
+            if (mm->w_dtype == DT_f32)
+                unpack_rounded(row, 2 * k, 2 * n, p->w[g][0]);
+            else
+                unpack_pairs(row, 2 * k, 2 * n, p->w[g][0]);
         }
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= F32_G ? F32_G : 1;
@@ -97,19 +121,18 @@ INLINE void bf16_small_m(int M, const Mm *mm, int64_t n0) {
 }
 
 static void bf16_small(const Mm *mm, int64_t n0, void *scratch) {
-    (void)scratch;
-    switch (mm->T) {
+    switch (mm->w_dtype == DT_bf16 ? mm->T : 0) {
     case 1: bf16_small_m(1, mm, n0); break;
     case 2: bf16_small_m(2, mm, n0); break;
     case 3: bf16_small_m(3, mm, n0); break;
     case 4: bf16_small_m(4, mm, n0); break;
-    default: break;
+    default: bf16_panel(mm, n0, 1, scratch); /* f32 weights are met in training */
     }
 }
 
 static size_t matmul_bf16_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelBf16)); }
 
-static void matmul_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+static inline void matmul_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body = {bf16_small, bf16_panel};
 #if defined __AVX512BF16__
     mm_run(a, &body, u0, u1, scratch);

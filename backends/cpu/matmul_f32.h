@@ -115,9 +115,9 @@ static void f32_small(const Mm *mm, int64_t n0, void *scratch) {
     }
 }
 
-static size_t matmul_f32_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelF32)); }
+static inline size_t matmul_f32_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelF32)); }
 
-static void matmul_f32_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+static inline void matmul_f32_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     static const MmBody body = {f32_small, f32_panel};
     mm_run(a, &body, u0, u1, scratch);
 }

@@ -25,6 +25,16 @@ static inline const float *ref_row(const Tensor *t, int64_t r, float *buf) {
     return buf;
 }
 
+/* Row r of the output as sums begin it: that of input i, which may be the very same memory, or 0 where there is none.
+ */
+static inline void *ref_begin_row(const OpArgs *a, int i, int64_t r) {
+    void *out = tensor_row(&a->out, r);
+    size_t bytes = (size_t)dtype_row_bytes(a->out.dtype, a->out.ne[a->out.ndim - 1]);
+    const void *sum = i < a->n_in ? tensor_row(&a->in[i], r) : NULL;
+    if (!sum) return memset(out, 0, bytes);
+    return out == sum ? out : memcpy(out, sum, bytes);
+}
+
 static inline int64_t ref_inner(const Tensor *t) { return t->ne[t->ndim - 1]; }
 static inline int64_t ref_out_rows(const OpArgs *a) { return tensor_rows(&a->out); }
 

@@ -46,14 +46,14 @@ static int64_t columns(const OpArgs *a) { return ref_inner(&a->out); }
 static void bias_db_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     float *db = tensor_row(&a->out, 0);
-    for (int64_t i = u0; i < u1; i++) db[i] = 0;
+    for (int64_t i = u0; i < u1; i++) db[i] = a->n_in > 1 ? ((const float *)a->in[1].data)[i] : 0;
     for (int64_t r = 0; r < tensor_rows(&a->in[0]); r++) {
         const float *dy = tensor_row(&a->in[0], r);
         for (int64_t i = u0; i < u1; i++) db[i] += dy[i];
     }
 }
 
-const char takes_bias_db[] = "f>f";
+const char takes_bias_db[] = "ff>f";
 const Kernel ref_bias_db = {"ref", columns, bias_db_run, NULL};
 
 static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {

@@ -1,7 +1,7 @@
 /* Picking rows, and views. */
 #include "backends/cpu/ref.h"
 
-enum { VOCAB_CHUNK = 256 }; /* rows of the table in one unit of embed_dw: each unit reads all ids */
+enum { ROW_CHUNK = 256 }; /* rows of the output in one unit of what scatters: each unit reads all indices */
 
 static int64_t embed_units(const OpArgs *a) { return a->in[1].ne[0]; }
 
@@ -15,10 +15,12 @@ static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 const char takes_embed[] = "ri>f";
 const Kernel ref_embed = {"ref", embed_units, embed_run, NULL};
 
-/* out rows [lo, hi) = 0, then row index[i] += row i of from, for i ascending. */
-static void scatter_add(const Tensor *out, int64_t lo, int64_t hi, const Tensor *from, const int32_t *index) {
-    int64_t width = out->ne[1];
-    for (int64_t r = lo; r < hi; r++) memset(tensor_row(out, r), 0, (size_t)width * 4);
+/* Rows [lo, lo + ROW_CHUNK) of the output begin as input `sum`; then row index[i] += row i of input 0, i ascending. */
+static void scatter(const OpArgs *a, int64_t lo, int sum) {
+    const Tensor *out = &a->out, *from = &a->in[0];
+    const int32_t *index = a->in[1].data;
+    int64_t width = out->ne[1], hi = MIN(lo + ROW_CHUNK, out->ne[0]);
+    for (int64_t r = lo; r < hi; r++) ref_begin_row(a, sum, r);
     for (int64_t i = 0; i < from->ne[0]; i++) {
         if (index[i] < lo || index[i] >= hi) continue;
         const float *src = tensor_row(from, i);
@@ -27,16 +29,15 @@ static void scatter_add(const Tensor *out, int64_t lo, int64_t hi, const Tensor 
     }
 }
 
-static int64_t embed_dw_units(const OpArgs *a) { return div_up(a->out.ne[0], VOCAB_CHUNK); }
+static int64_t scatter_units(const OpArgs *a) { return div_up(a->out.ne[0], ROW_CHUNK); }
 
 static void embed_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    for (int64_t u = u0; u < u1; u++)
-        scatter_add(&a->out, u * VOCAB_CHUNK, MIN((u + 1) * VOCAB_CHUNK, a->out.ne[0]), &a->in[0], a->in[1].data);
+    for (int64_t u = u0; u < u1; u++) scatter(a, u * ROW_CHUNK, 2);
 }
 
-const char takes_embed_dw[] = "fi>f";
-const Kernel ref_embed_dw = {"ref", embed_dw_units, embed_dw_run, NULL};
+const char takes_embed_dw[] = "fif>f";
+const Kernel ref_embed_dw = {"ref", scatter_units, embed_dw_run, NULL};
 
 static void rows_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -50,11 +51,11 @@ const Kernel ref_rows = {"ref", ref_out_rows, rows_run, NULL};
 
 static void rows_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    for (int64_t t = u0; t < u1; t++) scatter_add(&a->out, t, t + 1, &a->in[0], a->in[1].data);
+    for (int64_t u = u0; u < u1; u++) scatter(a, u * ROW_CHUNK, 3);
 }
 
-const char takes_rows_dx[] = "fif>f";
-const Kernel ref_rows_dx = {"ref", ref_out_rows, rows_dx_run, NULL};
+const char takes_rows_dx[] = "fiff>f";
+const Kernel ref_rows_dx = {"ref", scatter_units, rows_dx_run, NULL};
 
 /* A view computes nothing and never runs; it stands here so that the list of kernels is whole. */
 static int64_t view_units(const OpArgs *a) { return (void)a, 0; }

@@ -56,10 +56,19 @@ static size_t matmul_scratch(const OpArgs *a) { /* of one row: f32, or integers 
     return MAX(K * 4, K / 32 * sizeof(QuantPart));
 }
 
+/* Row n of w in bf16: as it is, or rounded. buf has room for the row in f32. */
+static const uint16_t *bf16_row(const Tensor *w, int64_t n, void *buf) {
+    if (w->dtype == DT_bf16) return tensor_row(w, n);
+    uint16_t *out = buf;
+    const float *row = ref_row(w, n, buf);
+    for (int64_t k = 0; k < ref_inner(w); k++) out[k] = f32_to_bf16(row[k]); /* never ahead of what it reads */
+    return out;
+}
+
 /* Row n of w as the dtype of x wants it. */
 static const void *matmul_row(const Tensor *x, const Tensor *w, int64_t n, void *scratch) {
     if (x->dtype == DT_f32) return ref_row(w, n, scratch);
-    if (x->dtype == DT_bf16) return tensor_row(w, n);
+    if (x->dtype == DT_bf16) return bf16_row(w, n, scratch);
     QuantPart *p = scratch;
     for (int64_t b = 0; b < ref_inner(w) / 32; b++) dtype_info[w->dtype].part(tensor_row(w, n), b, &p[b]);
     return p;
@@ -82,7 +91,7 @@ static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     }
 }
 
-const char takes_matmul[] = "fr>f bb>f aq>f";
+const char takes_matmul[] = "fr>f br>f aq>f";
 const Kernel ref_matmul = {"ref", matmul_units, matmul_run, matmul_scratch};
 
 /* A unit of matmul_dx is DX_COLUMNS columns of dx, a multiple of every block, so that each part of w is decoded once.
@@ -91,10 +100,27 @@ enum { DX_COLUMNS = 256 };
 
 static int64_t matmul_dx_units(const OpArgs *a) { return div_up(a->in[1].ne[1], DX_COLUMNS); }
 
-static float real_at(const Tensor *t, int64_t r, int64_t i) {
-    float v;
-    dtype_info[t->dtype].decode((const char *)tensor_row(t, r) + i * dtype_info[t->dtype].block_bytes, &v, 1);
-    return v;
+/* Columns [k0, k0 + width) of row n of w; 0 past the last row. */
+static void dx_part(const Tensor *w, int64_t n, int64_t k0, int64_t width, float *out) {
+    if (n < w->ne[0])
+        dtype_info[w->dtype].decode((const char *)tensor_row(w, n) + dtype_row_bytes(w->dtype, k0), out, width);
+    else
+        memset(out, 0, (size_t)width * 4);
+}
+
+/* bf16: rows n and n + 1 of w at a time. */
+static void dx_pairs(const OpArgs *a, int64_t k0, int64_t width) {
+    const Tensor *dy = &a->in[0], *w = &a->in[1];
+    float two[2][DX_COLUMNS];
+    for (int64_t n = 0; n < w->ne[0]; n += 2) {
+        for (int64_t i = 0; i < 2; i++) dx_part(w, n + i, k0, width, two[i]);
+        for (int64_t r = 0; r < tensor_rows(dy); r++) {
+            const uint16_t *g = (const uint16_t *)tensor_row(dy, r) + n, next = n + 1 < w->ne[0] ? g[1] : 0;
+            float *dx = (float *)tensor_row(&a->out, r) + k0;
+            for (int64_t k = 0; k < width; k++)
+                dx[k] = flush_fma(g[0], f32_to_bf16(two[0][k]), flush_fma(next, f32_to_bf16(two[1][k]), dx[k]));
+        }
+    }
 }
 
 static void matmul_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
@@ -105,39 +131,62 @@ static void matmul_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
     for (int64_t u = u0; u < u1; u++) {
         int64_t k0 = u * DX_COLUMNS, width = MIN(DX_COLUMNS, w->ne[1] - k0);
         for (int64_t r = 0; r < n_rows; r++) memset((float *)tensor_row(&a->out, r) + k0, 0, (size_t)width * 4);
-        for (int64_t n = 0; n < w->ne[0]; n++) {
-            dtype_info[w->dtype].decode((const char *)tensor_row(w, n) + dtype_row_bytes(w->dtype, k0), panel, width);
+        if (dy->dtype == DT_bf16) dx_pairs(a, k0, width);
+        for (int64_t n = 0; n < w->ne[0] && dy->dtype != DT_bf16; n++) {
+            dx_part(w, n, k0, width, panel);
             for (int64_t r = 0; r < n_rows; r++) {
-                float *dx = (float *)tensor_row(&a->out, r) + k0, g = real_at(dy, r, n);
+                float *dx = (float *)tensor_row(&a->out, r) + k0, g = ((const float *)tensor_row(dy, r))[n];
                 for (int64_t k = 0; k < width; k++) dx[k] = fmaf(g, panel[k], dx[k]);
             }
         }
     }
 }
 
-const char takes_matmul_dx[] = "dr>f";
+const char takes_matmul_dx[] = "fr>f br>f";
 const Kernel ref_matmul_dx = {"ref", matmul_dx_units, matmul_dx_run, NULL};
 
-static size_t matmul_dw_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->in[1]) * 4; }
+static const uint16_t zeros[1];
+
+/* Row n of dw over bf16: tokens t and t + 1 at a time. */
+static void dw_pairs(const OpArgs *a, int64_t n, float *dw) {
+    const Tensor *dy = &a->in[0], *x = &a->in[1];
+    const int64_t T = tensor_rows(dy);
+    for (int64_t k = 0; k < a->out.ne[1]; k++) {
+        dw[k] = flush(dw[k]);
+        for (int64_t t = 0; t < T; t += 2) {
+            bool odd = t + 1 == T;
+            const uint16_t *g = (const uint16_t *)tensor_row(dy, t) + n, *v = (const uint16_t *)tensor_row(x, t) + k;
+            const uint16_t *g1 = odd ? zeros : (const uint16_t *)tensor_row(dy, t + 1) + n;
+            const uint16_t *v1 = odd ? zeros : (const uint16_t *)tensor_row(x, t + 1) + k;
+            dw[k] = flush_fma(*g, *v, flush_fma(*g1, *v1, dw[k]));
+        }
+    }
+}
 
 static void matmul_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
     const Tensor *dy = &a->in[0], *x = &a->in[1];
     int64_t n_rows = tensor_rows(dy), K = a->out.ne[1];
     for (int64_t n = u0; n < u1; n++) {
-        float *dw = tensor_row(&a->out, n);
-        memset(dw, 0, (size_t)K * 4);
-        for (int64_t t = 0; t < n_rows; t++) {
-            const float *xr = ref_row(x, t, scratch);
-            float g = real_at(dy, t, n);
+        float *dw = ref_begin_row(a, 2, n);
+        if (dy->dtype == DT_bf16) dw_pairs(a, n, dw);
+        for (int64_t t = 0; t < n_rows && dy->dtype != DT_bf16; t++) {
+            const float *xr = tensor_row(x, t), g = ((const float *)tensor_row(dy, t))[n];
             for (int64_t k = 0; k < K; k++) dw[k] = fmaf(g, xr[k], dw[k]);
         }
     }
 }
 
-const char takes_matmul_dw[] = "dd>f";
-const Kernel ref_matmul_dw = {"ref", ref_out_rows, matmul_dw_run, matmul_dw_scratch};
+const char takes_matmul_dw[] = "fff>f bbf>f";
+const Kernel ref_matmul_dw = {"ref", ref_out_rows, matmul_dw_run, NULL};
 
 /* ---- experts: a slot is a row of y, of a token and one of its experts ---- */
+
+static float real_at(const Tensor *t, int64_t r, int64_t i) {
+    float v;
+    dtype_info[t->dtype].decode((const char *)tensor_row(t, r) + i * dtype_info[t->dtype].block_bytes, &v, 1);
+    return v;
+}
 
 /* The row that slot r multiplies: x has a row per token, or one per slot. */
 static int64_t slot_row(const Tensor *x, const Tensor *ids, int64_t r) { return x->ndim == 2 ? r / ids->ne[1] : r; }
@@ -179,6 +228,8 @@ static void matmul_experts_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void 
 const char takes_matmul_experts_dx[] = "drif>f";
 const Kernel ref_matmul_experts_dx = {"ref", ref_out_rows, matmul_experts_dx_run, matmul_scratch};
 
+static size_t expert_dw_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->in[1]) * 4; }
+
 /* A unit is an expert. */
 static int64_t experts(const OpArgs *a) { return a->out.ne[0]; }
 
@@ -186,7 +237,7 @@ static void matmul_experts_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void 
     const Tensor *dy = &a->in[0], *x = &a->in[1], *ids = &a->in[2];
     int64_t N = a->out.ne[1], K = a->out.ne[2];
     for (int64_t u = u0; u < u1; u++) {
-        for (int64_t n = 0; n < N; n++) memset(tensor_row(&a->out, u * N + n), 0, (size_t)K * 4);
+        for (int64_t n = 0; n < N; n++) ref_begin_row(a, 3, u * N + n);
         for (int64_t r = 0; r < tensor_rows(dy); r++) {
             if (slot_expert(ids, r) != u) continue;
             const float *xr = ref_row(x, slot_row(x, ids, r), scratch);
@@ -198,5 +249,5 @@ static void matmul_experts_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void 
     }
 }
 
-const char takes_matmul_experts_dw[] = "ddi>f";
-const Kernel ref_matmul_experts_dw = {"ref", experts, matmul_experts_dw_run, matmul_dw_scratch};
+const char takes_matmul_experts_dw[] = "ddif>f";
+const Kernel ref_matmul_experts_dw = {"ref", experts, matmul_experts_dw_run, expert_dw_scratch};

@@ -49,8 +49,7 @@ static void rms_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
     if (u0 >= u1) return;
     const Tensor *x = &a->in[1];
     int64_t D = ref_inner(&a->out), n_rows = tensor_rows(x);
-    float *dw = tensor_row(&a->out, 0);
-    memset(dw, 0, (size_t)D * 4);
+    float *dw = ref_begin_row(a, 2, 0);
     for (int64_t r = 0; r < n_rows; r++) {
         const float *dy = tensor_row(&a->in[0], r), *xr = tensor_row(x, r);
         float s = rms_scale(xr, D, a->params.norm.eps);
@@ -58,7 +57,7 @@ static void rms_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
     }
 }
 
-const char takes_rms_norm_dw[] = "ff>f";
+const char takes_rms_norm_dw[] = "fff>f";
 const Kernel ref_rms_norm_dw = {"ref", one_unit, rms_norm_dw_run, NULL};
 
 /* ---- layer norm ---- */
@@ -107,8 +106,7 @@ const Kernel ref_layer_norm_dx = {"ref", ref_out_rows, layer_norm_dx_run, layer_
 static void layer_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     if (u0 >= u1) return;
     int64_t D = ref_inner(&a->out), n_rows = tensor_rows(&a->in[1]);
-    float *dw = tensor_row(&a->out, 0), *h = scratch;
-    memset(dw, 0, (size_t)D * 4);
+    float *dw = ref_begin_row(a, 2, 0), *h = scratch;
     for (int64_t r = 0; r < n_rows; r++) {
         const float *dy = tensor_row(&a->in[0], r);
         normalised(tensor_row(&a->in[1], r), D, a->params.norm.eps, h);
@@ -116,5 +114,5 @@ static void layer_norm_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scr
     }
 }
 
-const char takes_layer_norm_dw[] = "ff>f";
+const char takes_layer_norm_dw[] = "fff>f";
 const Kernel ref_layer_norm_dw = {"ref", one_unit, layer_norm_dw_run, weight_scratch};

@@ -1,5 +1,6 @@
 /* Loss and optimiser. */
 #include "backends/cpu/expf32.h"
+#include "backends/cpu/lanes16.h"
 #include "backends/cpu/ref.h"
 
 static int64_t one_unit(const OpArgs *a) { return (void)a, 1; }
@@ -19,34 +20,25 @@ static float row_max(const float *x, int64_t n) {
     return m;
 }
 
-static int64_t count_labels(const Tensor *labels) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < labels->ne[0]; i++) n += ((const int32_t *)labels->data)[i] >= 0;
-    return n;
-}
-
 static void cross_entropy_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    if (u0 >= u1) return;
     const int32_t *labels = a->in[1].data;
-    int64_t V = a->in[0].ne[1], n = count_labels(&a->in[1]);
-    double sum = 0;
-    for (int64_t o = 0; o < a->in[0].ne[0]; o++) {
-        if (labels[o] < 0) continue;
+    int64_t V = a->in[0].ne[1];
+    for (int64_t o = u0; o < u1; o++) {
         const float *x = tensor_row(&a->in[0], o);
-        float m = row_max(x, V);
-        sum += log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]];
+        float m = labels[o] < 0 ? 0 : row_max(x, V), *loss = (float *)a->out.data + o;
+        *loss = labels[o] < 0 ? 0 : (float)(log(exp_sum(x, V, m)) + (double)m - (double)x[labels[o]]);
     }
-    *(float *)a->out.data = n ? (float)(sum / (double)n) : 0;
 }
 
+static int64_t row_units(const OpArgs *a) { return tensor_rows(&a->in[0]); }
 const char takes_cross_entropy[] = "fi>f";
-const Kernel ref_cross_entropy = {"ref", one_unit, cross_entropy_run, NULL};
+const Kernel ref_cross_entropy = {"ref", row_units, cross_entropy_run, NULL};
 
 static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     const int32_t *labels = a->in[2].data;
-    int64_t V = a->out.ne[1], n = count_labels(&a->in[2]);
+    int64_t V = a->out.ne[1];
     for (int64_t o = u0; o < u1; o++) {
         const float *x = tensor_row(&a->in[1], o);
         float *dx = tensor_row(&a->out, o);
@@ -55,7 +47,7 @@ static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *
             continue;
         }
         float m = row_max(x, V), hit = x[labels[o]];
-        double g = (double)*(const float *)a->in[0].data / (double)n, per = g / exp_sum(x, V, m);
+        double g = (double)((const float *)a->in[0].data)[o], per = g / exp_sum(x, V, m);
         for (int64_t i = 0; i < V; i++) dx[i] = (float)(per * (double)exp_f32(x[i] - m));
         dx[labels[o]] = (float)(per * (double)exp_f32(hit - m) - g);
     }
@@ -64,22 +56,63 @@ static void cross_entropy_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *
 const char takes_cross_entropy_dx[] = "ffi>f";
 const Kernel ref_cross_entropy_dx = {"ref", ref_out_rows, cross_entropy_dx_run, NULL};
 
+static void sum_squares_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        ((float *)a->out.data)[r] = lanes16_dot(x, x, ref_inner(&a->in[0]));
+    }
+}
+
+const char takes_sum_squares[] = "f>f";
+const Kernel ref_sum_squares = {"ref", row_units, sum_squares_run, NULL};
+
+static void sum_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    if (u0 >= u1) return;
+    double sum = 0;
+    for (int64_t i = 0; i < a->in[0].ne[0]; i++) sum += (double)((const float *)a->in[0].data)[i];
+    *(float *)a->out.data = (float)sum;
+}
+
+const char takes_sum[] = "f>f";
+const Kernel ref_sum = {"ref", one_unit, sum_run, NULL};
+
+static void clip_scale_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    if (u0 >= u1) return;
+    float most = *(const float *)a->in[1].data, scale = most / (sqrtf(*(const float *)a->in[0].data) + 1e-6f);
+    *(float *)a->out.data = most > 0 && scale < 1 ? scale : 1;
+}
+
+const char takes_clip_scale[] = "ff>f";
+const Kernel ref_clip_scale = {"ref", one_unit, clip_scale_run, NULL};
+
+static void clear_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    for (int64_t r = u0; r < u1; r++) memset(tensor_row(&a->out, r), 0, (size_t)ref_inner(&a->out) * 4);
+}
+
+const char takes_clear[] = "f>f";
+const Kernel ref_clear = {"ref", ref_out_rows, clear_run, NULL};
+
 /* Loshchilov & Hutter 2019, algorithm 2, with eps outside the root as torch.optim.AdamW has it. */
 static void adamw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    const float *hyper = a->in[4].data;
+    const float *hyper = a->in[4].data, scale = *(const float *)a->in[5].data;
     float lr = hyper[0], b1 = hyper[1], b2 = hyper[2], eps = hyper[3];
     float keep = 1 - lr * hyper[4], step = lr / hyper[5], root = sqrtf(hyper[6]);
     for (int64_t r = u0; r < u1; r++) {
         const float *w = tensor_row(&a->in[0], r), *g = tensor_row(&a->in[1], r);
         float *m = tensor_row(&a->in[2], r), *v = tensor_row(&a->in[3], r), *out = tensor_row(&a->out, r);
         for (int64_t i = 0; i < ref_inner(&a->out); i++) {
-            m[i] = fmaf(b1, m[i], (1 - b1) * g[i]);
-            v[i] = fmaf(b2, v[i], (1 - b2) * g[i] * g[i]);
+            float gi = g[i] * scale;
+            m[i] = fmaf(b1, m[i], (1 - b1) * gi);
+            v[i] = fmaf(b2, v[i], (1 - b2) * gi * gi);
             out[i] = w[i] * keep - step * m[i] / (sqrtf(v[i]) / root + eps);
         }
     }
 }
 
-const char takes_adamw[] = "fffff>f";
+const char takes_adamw[] = "ffffff>f";
 const Kernel ref_adamw = {"ref", ref_out_rows, adamw_run, NULL};

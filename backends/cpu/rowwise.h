@@ -1,15 +1,9 @@
-/* Ops whose units are rows: casts, embeddings, norms, rotary positions, elementwise. Body of rowwise_<isa>.c. */
+/* Ops that go row by row: casts, embeddings, rotary positions, the cache. Body of rowwise_<isa>.c. */
 #ifndef CPU_ROWWISE_H
 #define CPU_ROWWISE_H
 
-#include "backends/cpu/unpack.h"
-#include "core/op.h"
+#include "backends/cpu/rows.h"
 #include "core/quant.h"
-
-#include <math.h>
-
-static int64_t row_units(const OpArgs *a) { return tensor_rows(&a->out); }
-INLINE int64_t inner(const OpArgs *a) { return a->out.ne[a->out.ndim - 1]; }
 
 /* ---- cast, the bits of dtype_info[].encode ---- */
 
@@ -100,30 +94,6 @@ static void experts_sum_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
                             sum);
             v_store(z + i, sum);
         }
-    }
-}
-
-/* ---- rms_norm: D a multiple of 16 ---- */
-
-INLINE void norm_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
-    const char *w = a->in[1].data;
-    for (int64_t r = u0, n = inner(a); r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r);
-        V16 lanes = v_zero(), plus = v_set1(a->params.norm.plus);
-        for (int64_t i = 0; i < n; i += LANES) lanes = v_fma(v_load(x + i), v_load(x + i), lanes);
-        V16 s = v_set1(1 / sqrtf(v_fold(lanes) / (float)n + a->params.norm.eps));
-        for (int64_t i = 0; i < n; i += LANES)
-            v_store(y + i, v_mul(v_mul(v_load(x + i), s), v_add(decode16(t, w, i), plus)));
-    }
-}
-
-static void rms_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    (void)scratch;
-    switch (a->in[1].dtype) {
-    case DT_f32: norm_rows(DT_f32, a, u0, u1); break;
-    case DT_f16: norm_rows(DT_f16, a, u0, u1); break;
-    default: norm_rows(DT_bf16, a, u0, u1); break;
     }
 }
 
@@ -235,27 +205,5 @@ static void kv_store_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch)
             store_any(s->kv_dtype, true, x, page + place * head_bytes, j % KV_PAGE, E);
     }
 }
-
-/* ---- elementwise: a tail of lanes is masked ---- */
-
-INLINE V16 silu16(V16 x, V16 unused) {
-    (void)unused;
-    return v_div(x, v_add(v_set1(1), v_exp(v_neg(x))));
-}
-
-INLINE void each(const OpArgs *a, int64_t u0, int64_t u1, V16 (*f)(V16, V16)) {
-    const Tensor *second = &a->in[a->n_in > 1];
-    for (int64_t r = u0, n = inner(a); r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r), *y = tensor_row(second, r);
-        float *z = tensor_row(&a->out, r);
-        int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) v_store(z + i, f(v_load(x + i), v_load(y + i)));
-        if (i < n) v_store_n(z + i, f(v_load_n(x + i, n - i), v_load_n(y + i, n - i)), n - i);
-    }
-}
-
-static void add_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, v_add); }
-static void mul_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, v_mul); }
-static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, silu16); }
 
 #endif

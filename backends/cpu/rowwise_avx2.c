@@ -7,10 +7,6 @@ const Kernel avx2_cast_a8 = {"avx2", row_units, cast_a8_run, NULL};
 const Kernel avx2_cast_bf16 = {"avx2", row_units, cast_bf16_run, NULL};
 const Kernel avx2_embed = {"avx2", row_units, embed_run, NULL};
 const Kernel avx2_experts_sum = {"avx2", row_units, experts_sum_run, NULL};
-const Kernel avx2_rms_norm = {"avx2", row_units, rms_norm_run, NULL};
 const Kernel avx2_rope = {"avx2", row_units, rope_run, NULL};
 const Kernel avx2_kv_store = {"avx2", kv_store_units, kv_store_run, NULL};
-const Kernel avx2_add = {"avx2", row_units, add_run, NULL};
-const Kernel avx2_mul = {"avx2", row_units, mul_run, NULL};
-const Kernel avx2_silu = {"avx2", row_units, silu_run, NULL};
 #endif

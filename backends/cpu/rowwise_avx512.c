@@ -7,10 +7,6 @@ const Kernel avx512_cast_a8 = {"avx512", row_units, cast_a8_run, NULL};
 const Kernel avx512_cast_bf16 = {"avx512", row_units, cast_bf16_run, NULL};
 const Kernel avx512_embed = {"avx512", row_units, embed_run, NULL};
 const Kernel avx512_experts_sum = {"avx512", row_units, experts_sum_run, NULL};
-const Kernel avx512_rms_norm = {"avx512", row_units, rms_norm_run, NULL};
 const Kernel avx512_rope = {"avx512", row_units, rope_run, NULL};
 const Kernel avx512_kv_store = {"avx512", kv_store_units, kv_store_run, NULL};
-const Kernel avx512_add = {"avx512", row_units, add_run, NULL};
-const Kernel avx512_mul = {"avx512", row_units, mul_run, NULL};
-const Kernel avx512_silu = {"avx512", row_units, silu_run, NULL};
 #endif

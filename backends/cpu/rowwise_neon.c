@@ -7,10 +7,6 @@ const Kernel neon_cast_a8 = {"neon", row_units, cast_a8_run, NULL};
 const Kernel neon_cast_bf16 = {"neon", row_units, cast_bf16_run, NULL};
 const Kernel neon_embed = {"neon", row_units, embed_run, NULL};
 const Kernel neon_experts_sum = {"neon", row_units, experts_sum_run, NULL};
-const Kernel neon_rms_norm = {"neon", row_units, rms_norm_run, NULL};
 const Kernel neon_rope = {"neon", row_units, rope_run, NULL};
 const Kernel neon_kv_store = {"neon", kv_store_units, kv_store_run, NULL};
-const Kernel neon_add = {"neon", row_units, add_run, NULL};
-const Kernel neon_mul = {"neon", row_units, mul_run, NULL};
-const Kernel neon_silu = {"neon", row_units, silu_run, NULL};
 #endif

@@ -17,8 +17,20 @@ static inline bool fits_matmul(const OpArgs *a, Dtype x) {
 static inline bool fits_matmul_f32(const OpArgs *a) { return fits_matmul(a, DT_f32); }
 static inline bool fits_matmul_a8(const OpArgs *a) { return fits_matmul(a, DT_a8); }
 static inline bool fits_matmul_bf16(const OpArgs *a) {
-    return fits_matmul(a, DT_bf16) && a->in[1].ne[a->in[1].ndim - 1] % 2 == 0;
+    bool known = a->in[1].dtype == DT_bf16 || a->in[1].dtype == DT_f32;
+    return fits_matmul(a, DT_bf16) && known && a->in[1].ne[a->in[1].ndim - 1] % 2 == 0;
 }
+
+static inline bool fits_dx(const OpArgs *a, Dtype dy) {
+    return fits_matmul(a, dy) && (a->in[1].dtype == DT_f32 || a->in[1].ne[1] % 16 == 0);
+}
+static inline bool fits_matmul_dx_f32(const OpArgs *a) { return fits_dx(a, DT_f32); }
+static inline bool fits_matmul_dx_bf16(const OpArgs *a) { return fits_dx(a, DT_bf16); }
+static inline bool fits_dw(const OpArgs *a, Dtype t) {
+    return a->in[0].dtype == t && a->in[1].dtype == t && even_rows(&a->in[0]) && even_rows(&a->in[1]);
+}
+static inline bool fits_matmul_dw_f32(const OpArgs *a) { return fits_dw(a, DT_f32); }
+static inline bool fits_matmul_dw_bf16(const OpArgs *a) { return fits_dw(a, DT_bf16); }
 
 static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
 static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
@@ -28,11 +40,34 @@ static inline bool fits_experts_sum(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
-static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a) && a->params.attn.softcap == 0; }
+static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
+static inline bool f32_from(const OpArgs *a, int i) { /* input i and those behind it */
+    while (i < a->n_in && a->in[i].dtype == DT_f32) i++;
+    return i == a->n_in;
+}
+static inline bool fits_bias(const OpArgs *a) { return f32_from(a, 1); }
+static inline bool fits_layer_norm(const OpArgs *a) { return whole_lanes(a) && f32_from(a, 1); }
+static inline bool fits_cross_entropy(const OpArgs *a) { return a->in[0].ne[1] % 16 == 0; }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
-#define fits_add  fits_any
-#define fits_mul  fits_any
-#define fits_silu fits_any
+#define fits_cross_entropy_dx whole_lanes
+#define fits_sum_squares      fits_any
+#define fits_adamw            fits_any
+#define fits_attention        whole_lanes
+#define fits_attention_dqkv   whole_lanes
+#define fits_add              fits_any
+#define fits_mul              fits_any
+#define fits_scale            fits_any
+#define fits_silu             fits_any
+#define fits_silu_dx          fits_any
+#define fits_gelu             fits_any
+#define fits_gelu_dx          fits_any
+#define fits_softcap          fits_any
+#define fits_softcap_dx       fits_any
+#define fits_bias_db          fits_any
+#define fits_rms_norm_dx      fits_layer_norm
+#define fits_rms_norm_dw      whole_lanes
+#define fits_layer_norm_dx    fits_layer_norm
+#define fits_layer_norm_dw    whole_lanes
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
 #define ROWS_ALL(ROW, isa)                                                                                             \
@@ -42,6 +77,10 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul_experts, isa, matmul_a8)                                                                                \
     ROW(matmul_experts, isa, matmul_f32)                                                                               \
     ROW(matmul_experts, isa, matmul_bf16)                                                                              \
+    ROW(matmul_dx, isa, matmul_dx_f32)                                                                                 \
+    ROW(matmul_dx, isa, matmul_dx_bf16)                                                                                \
+    ROW(matmul_dw, isa, matmul_dw_f32)                                                                                 \
+    ROW(matmul_dw, isa, matmul_dw_bf16)                                                                                \
     ROW(cast, isa, cast_a8)                                                                                            \
     ROW(cast, isa, cast_bf16)                                                                                          \
     ROW(embed, isa, embed)                                                                                             \
@@ -50,15 +89,36 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(kv_store, isa, kv_store)                                                                                       \
     ROW(attention_kv, isa, attention_kv)                                                                               \
     ROW(experts_sum, isa, experts_sum)                                                                                 \
+    ROW(attention, isa, attention)                                                                                     \
+    ROW(attention_dqkv, isa, attention_dqkv)                                                                           \
+    ROW(cross_entropy, isa, cross_entropy)                                                                             \
+    ROW(cross_entropy_dx, isa, cross_entropy_dx)                                                                       \
+    ROW(sum_squares, isa, sum_squares)                                                                                 \
+    ROW(adamw, isa, adamw)                                                                                             \
+    ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
+    ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \
+    ROW(layer_norm, isa, layer_norm)                                                                                   \
+    ROW(layer_norm_dx, isa, layer_norm_dx)                                                                             \
+    ROW(layer_norm_dw, isa, layer_norm_dw)                                                                             \
     ROW(add, isa, add)                                                                                                 \
     ROW(mul, isa, mul)                                                                                                 \
-    ROW(silu, isa, silu)
+    ROW(scale, isa, scale)                                                                                             \
+    ROW(bias, isa, bias)                                                                                               \
+    ROW(bias_db, isa, bias_db)                                                                                         \
+    ROW(silu, isa, silu)                                                                                               \
+    ROW(silu_dx, isa, silu_dx)                                                                                         \
+    ROW(gelu, isa, gelu)                                                                                               \
+    ROW(gelu_dx, isa, gelu_dx)                                                                                         \
+    ROW(softcap, isa, softcap)                                                                                         \
+    ROW(softcap_dx, isa, softcap_dx)
 #endif
 
 #if defined __x86_64__
 #define ROWS(ROW)                                                                                                      \
     ROW(matmul, avx512bf16, matmul_bf16)                                                                               \
     ROW(matmul_experts, avx512bf16, matmul_bf16)                                                                       \
+    ROW(matmul_dx, avx512bf16, matmul_dx_bf16)                                                                         \
+    ROW(matmul_dw, avx512bf16, matmul_dw_bf16)                                                                         \
     ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
 #elif defined __aarch64__
 #define ROWS(ROW)                                                                                                      \

@@ -99,6 +99,7 @@ INLINE V16 v_add(V16 a, V16 b) { return _mm512_add_ps(a, b); }
 INLINE V16 v_sub(V16 a, V16 b) { return _mm512_sub_ps(a, b); }
 INLINE V16 v_mul(V16 a, V16 b) { return _mm512_mul_ps(a, b); }
 INLINE V16 v_div(V16 a, V16 b) { return _mm512_div_ps(a, b); }
+INLINE V16 v_sqrt(V16 a) { return _mm512_sqrt_ps(a); }
 INLINE V16 v_max(V16 a, V16 b) { return _mm512_max_ps(a, b); }
 INLINE V16 v_fma(V16 a, V16 b, V16 c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V16 v_abs(V16 a) { return _mm512_abs_ps(a); }
@@ -266,6 +267,7 @@ INLINE V16 v_add(V16 x, V16 y) { return V16_OF(_mm256_add_ps(x.a, y.a), _mm256_a
 INLINE V16 v_sub(V16 x, V16 y) { return V16_OF(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 INLINE V16 v_mul(V16 x, V16 y) { return V16_OF(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
 INLINE V16 v_div(V16 x, V16 y) { return V16_OF(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+INLINE V16 v_sqrt(V16 x) { return V16_OF(_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)); }
 INLINE V16 v_max(V16 x, V16 y) { return V16_OF(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 INLINE V16 v_fma(V16 x, V16 y, V16 z) { return V16_OF(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 INLINE V16 v_abs(V16 x) {
@@ -448,6 +450,11 @@ INLINE void rows_transpose16(I16 z[16]) {
 INLINE void i_store16(void *p, I16 v) { h_store(p, i_low16(v)); }
 /* |x|, infinity for NaN: v_max alone would drop a NaN. */
 INLINE V16 v_magnitude(V16 x) { return v_bits(i_if_nan(x, i_set1(0x7f800000), i_bits(v_abs(x)))); }
+/* tanh_f32 in every lane. */
+INLINE V16 v_tanh(V16 x) {
+    V16 e = v_exp(v_mul(v_set1(-2), v_abs(x))), one = v_set1(1);
+    return v_xor(v_div(v_sub(one, e), v_add(one, e)), v_bits(i_and(i_bits(x), i_set1(INT32_MIN))));
+}
 
 #if !defined __AVX512BF16__
 INLINE V16 v_dpbf16(V16 acc, I16 x, I16 w) {

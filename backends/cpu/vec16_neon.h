@@ -109,6 +109,7 @@ INLINE V16 v_add(V16 x, V16 y) { return V_ALL2(vaddq_f32, x, y); }
 INLINE V16 v_sub(V16 x, V16 y) { return V_ALL2(vsubq_f32, x, y); }
 INLINE V16 v_mul(V16 x, V16 y) { return V_ALL2(vmulq_f32, x, y); }
 INLINE V16 v_div(V16 x, V16 y) { return V_ALL2(vdivq_f32, x, y); }
+INLINE V16 v_sqrt(V16 x) { return V_ALL1(vsqrtq_f32, x); }
 INLINE V16 v_max(V16 x, V16 y) { return V_ALL2(vmaxq_f32, x, y); }
 INLINE V16 v_fma(V16 x, V16 y, V16 z) {
     return (V16){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c),

@@ -17,14 +17,20 @@
 #define IN(...)            .in = {__VA_ARGS__}
 
 #define EMBED(dt, V, D, T)    {OP_embed, IN(OF(dt, V, D), INDEX(T, V)), .out = F32(T, D)}
-#define EMBED_DW(V, D, T)     {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V)), .out = F32(V, D)}
+#define EMBED_DW(V, D, T)                                                                                              \
+    {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V)), .out = F32(V, D)},                                  \
+        {OP_embed_dw, .params.embed = {V}, IN(F32(T, D), INDEX(T, V), F32(V, D)), .out = F32(V, D)}
 #define CAST(how, to, T, D)   {OP_cast, .params.cast = {DT_##to}, IN(FILL(how, f32, T, D)), .out = OF(to, T, D)}
 
 #define MATMUL(x, w, T, K, N)       {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N)}
 #define MATMUL_EDGE(x, w, T, K, N)  {OP_matmul, IN(FILL(edge, x, T, K), FILL(edge, w, N, K)), .out = F32(T, N)}
 #define MATMUL_BENCH(x, w, T, K, N) {OP_matmul, IN(OF(x, T, K), OF(w, N, K)), .out = F32(T, N), .bench = true}
-#define MATMUL_DX(w, T, K, N)       {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)}
-#define MATMUL_DW(x, T, K, N)       {OP_matmul_dw, IN(F32(T, N), OF(x, T, K)), .out = F32(N, K)}
+#define MATMUL_DX(w, T, K, N)                                                                                          \
+    {OP_matmul_dx, IN(F32(T, N), OF(w, N, K)), .out = F32(T, K)},                                                      \
+        {OP_matmul_dx, IN(OF(bf16, T, N), OF(w, N, K)), .out = F32(T, K)}
+#define MATMUL_DW(x, T, K, N)                                                                                          \
+    {OP_matmul_dw, IN(OF(x, T, N), OF(x, T, K)), .out = F32(N, K)},                                                      \
+        {OP_matmul_dw, IN(OF(x, T, N), OF(x, T, K), F32(N, K)), .out = F32(N, K)}
 #define MATMUL_T(x, w, K, N)                                                                                           \
     MATMUL(x, w, 1, K, N), MATMUL(x, w, 2, K, N), MATMUL(x, w, 7, K, N), MATMUL(x, w, 64, K, N)
 
@@ -64,12 +70,14 @@
 #define NORM(T, D)                                                                                                     \
     {OP_rms_norm, EPS, IN(F32(T, D), F32(D)), .out = F32(T, D)},                                                       \
     {OP_rms_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                         \
-    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)},                                                    \
+    {OP_rms_norm_dw, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(D)}
 
 #define LAYER_NORM(T, D)                                                                                               \
     {OP_layer_norm, EPS, IN(F32(T, D), F32(D), F32(D)), .out = F32(T, D)},                                             \
     {OP_layer_norm_dx, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(T, D)},                                       \
-    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)}
+    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)},                                                  \
+    {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(D)}
 
 #define ROPE(T, H, E, half, ...)                                                                                       \
     {OP_rope, .params.rope = {__VA_ARGS__}, IN(F32(T, H, E), ANGLES(T, half)), .out = F32(T, H, E)}
@@ -104,14 +112,17 @@
     {OP_##op, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
 #define UNARY(op, how, ...) {OP_##op, IN(FILL(how, f32, __VA_ARGS__)), .out = F32(__VA_ARGS__)}
 #define BIAS(T, N)                                                                                                     \
-    {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)}
+    {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)},                   \
+        {OP_bias_db, IN(F32(T, N), F32(N)), .out = F32(N)}
 #define PATCH(...)          .params.patch = {__VA_ARGS__}
 
 #define LOSS(O, V, how)                                                                                                \
-    {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(1)},                                         \
-    {OP_cross_entropy_dx, IN(F32(1), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
+    {OP_cross_entropy, IN(FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O)},                                         \
+    {OP_cross_entropy_dx, IN(F32(O), FILL(how, f32, O, V), LABELS(O, V)), .out = F32(O, V)}
+#define UNARY1(op, n, ...) {OP_##op, IN(F32(__VA_ARGS__)), .out = F32(n)}
 #define ADAMW(...)                                                                                                     \
-    {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER),        \
+    {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER,         \
+        FILL(square, f32, 1)),                                                                                         \
      .out = F32(__VA_ARGS__)}
 
 const Case cases[] = {
@@ -146,6 +157,7 @@ const Case cases[] = {
     {OP_rows, IN(SLICE(9, 33), INDEX(1, 9)), .out = F32(1, 33)},
     {OP_rows_dx, IN(F32(4, 33), INDEX(4, 9), F32(9, 33)), .out = F32(9, 33)},
     {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16)), .out = F32(5, 16)},
+    {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16), F32(5, 16)), .out = F32(5, 16)},
     {OP_view_dx, .params.view = {.slice = true, .begin = 5, .ne = {0, 7}}, IN(F32(3, 7), F32(3, 20)),
      .out = F32(3, 20)},
     {OP_view_dx, .params.view = {.slice = true, .begin = 1, .ne = {0, 2}}, IN(F32(3, 2, 5), F32(3, 4, 5)),
@@ -251,6 +263,16 @@ const Case cases[] = {
     MATMUL_DW(f32, 7, 130, 40),
     MATMUL_DW(f32, 64, 64, 48),
     MATMUL_DW(bf16, 5, 33, 17),
+    MATMUL_DW(bf16, 64, 64, 48),
+    MATMUL_DW(bf16, 19, 130, 41),
+    MATMUL_DX(f32, 9, 96, 1030),
+    MATMUL_DW(f32, 1030, 49, 7),
+    MATMUL_DW(bf16, 1030, 49, 7),
+    MATMUL_T(bf16, f32, 34, 17),
+    MATMUL_T(bf16, f32, 64, 50),
+    MATMUL_T(bf16, q8_0, 96, 19),
+    MATMUL(bf16, f32, 19, 1090, 50),
+    MATMUL_EDGE(bf16, f32, 5, 40, 17),
 
     /* -- experts -- */
     ROUTE(normal, 1, 4, 2, true),
@@ -354,6 +376,7 @@ const Case cases[] = {
     ATTENTION(0, 20, 2, 1, 24, {0, 12, 3, 9}, {0, 8}),
     ATTENTION(0, 300, 2, 1, 16, {0, 300}),
     ATTENTION(40, 300, 2, 2, 7, {0, 290}, {0, 10}),
+    ATTENTION(50, 300, 4, 2, 16, {0, 90}, {0, 160}, {0, 50}),
     {OP_attention, ATTN(0), IN(SLICE(9, 4, 16), SLICE(9, 2, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
     {OP_attention, ATTN(0), IN(FILL(big, f32, 9, 4, 16), FILL(big, f32, 9, 2, 16), F32(9, 2, 16)),
      .out = F32(9, 4, 16)},
@@ -443,11 +466,18 @@ const Case cases[] = {
     {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},
 
     /* -- loss and optimiser -- */
+    LOSS(5, 48, normal),
+    LOSS(7, 320, big),
     LOSS(1, 2, normal),
     LOSS(7, 100, normal),
     LOSS(5, 1003, big),
-    {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(1)},
-    {OP_cross_entropy_dx, IN(F32(1), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
+    {OP_cross_entropy, IN(F32(3, 10), NO_LABELS(3)), .out = F32(3)},
+    {OP_cross_entropy_dx, IN(F32(3), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
+    UNARY1(sum_squares, 7, 7, 50),
+    UNARY1(sum_squares, 1, 33),
+    UNARY1(sum, 1, 300),
+    {OP_clip_scale, IN(FILL(square, f32, 1), FILL(square, f32, 1)), .out = F32(1)},
+    UNARY(clear, normal, 7, 50),
     ADAMW(33),
     ADAMW(7, 50),
 };
@@ -467,6 +497,11 @@ int case_n_in(const Case *c) {
     int n = 0;
     while (n < MAX_IN && shape_ndim(&c->in[n])) n++;
     return n;
+}
+
+int case_in_place(const Case *c) {
+    const OpInfo *op = &op_info[c->op];
+    return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && case_n_in(c) > op->min_in ? case_n_in(c) - 1 : -1;
 }
 
 static int put_shape(const Shape *s, char *out, size_t cap) {

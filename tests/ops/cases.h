@@ -55,5 +55,6 @@ extern const size_t n_cases;
 const char *case_name(const Case *c, char *out);
 int shape_ndim(const Shape *s);
 int case_n_in(const Case *c);
+int case_in_place(const Case *c); /* node_in_place of such a node */
 
 #endif

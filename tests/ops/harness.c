@@ -236,7 +236,7 @@ void instance_make(Instance *x, const Case *c, uint64_t seed, bool in_place) {
     x->a = (OpArgs){.params = c->params, .n_in = case_n_in(c)};
     for (int i = 0; i < x->a.n_in; i++) operand_make(&x->a.in[i], &x->in[i], &c->in[i], &r);
     operand_make(&x->a.out, &x->out, &c->out, NULL);
-    if (in_place) x->a.out = x->a.in[0];
+    if (in_place) x->a.out = x->a.in[case_in_place(c)];
     make_step(x, &r);
     for (int i = 0; i < x->a.n_in; i++) region_keep(&x->in[i]);
     region_keep(&x->out);
@@ -361,7 +361,7 @@ static bool region_intact(const Region *g, const Tensor *t, const char *what, ch
 bool instance_intact(const Instance *x, char *why) {
     bool adamw = x->c->op == OP_adamw;
     for (int i = 0; i < x->a.n_in; i++) {
-        bool written = (i == 0 && x->in_place) || (adamw && (i == 2 || i == 3));
+        bool written = (x->in_place && i == case_in_place(x->c)) || (adamw && (i == 2 || i == 3));
         char what[32];
         snprintf(what, sizeof what, "input %d", i);
         if (!region_intact(&x->in[i], written ? &x->a.in[i] : NULL, what, why)) return false;

@@ -164,6 +164,7 @@ static bool checked(const Case *c) {
     bool any = false;
     if (c->op == OP_rms_norm && c->in[0].ne[1] == 1)
         return false; /* of one value: x/|x|, its slope is rounding alone */
+    if (c->op == OP_matmul && c->in[0].dtype != DT_f32) return false; /* casts come after gradients */
     for (int i = 0; i < case_n_in(c); i++) any = any || wanted(c, i);
     return any && !c->bench && c->in[0].fill == FILL_normal && c->in[0].ne[0] <= MAX_TOKENS;
 }

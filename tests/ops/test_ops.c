@@ -137,7 +137,8 @@ static bool check_tokens(const Case *c, const Kernel *k, char *why) {
 }
 
 static bool check_in_place(const Case *c, const Kernel *k, char *why) {
-    if (!(op_info[c->op].flags & OPF_INPLACE) || c->in[0].strided) return true;
+    int at = case_in_place(c);
+    if (at < 0 || c->in[at].strided) return true;
     Instance apart, placed;
     instance_make(&apart, c, SEED, false);
     instance_make(&placed, c, SEED, true);

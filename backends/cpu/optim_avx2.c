@@ -1,0 +1,10 @@
+/* Loss and optimiser, with AVX2 and FMA. */
+#if defined __AVX2__
+#include "backends/cpu/optim.h"
+#include "backends/cpu/tuned.h"
+
+const Kernel avx2_cross_entropy = {"avx2", loss_units, cross_entropy_run, NULL};
+const Kernel avx2_cross_entropy_dx = {"avx2", row_units, cross_entropy_dx_run, NULL};
+const Kernel avx2_sum_squares = {"avx2", loss_units, sum_squares_run, NULL};
+const Kernel avx2_adamw = {"avx2", row_units, adamw_run, NULL};
+#endif

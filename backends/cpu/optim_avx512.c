@@ -1,0 +1,10 @@
+/* Loss and optimiser, with AVX-512. */
+#if defined __AVX512F__
+#include "backends/cpu/optim.h"
+#include "backends/cpu/tuned.h"
+
+const Kernel avx512_cross_entropy = {"avx512", loss_units, cross_entropy_run, NULL};
+const Kernel avx512_cross_entropy_dx = {"avx512", row_units, cross_entropy_dx_run, NULL};
+const Kernel avx512_sum_squares = {"avx512", loss_units, sum_squares_run, NULL};
+const Kernel avx512_adamw = {"avx512", row_units, adamw_run, NULL};
+#endif

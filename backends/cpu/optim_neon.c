@@ -1,0 +1,10 @@
+/* Loss and optimiser, with NEON. */
+#if defined __ARM_NEON
+#include "backends/cpu/optim.h"
+#include "backends/cpu/tuned.h"
+
+const Kernel neon_cross_entropy = {"neon", loss_units, cross_entropy_run, NULL};
+const Kernel neon_cross_entropy_dx = {"neon", row_units, cross_entropy_dx_run, NULL};
+const Kernel neon_sum_squares = {"neon", loss_units, sum_squares_run, NULL};
+const Kernel neon_adamw = {"neon", row_units, adamw_run, NULL};
+#endif

@@ -1,0 +1,185 @@
+#include "core/train_graph.h"
+
+#include <stdlib.h>
+
+#include "core/grad.h"
+#include "core/passes.h"
+
+static int input(Graph *g, Dtype t, int64_t n, const char *name) {
+    return graph_leaf(g, NODE_INPUT, t, 1, (Dim[]){DIM(n)}, name);
+}
+
+/* State shaped as node id, named after it. */
+static int state_like(Graph *g, int id, const char *suffix, NodeRole role) {
+    Node n = g->nodes[id];
+    Dim dims[MAX_DIMS];
+    for (int d = 0; d < n.ndim; d++) dims[d] = DIM(n.ne[d]);
+    int s = graph_leaf(g, NODE_STATE, DT_f32, n.ndim, dims, arena_printf(&g->arena, "%s%s", n.name, suffix));
+    if (!g->failed) g->nodes[s].role = role;
+    return s;
+}
+
+/* ---- gradients ---- */
+
+static void add_params(Trainer *t, Grad *gr, int from, int to) {
+    for (int i = from; i < to; i++) {
+        if (!t->g.nodes[i].trainable) continue;
+        t->params = mem_grow(t->params, t->n_params + 1, sizeof *t->params);
+        int grad = state_like(&t->g, i, ".grad", ROLE_GRADIENT);
+        t->params[t->n_params++] = (TrainParam){.name = t->g.nodes[i].name, .weight = i, .grad = grad, {-1, -1}};
+        grad_seed(gr, i, grad);
+    }
+}
+
+/* Logits of some rows of the hidden state, their loss, and back to the gradient of those rows. */
+static HeadPart head_part(Trainer *t, Grad *gr, int nth, int64_t rows) {
+    Graph *g = &t->g;
+    HeadPart p = {.from = g->n};
+    p.rows = input(g, DT_i32, rows, arena_printf(&g->arena, "rows.%d", nth));
+    p.labels = input(g, DT_i32, rows, arena_printf(&g->arena, "labels.%d", nth));
+    p.weights = input(g, DT_f32, rows, arena_printf(&g->arena, "weights.%d", nth));
+    int x = graph_op(g, OP_rows, NULL, GRAPH_IN(t->io.hidden, p.rows)), first = g->n;
+    int logits = build_head(t->m, g, x, true, nth);
+    add_params(t, gr, first, g->n);
+    p.loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(logits, p.labels)), "loss.%d", nth);
+    if (!g->failed) {
+        g->nodes[p.loss].keep = true;
+        grad_seed(gr, p.loss, p.weights);
+        grad_walk(gr, p.loss, p.from);
+    }
+    p.to = g->n;
+    return p;
+}
+
+static void head_parts(Trainer *t, Grad *gr) {
+    int64_t rows = MIN(t->spec.head_tokens, t->spec.tokens);
+    t->n_parts = (size_t)div_up(t->spec.tokens, rows);
+    t->parts = mem_alloc(t->n_parts, sizeof *t->parts);
+    for (size_t i = 0; i < t->n_parts && !gr->failed && !t->g.failed; i++)
+        t->parts[i] = head_part(t, gr, (int)i, MIN(rows, t->spec.tokens - (int64_t)i * rows));
+}
+
+/* Computes nodes (before, last] once more at the end of the graph; map[i - before - 1] is what then stands for node i.
+ */
+static void again(Graph *g, int before, int last, int *map) {
+    for (int i = before + 1; i <= last && !g->failed; i++) {
+        const Node n = g->nodes[i];
+        int in[MAX_IN];
+        for (int k = 0; k < n.n_in; k++) in[k] = n.in[k] > before ? map[n.in[k] - before - 1] : n.in[k];
+        map[i - before - 1] = n.kind == NODE_OP ? graph_op(g, n.op, &n.params, n.n_in, in) : i;
+    }
+}
+
+/* Gradients of nodes (before, last], a block: what they read of its inside is, with checkpointing, computed again.
+ * (Chen et al. 2016, "Training deep nets with sublinear memory cost".) */
+static void walk_block(Trainer *t, Grad *gr, int before, int last) {
+    Graph *g = &t->g;
+    int *map = mem_alloc((size_t)(last - before), sizeof *map);
+    if (t->spec.checkpoint) again(g, before, last, map);
+    int from = g->n;
+    grad_walk(gr, last, before + 1);
+    for (int i = from; i < g->n && t->spec.checkpoint && !g->failed; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            int *in = &g->nodes[i].in[k];
+            if (*in > before && *in <= last) *in = map[*in - before - 1];
+        }
+    free(map);
+}
+
+static void walk_body(Trainer *t, Grad *gr, const int *blocks) {
+    int64_t L = t->m->cfg.layers;
+    grad_walk(gr, t->io.hidden, blocks[L - 1] + 1);
+    for (int64_t i = L - 1; i > 0; i--) walk_block(t, gr, blocks[i - 1], blocks[i]);
+    grad_walk(gr, blocks[0], 0);
+}
+
+/* ---- the update ---- */
+
+static void norm(Trainer *t) {
+    Graph *g = &t->g;
+    int total = -1;
+    for (size_t i = 0; i < t->n_params; i++) {
+        int s = graph_op(g, OP_sum, NULL, GRAPH_IN(graph_op(g, OP_sum_squares, NULL, GRAPH_IN(t->params[i].grad))));
+        total = total < 0 ? s : graph_op(g, OP_add, NULL, GRAPH_IN(total, s));
+    }
+    t->norm2 = graph_name(g, total, "grad_norm_squared");
+    if (!g->failed) g->nodes[t->norm2].keep = true;
+}
+
+static void update(Trainer *t) {
+    Graph *g = &t->g;
+    int scale = graph_op(g, OP_clip_scale, NULL, GRAPH_IN(t->norm2, t->clip));
+    for (size_t i = 0; i < t->n_params; i++) {
+        TrainParam *p = &t->params[i];
+        bool decays = !t->spec.decays || t->spec.decays(t->spec.decays_ctx, p->name, g->nodes[p->weight].ndim);
+        p->state[0] = state_like(g, p->weight, ".exp_avg", ROLE_OPTIMIZER);
+        p->state[1] = state_like(g, p->weight, ".exp_avg_sq", ROLE_OPTIMIZER);
+        graph_op(g, OP_adamw, NULL,
+                 GRAPH_IN(p->weight, p->grad, p->state[0], p->state[1], t->hyper[decays ? 0 : 1], scale));
+    }
+}
+
+/* ---- casts ---- */
+
+/* Node numbers after a pass; a range begins behind what stands before it. */
+static void move(const int *moved, int *id) {
+    if (*id >= 0) *id = moved[*id];
+}
+static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
+
+static void move_all(Trainer *t, const int *moved) {
+    int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
+                  &t->clip,   &t->norm2,   &t->hyper[0],      &t->hyper[1]};
+    int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
+    for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
+    for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
+    for (size_t i = 0; i < t->n_params; i++) {
+        TrainParam *p = &t->params[i];
+        move(moved, &p->weight), move(moved, &p->grad), move(moved, &p->state[0]), move(moved, &p->state[1]);
+    }
+    for (size_t i = 0; i < t->n_parts; i++) {
+        HeadPart *p = &t->parts[i];
+        move(moved, &p->rows), move(moved, &p->labels), move(moved, &p->loss), move(moved, &p->weights);
+        move_end(moved, &p->from), move_end(moved, &p->to);
+    }
+}
+
+static bool in_bf16(Trainer *t, Err *e) {
+    int *moved = mem_alloc((size_t)t->g.n, sizeof *moved);
+    bool ok = pass_bf16(&t->g, moved, e);
+    if (ok) move_all(t, moved);
+    free(moved);
+    return ok;
+}
+
+bool train_graph(Trainer *t, Err *e) {
+    Graph *g = &t->g;
+    Grad gr;
+    int *blocks = mem_alloc((size_t)t->m->cfg.layers, sizeof *blocks);
+    bool ok = build_body(t->m, t->spec.tokens, t->spec.tokens, true, g, &t->io, blocks, e);
+    if (ok) {
+        grad_open(&gr, g, e);
+        add_params(t, &gr, 0, g->n);
+        t->hyper[0] = input(g, DT_f32, 8, "hyper"), t->hyper[1] = input(g, DT_f32, 8, "hyper.no_decay");
+        t->clip = input(g, DT_f32, 1, "clip");
+        Dim dims[] = {DIM(t->spec.tokens), DIM(t->m->cfg.width)};
+        int back = graph_leaf(g, NODE_STATE, DT_f32, 2, dims, "hidden.grad");
+        if (!g->failed) g->nodes[back].role = ROLE_GRADIENT;
+        graph_op(g, OP_clear, NULL, GRAPH_IN(back));
+        grad_seed(&gr, t->io.hidden, back);
+        head_parts(t, &gr);
+        if (!gr.failed) walk_body(t, &gr, blocks);
+        t->step_end = g->n;
+        ok = !gr.failed;
+        grad_close(&gr);
+    }
+    free(blocks);
+    if (!ok) return false;
+    norm(t);
+    t->norm_end = g->n;
+    if (t->spec.optimizer) update(t);
+    t->update_end = g->n;
+    for (size_t i = 0; i < t->n_params; i++) graph_op(g, OP_clear, NULL, GRAPH_IN(t->params[i].grad));
+    if (t->spec.precision == PRECISION_BF16 && !g->failed) TRY(in_bf16(t, e));
+    return graph_verify(g, e);
+}
