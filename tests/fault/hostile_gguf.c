@@ -329,7 +329,7 @@ static const Row rows[] = {
     {"rope dims 0", PAIR_BITS, "llama.rope.dimension_count", 0, .status = 3, .says = "rotated"},
     {"rope dims 2^32-1", PAIR_BITS, "llama.rope.dimension_count", 0xffffffff, .status = 3, .says = "rotated"},
     {"rope kind", PAIR_NEW, "llama.rope.scaling.type", 0, S("yarn"), 3, "yarn"},
-    {"experts", PAIR_NEW, "llama.expert_count", GGUF_U32, S("\x08\0\0\0"), 3, "expert_count"},
+    {"experts", PAIR_NEW, "llama.expert_count", GGUF_U32, S("\x08\0\0\0"), 3, "expert_used_count"},
     {"part 2 of 1", PAIR_NEW, "split.no", GGUF_U32, S("\1\0\0\0"), 3, "split.no"},
     {"2 parts, no number", PAIR_NEW, "split.count", GGUF_U32, S("\2\0\0\0"), 3, "-00001-of-00002"},
     {"-1 parts", PAIR_NEW, "split.count", GGUF_I32, S("\xff\xff\xff\xff"), 3, "split.count"},
