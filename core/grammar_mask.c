@@ -85,10 +85,18 @@ void masker_free(Masker *k) {
     free(k);
 }
 
+static size_t grammar_bytes(const Grammar *g) {
+    size_t states = (size_t)g->n_states;
+    return states * ((size_t)g->n_cls * sizeof *g->next + sizeof *g->flags + sizeof *g->alike) +
+           (states + 1) * sizeof *g->call_at + (size_t)g->call_at[g->n_states] * sizeof *g->calls;
+}
+
 size_t masker_bytes(const Masker *k) {
-    return sets_bytes(&k->sets) + runs_bytes(&k->runs) + (size_t)(k->g.n_alike + k->g.n_states) * sizeof(Kept) +
-           (size_t)(k->cap_bits + WHOLE) * k->words * 8 + LIST_MAX * 2 * sizeof *k->ids +
-           (size_t)k->g.n_states * (size_t)k->g.n_cls * sizeof *k->g.next;
+    size_t kept = (size_t)(k->g.n_alike + k->g.n_states) * sizeof(Kept);
+    size_t bits = (size_t)(k->cap_bits + WHOLE) * k->words * sizeof *k->bits, lists = LIST_MAX * 2 * sizeof *k->ids;
+    size_t bytes = grammar_bytes(&k->g) + sets_bytes(&k->sets) + runs_bytes(&k->runs) + kept + bits + lists;
+    for (const Matcher *m = k->first; m; m = m->next) bytes += m->cap * (sizeof *m->ids + sizeof *m->sets);
+    return bytes;
 }
 
 int matchers_of(const Masker *k) { return k->count; }

@@ -25,7 +25,7 @@ typedef struct Matcher Matcher;
 Masker *masker_make(Grammar *g, const TokenTries *tries, const int32_t *ends, size_t n_ends);
 /* After the last of its matchers. */
 void masker_free(Masker *k);
-size_t masker_bytes(const Masker *k); /* reserved */
+size_t masker_bytes(const Masker *k); /* reserved, by its matchers too */
 
 /* At the beginning of a text; NULL where the grammar is too ambiguous even for that. Keeps k until matcher_free. */
 Matcher *matcher_new(Masker *k, Err *e);

@@ -33,8 +33,9 @@ struct LlmwsModel {
     int64_t program_bytes; /* resident before the model came */
     char *dtypes;
     const char *rope;
-    TokenTries tries; /* of the vocabulary, once a constraint wanted it */
-    Graph graph;      /* for listing its values */
+    TokenTries tries;      /* of the vocabulary, once a constraint wanted it */
+    LlmwsConstraint *open; /* constraints, a list */
+    Graph graph;           /* for listing its values */
     NameList modules;
     Arena arena;
 };
@@ -457,7 +458,26 @@ bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e) {
 struct LlmwsConstraint {
     LlmwsModel *m;
     Matcher *at;
+    LlmwsConstraint *next, **link; /* link: what points here */
 };
+
+static LlmwsConstraint *constraint_new(LlmwsModel *m, Matcher *at) {
+    LlmwsConstraint *c = mem_alloc(1, sizeof *c);
+    *c = (LlmwsConstraint){m, at, m->open, &m->open};
+    if (c->next) c->next->link = &c->next;
+    return m->open = c;
+}
+
+/* What open constraints hold; those that were forked share a masker. */
+static size_t constraints_bytes(const LlmwsModel *m) {
+    size_t bytes = m->open ? token_tries_bytes(&m->tries) : 0;
+    for (const LlmwsConstraint *c = m->open; c; c = c->next) {
+        const LlmwsConstraint *one = m->open;
+        while (matcher_masker(one->at) != matcher_masker(c->at)) one = one->next;
+        if (one == c) bytes += masker_bytes(matcher_masker(c->at));
+    }
+    return bytes;
+}
 
 /* The bytes of all tokens that are text: not special ones, nor those that end an answer or stand for unknown text. */
 static bool vocabulary(LlmwsModel *m, Err *e) {
@@ -490,9 +510,7 @@ LlmwsConstraint *llmws_constraint_open(LlmwsModel *m, const char *gbnf, size_t n
     Masker *k = masker_make(&g, &m->tries, ends, m->n_ends + 1);
     Matcher *at = matcher_new(k, e);
     if (!at) return masker_free(k), NULL;
-    LlmwsConstraint *c = mem_alloc(1, sizeof *c);
-    *c = (LlmwsConstraint){m, at};
-    return c;
+    return constraint_new(m, at);
 }
 
 char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsErr *e) {
@@ -502,17 +520,15 @@ char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsEr
     return NULL;
 }
 
-LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c) {
-    LlmwsConstraint *f = mem_alloc(1, sizeof *f);
-    *f = (LlmwsConstraint){c->m, matcher_fork(c->at)};
-    return f;
-}
+LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c) { return constraint_new(c->m, matcher_fork(c->at)); }
 
 void llmws_constraint_close(LlmwsConstraint *c) {
     if (!c) return;
     Masker *k = matcher_masker(c->at);
     matcher_free(c->at);
     if (!matchers_of(k)) masker_free(k);
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
     free(c);
 }
 
@@ -582,6 +598,7 @@ static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
     session_plan(&s->s, plan);
     add_row(plan, "graph", session_graph_bytes(&s->s));
     if (s->m->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(s->m->tok->tok) + s->m->tok->spec.arena.bytes));
+    if (s->m->open) add_row(plan, "grammar", (int64_t)constraints_bytes(s->m));
     int64_t weights = 0;
     for (size_t i = 0; i < m->file.n; i++) {
         int64_t bytes = 0;

@@ -243,7 +243,8 @@ LLMWS_API int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigne
 
 /* A place in a text that a grammar bounds. Before each token, llmws_constraint_allowed gives what may come next, to be
  * put into LlmwsSampling.allowed; after it, llmws_constraint_accept goes on. Where llmws_constraint_must_end, the
- * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. */
+ * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. They are
+ * a row of the plan of sessions of their model while they are open. The constraints of one model are for one thread. */
 typedef struct LlmwsConstraint LlmwsConstraint;
 
 /* A grammar in llama.cpp's GBNF (core/grammar.h says what is taken). m stays until the constraint is closed; needs its

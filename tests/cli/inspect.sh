@@ -54,6 +54,11 @@ t 0 '*"activations":*' '' i "$M" --estimate --json
 plain=$(grep -oP '"activations":\K[0-9]+' out)
 t 0 '*"activations":*"capture":8192}*' '' i "$M" --estimate --json --capture 'model.layers.*' --capture-buffer 8K -o x
 (($(grep -oP '"activations":\K[0-9]+' out) > plain)) || bad "kept values cost nothing"
+t 0 '*"tokenizer":*,"grammar":*"file tables"*' '' i "$M" --estimate --json -c 64 --json-schema '{"type":"integer"}'
+t 0 '* grammar *MiB*' '' i "$M" --estimate -c 64 --json-schema '{"type":"integer"}'
+bound=$(awk '$1 == "grammar" {print $2, $3}' out)
+t 0 '*' "*plan\] grammar *$bound*" "$LLMWS" generate -m "$M" -p Hi -n 1 -c 64 -v --json-schema '{"type":"integer"}'
+t 3 '' "llmws: *'--json-schema': schema: '#/not'*" i "$M" --estimate --json-schema '{"not":{}}'
 t 0 '*"graph":*' '' i "$M" --estimate --json --intervene 'model.layers.1 *= 2'
 usage "no value is named 'no.x'" "$LLMWS" inspect "$M" --estimate --intervene 'no.x = 0'
 usage '--temp is an option of generate; here it goes with --estimate' "$LLMWS" inspect "$M" --temp 0
