@@ -53,6 +53,50 @@ static const struct Golden {
     {"{\"type\":\"number\",\"minimum\":-2,\"exclusiveMaximum\":-1}",
      {"-2", "-1.5", "-1.001"},
      {"-1", "-2.1", "0", "-1.0"}},
+    {"{\"type\":\"number\",\"minimum\":0.01,\"maximum\":12.5}",
+     {"0.01", "0.010", "0.2", "1", "9.99", "12.5", "12.500", "12.4999"},
+     {"0", "0.0", "0.009", "12.51", "12.5001", "13", "-1", "012"}},
+    {"{\"type\":\"number\",\"exclusiveMinimum\":-0.75,\"exclusiveMaximum\":0.25}",
+     {"-0.74999", "-0.7", "0", "-0.0", "0.2", "0.249", "0.2499999"},
+     {"-0.75", "-0.750", "0.25", "-1", "0.3", "1", "-0.8", "0.250"}},
+    {"{\"type\":\"number\",\"exclusiveMinimum\":99.5}",
+     {"99.51", "99.6", "100", "12345678.25", "99.500001"},
+     {"99.5", "99.50", "99", "-100", "9.9"}},
+    {"{\"type\":\"number\",\"minimum\":2.5,\"maximum\":2.5}", {"2.5", "2.50"}, {"2", "3", "2.51", "2.4"}},
+    {"{\"type\":\"number\",\"maximum\":1e-5}", {"0.00001", "0", "-3.5", "0.000009"}, {"0.00002", "0.000011", "1"}},
+    {"{\"type\":\"integer\",\"multipleOf\":7}",
+     {"0", "7", "-14", "700000", "1000000000000001"},
+     {"1", "-7.0", "07", "10000000000000003", "-0", "71"}},
+    {"{\"type\":\"number\",\"multipleOf\":5,\"exclusiveMinimum\":0}", {"5", "100", "35"}, {"0", "-5", "7", "50.5"}},
+    {"{\"multipleOf\":30,\"minimum\":-65,\"maximum\":91}",
+     {"-60", "-30", "0", "30", "60", "90"},
+     {"-90", "120", "5", "3"}},
+    {"{\"type\":\"integer\",\"multipleOf\":100,\"minimum\":-12345678,\"maximum\":87654321}",
+     {"-12345600", "-100", "0", "100", "87654300"},
+     {"-12345700", "87654400", "10", "00", "150"}},
+    {"{\"type\":\"integer\",\"multipleOf\":10,\"minimum\":11}", {"20", "12340"}, {"10", "0", "-20", "25"}},
+    {"{\"items\":{\"enum\":[\"a\",2,null]},\"uniqueItems\":true,\"maxItems\":2}",
+     {"[]", "[\"a\"]", "[null,2]", "[2, \"a\"]"},
+     {"[\"a\",\"a\"]", "[2,null,\"a\"]", "[3]", "[2,]"}},
+    {"{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
+     "k\"},\"uniqueItems\":true,\"minItems\":2,\"$defs\":{\"k\":{\"enum\":[1,2,3]}}}",
+     {"[1,2]", "[3,1,2]"},
+     {"[]", "[1]", "[1,1]", "[1,2,1]"}},
+    {"{\"properties\":{\"a\":{\"const\":1},\"b\":{\"const\":2},\"c\":{\"const\":3}},\"dependentRequired\":{\"a\":["
+     "\"b\"],\"b\":[\"c\"]}}",
+     {"{}", "{\"c\":3}", "{\"b\":2,\"c\":3}", "{\"a\":1,\"b\":2,\"c\":3}"},
+     {"{\"a\":1}", "{\"a\":1,\"b\":2}", "{\"b\":2}", "{\"a\":1,\"c\":3}"}},
+    {"{\"type\":\"object\",\"dependentRequired\":{\"a\":[\"b\"]}}",
+     {"{}", "{\"b\":1}", "{\"a\":1,\"b\":2}", "{\"x\":1}"},
+     {"{\"a\":1}", "{\"a\":1,\"x\":2}"}},
+    {"{\"propertyNames\":{\"pattern\":\"^[a-z]{2}$\"},\"additionalProperties\":{\"type\":\"integer\"}}",
+     {"{}", "{\"ab\":1,\"cd\":2}"},
+     {"{\"a\":1}", "{\"ab\":true}", "{\"abc\":1}"}},
+    {"{\"propertyNames\":{\"enum\":[\"x\",\"q\\\"\",3]},\"minProperties\":1}",
+     {"{\"x\":1}", "{\"q\\\"\":null}"},
+     {"{}", "{3:1}", "{\"y\":1}"}},
+    {"{\"format\":\"duration\"}", {"\"P1Y2M\"", "\"PT3H\"", "\"P4W\"", "\"P1DT2M\""}, {"\"P\"", "\"PT\"", "\"P1H\""}},
+    {"{\"format\":\"ipv6\"}", {"\"1:2:3:4:5:6:7:abcd\""}, {"\"1:2\"", "\"1:2:3:4:5:6:7:8:9\""}},
     {"{\"type\":\"string\"}",
      {"\"\"", "\"a\\n\\u00e9\\ud83d\\ude00\xc3\xa9\""},
      {"\"\\ud83d\"", "\"\n\"", "\"\\x\"", "\"\\ude00\"", "a"}},
@@ -158,8 +202,19 @@ static void golden_texts(void **state) {
 
 static void refusals_name_the_place(void **state) {
     static const char *const cases[][2] = {
-        {"{\"type\":\"array\",\"uniqueItems\":true}", "'#/uniqueItems': this keyword is not supported"},
-        {"{\"properties\":{\"a/b\":{\"multipleOf\":2}}}", "'#/properties/a~1b/multipleOf': this keyword"},
+        {"{\"type\":\"array\",\"uniqueItems\":true}", "'#/uniqueItems': it is only supported where items are an enum"},
+        {"{\"uniqueItems\":true,\"items\":{\"enum\":[1,1.0]}}", "'#/uniqueItems': it is only supported"},
+        {"{\"uniqueItems\":true,\"items\":{\"enum\":[1,2,3,4,5,6,7,8,9,10,11]}}", "'#/uniqueItems': it is only"},
+        {"{\"properties\":{\"a/b\":{\"contains\":2}}}", "'#/properties/a~1b/contains': this keyword"},
+        {"{\"multipleOf\":0.01}", "'#/multipleOf': only whole numbers"},
+        {"{\"multipleOf\":0}", "'#/multipleOf': only whole numbers"},
+        {"{\"multipleOf\":7,\"minimum\":8}", "'#/multipleOf': it is supported up to 100 without other bounds"},
+        {"{\"multipleOf\":700}", "'#/multipleOf': it is supported up to 100"},
+        {"{\"unevaluatedProperties\":false}", "'#/unevaluatedProperties': this keyword"},
+        {"{\"dependentSchemas\":{\"a\":true}}", "'#/dependentSchemas': this keyword"},
+        {"{\"dependentRequired\":{\"a\":\"b\"}}", "'#/dependentRequired': must be an object of lists"},
+        {"{\"propertyNames\":{\"maxLength\":3},\"required\":[\"a\"]}", "'#/propertyNames': beside members"},
+        {"{\"propertyNames\":{\"not\":true}}", "'#/propertyNames/not': this keyword"},
         {"{\"not\":{}}", "'#/not': this keyword"},
         {"{\"if\":{}}", "'#/if': this keyword"},
         {"{\"items\":{\"contains\":1}}", "'#/items/contains': this keyword"},
@@ -180,7 +235,8 @@ static void refusals_name_the_place(void **state) {
         {"{\"type\":\"string\",\"pattern\":\"a\",\"maxLength\":3}", "only one of pattern, format and a length"},
         {"{\"type\":\"string\",\"format\":\"iri\"}", "'#/format': known are date"},
         {"{\"type\":\"string\",\"maxLength\":-1}", "'#/maxLength': must be a whole number"},
-        {"{\"type\":\"number\",\"minimum\":0.5}", "'#': bounds of a number that are no whole numbers"},
+        {"{\"type\":\"number\",\"minimum\":0.1234567891}", "'#': bounds of a number with more than 8 decimals"},
+        {"{\"type\":\"number\",\"minimum\":0.12345678,\"maximum\":1e15}", "'#': these bounds have too many digits"},
         {"{\"type\":\"integer\",\"minimum\":\"3\"}", "'#/minimum': must be a number"},
         {"{\"enum\":[1],\"minimum\":3}", "'#/minimum': beside enum or const"},
         {"{\"enum\":5}", "'#/enum': must be a list"},
@@ -310,19 +366,26 @@ static bool valid_array(Check *c, const Value *s, const Value *v) {
     for (size_t i = 0; i < v->array.n; i++) {
         const Value *of = i < value_count(prefix) ? &prefix->array.items[i] : items;
         if (of && !valid(c, of, &v->array.items[i])) return false;
+        for (size_t k = 0; k < i && value_get(s, "uniqueItems"); k++)
+            if (same(&v->array.items[k], &v->array.items[i])) return no(c, "uniqueItems");
     }
     return true;
 }
 
 static bool valid_object(Check *c, const Value *s, const Value *v) {
     const Value *props = value_get(s, "properties"), *more = value_get(s, "additionalProperties");
+    const Value *needs = value_get(s, "dependentRequired"), *names = value_get(s, "propertyNames");
     size_t i = 0;
     Value name;
     if (!bounded(c, s, "minProperties", "maxProperties", (double)v->object.n)) return false;
     while (value_get(s, "required") && value_next(value_get(s, "required"), &i, &name))
         if (!value_get(v, name.s.s)) return no(c, "required");
+    for (i = 0; needs && i < needs->object.n; i++)
+        for (size_t k = 0; value_get(v, needs->object.keys[i].s) && value_next(&needs->object.items[i], &k, &name);)
+            if (!value_get(v, name.s.s)) return no(c, "dependentRequired");
     for (i = 0; i < v->object.n; i++) {
         const Value *of = props ? value_get(props, v->object.keys[i].s) : NULL;
+        if (names && !valid(c, names, &(Value){.kind = VALUE_STR, .s = v->object.keys[i]})) return false;
         if (!of) of = more;
         if (of && !valid(c, of, &v->object.items[i])) return false;
     }
@@ -358,6 +421,7 @@ static bool valid(Check *c, const Value *s, const Value *v) {
         if (!any) return no(c, "enum");
     }
     if (v->kind == VALUE_INT || v->kind == VALUE_FLOAT) {
+        if ((x = value_get(s, "multipleOf")) && fmod(number(v), number(x)) != 0) return no(c, "multipleOf");
         const Value *above = value_get(s, "exclusiveMinimum"), *below = value_get(s, "exclusiveMaximum");
         if (!bounded(c, s, "minimum", "maximum", number(v))) return false;
         if ((above && number(v) <= number(above)) || (below && number(v) >= number(below))) return no(c, "exclusive");
@@ -433,15 +497,29 @@ static void put_scalar(Buf *b, Dice *d) {
         "{\"allOf\":[{\"type\":[\"integer\",\"string\"]},{\"type\":\"integer\",\"minimum\":4}],\"maximum\":44}",
         "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\",\"maxLength\":2},{\"type\":\"null\"}]}",
         "{\"maxLength\":3}",
+        "{\"type\":\"integer\",\"multipleOf\":13}",
+        "{\"type\":\"number\",\"multipleOf\":1000,\"minimum\":-5e6}",
+        "{\"items\":{\"enum\":[\"x\",\"y\",0,1.5]},\"uniqueItems\":true,\"minItems\":1}",
+        "{\"propertyNames\":{\"minLength\":1,\"maxLength\":4},\"additionalProperties\":{\"type\":\"boolean\"}}",
+        "{\"properties\":{\"p\":{},\"q\":{\"const\":1}},\"dependentRequired\":{\"q\":[\"p\",\"z\"]}}",
         "true",
         "{\"$ref\":\"#/$defs/leaf\"}",
     };
-    uint32_t kind = roll(d, COUNT_OF(fixed) + 4);
+    uint32_t kind = roll(d, COUNT_OF(fixed) + 6);
     if (kind < COUNT_OF(fixed)) {
         buf_str(b, fixed[kind]);
     } else if (kind < COUNT_OF(fixed) + 2) {
         int lo = (int)roll(d, 3000) - 1500;
         buf_printf(b, "{\"type\":\"integer\",\"minimum\":%d,\"maximum\":%d}", lo, lo + (int)roll(d, 2500));
+    } else if (kind < COUNT_OF(fixed) + 4) {
+        static const char *const least[] = {"minimum", "exclusiveMinimum"}, *const most[] = {"maximum",
+                                                                                             "exclusiveMaximum"};
+        int places = (int)roll(d, 4);
+        double unit = pow(10, -places), lo = (roll(d, 4000) - 2000.0) * unit, hi = lo + (2 + roll(d, 3000)) * unit;
+        buf_str(b, "{\"type\":\"number\"");
+        if (roll(d, 4)) buf_printf(b, ",\"%s\":%.*f", least[roll(d, 2)], places, lo);
+        if (roll(d, 4)) buf_printf(b, ",\"%s\":%.*f", most[roll(d, 2)], places, hi);
+        buf_char(b, '}');
     } else {
         uint32_t lo = roll(d, 5);
         buf_printf(b, "{\"type\":\"string\",\"minLength\":%u,\"maxLength\":%u}", lo, lo + roll(d, 30));
@@ -487,7 +565,7 @@ static int32_t pick(const LlmwsModel *m, LlmwsTokenizer *t, const uint64_t *mask
 }
 
 static void random_answers(void **state) {
-    enum { SCHEMAS = 250, TRIES = 3, TOKENS = 1500 };
+    enum { SCHEMAS = 300, TRIES = 3, TOKENS = 1500 };
     Err e = {0};
     (void)state;
     LlmwsModel *model = llmws_model_open(TEST_DATA "/llama3", NULL, &e);
