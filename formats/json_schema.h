@@ -2,11 +2,12 @@
  *
  * Draft 2020-12, as far as a grammar can hold it. The grammar may be narrower than the schema: members come in the
  * order of `properties`, members that are not listed there only where additionalProperties is true or a schema (or
- * where nothing is listed), numbers have at most 16 digits before and after the point, white space is at most one space
- * or one line break with up to 16 spaces, where JSON allows any. It is never wider: a keyword that cannot be held is
- * refused by its name and place (not, if, contains, dependentSchemas, unevaluatedProperties, $dynamicRef, ...), and so
- * is one that only some of its uses keep (oneOf of branches that nothing tells apart, multipleOf of fractions,
- * uniqueItems of what is no enum). Source: json-schema.org/draft/2020-12, RFC 8259. */
+ * where nothing is listed), numbers have at most 16 digits before and after the point (multiples of most numbers 9),
+ * white space is at most one space or one line break with up to 16 spaces, where JSON allows any. It is never wider: a
+ * keyword that cannot be held is refused by its name and place (not, if, contains, dependentSchemas,
+ * unevaluatedProperties, $dynamicRef, ...), and so is one that only some of its uses keep (oneOf of branches that
+ * nothing tells apart, multipleOf of fractions, uniqueItems of what is no enum). Source: json-schema.org/draft/2020-12,
+ * RFC 8259. */
 #ifndef FORMATS_JSON_SCHEMA_H
 #define FORMATS_JSON_SCHEMA_H
 

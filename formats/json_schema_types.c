@@ -60,26 +60,30 @@ static void put_few_multiples(Buf *out, int64_t of, int64_t least, int64_t most)
     buf_char(out, ')');
 }
 
-/* Digits after which `rest` is what remains of the number divided by `of`; rules from `base` on, one for every rest and
- * number of digits left. */
-static int add_rests(Maker *x, int64_t of) {
-    enum { DIGITS = 16 };
+enum { MULTIPLE_DIGITS = 9 };
+
+/* A rule for every remainder and number of digits that may still come: those that leave none. Rule base + remainder *
+ * MULTIPLE_DIGITS + digits. The last alternative never comes; a rule that refers to itself is not written out where it
+ * is used, which would be in ten others. */
+static int add_remainders(Maker *x, int64_t of) {
     int base = x->n_rules;
-    x->n_rules += (int)of * DIGITS;
+    x->n_rules += (int)of * MULTIPLE_DIGITS;
     for (int64_t rest = 0; rest < of; rest++)
-        for (int left = 0; left < DIGITS; left++) {
-            buf_printf(x->rules, "r%d ::= %s", base + (int)rest * DIGITS + left, rest ? "never" : "\"\"");
+        for (int left = 0; left < MULTIPLE_DIGITS; left++) {
+            int rule = base + (int)rest * MULTIPLE_DIGITS + left;
+            buf_printf(x->rules, "r%d ::= %s", rule, rest ? "" : "\"\" | ");
             for (int d = 0; d < 10 && left > 0; d++)
-                buf_printf(x->rules, " | \"%d\" r%d", d, base + (int)((rest * 10 + d) % of) * DIGITS + left - 1);
-            buf_char(x->rules, '\n');
+                buf_printf(x->rules, "\"%d\" r%d | ", d,
+                           base + (int)((rest * 10 + d) % of) * MULTIPLE_DIGITS + left - 1);
+            buf_printf(x->rules, "never r%d\n", rule);
         }
-    return base + DIGITS - 1; /* + rest * DIGITS: 15 digits are left after the first */
+    return base + MULTIPLE_DIGITS - 1; /* behind the first digit */
 }
 
 /* Whole numbers from lo to hi that `of` divides. Without bounds to count them between, by a rule for every remainder;
  * powers of ten end in zeros. */
 static bool put_multiples(Maker *x, int64_t of, int64_t lo, int64_t hi, Buf *out) {
-    enum { FEW = 256, RESTS_MAX = 100 };
+    enum { FEW = 256, REMAINDERS_MAX = 100 };
     int64_t least = lo / of + (lo > 0 && lo % of != 0), most = hi / of - (hi < 0 && hi % of != 0), ten = 1;
     int zeros = 0;
     if (least > most) return buf_str(out, "never"), true;
@@ -93,13 +97,15 @@ static bool put_multiples(Maker *x, int64_t of, int64_t lo, int64_t hi, Buf *out
             gbnf_int_range(out, least, MIN(most, -1)), buf_printf(out, " \"%0*d\"%s", zeros, 0, above ? " | " : "");
         if (above) gbnf_int_range(out, MAX(least, 1), most), buf_printf(out, " \"%0*d\"", zeros, 0);
     } else {
-        if (of > RESTS_MAX || (below && lo > -GBNF_INT_MAX) || (above && hi < GBNF_INT_MAX) || least > 1 || most < -1)
+        if (of > REMAINDERS_MAX || (below && lo > -GBNF_INT_MAX) || (above && hi < GBNF_INT_MAX) || least > 1 ||
+            most < -1)
             return schema_refuse(x, "multipleOf",
                                  "it is supported up to 100 without other bounds than 0, for powers of ten, and where "
                                  "bounds leave no more than 256 numbers");
-        int first = add_rests(x, of);
+        int first = add_remainders(x, of);
         buf_str(out, !below ? "(" : above ? "\"-\"? (" : "\"-\" (");
-        for (int d = 1; d < 10; d++) buf_printf(out, "%s\"%d\" r%d", d > 1 ? " | " : "", d, first + (int)(d % of) * 16);
+        for (int d = 1; d < 10; d++)
+            buf_printf(out, "%s\"%d\" r%d", d > 1 ? " | " : "", d, first + (int)(d % of) * MULTIPLE_DIGITS);
         buf_char(out, ')');
     }
     buf_char(out, ')');
