@@ -106,6 +106,8 @@ typedef struct LlmwsPrompt {
     size_t len;
     LlmwsTextSpan *spans; /* all of the text, in order */
     size_t n_spans;
+    LlmwsTextSpan *answers; /* what stands in {% generation %} blocks, in order; what a training masks in */
+    size_t n_answers;
     int32_t *ids;
     int64_t (*offsets)[2]; /* as in LlmwsTokens */
     uint8_t *marks;        /* LLMWS_ID_* of each id */
@@ -114,7 +116,8 @@ typedef struct LlmwsPrompt {
 
 /* The prompt that the model's own chat template makes of a conversation. messages: JSON, a list of {"role", "content",
  * ...} or an object with "messages" and whatever else the template reads ("tools", "add_generation_prompt",
- * "enable_thinking", ...; "chat_template" names one of several templates). options: a JSON object of more of these,
+ * "enable_thinking", ...; "chat_template" names one of several templates; "continue_final_message" leaves the last
+ * message open). options: a JSON object of more of these,
  * which count first, or NULL. Ids come from the text as it is: a BOS is there once if the template writes one. A
  * template that refuses the conversation, or cannot be run, is an error. Free *out with llmws_prompt_free. */
 LLMWS_API bool llmws_chat_render(LlmwsTokenizer *t, const char *messages, const char *options, int flags,
@@ -243,8 +246,9 @@ LLMWS_API int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigne
 
 /* A place in a text that a grammar bounds. Before each token, llmws_constraint_allowed gives what may come next, to be
  * put into LlmwsSampling.allowed; after it, llmws_constraint_accept goes on. Where llmws_constraint_must_end, the
- * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. They are
- * a row of the plan of sessions of their model while they are open. The constraints of one model are for one thread. */
+ * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. They
+ * are a row of the plan of sessions of their model while they are open. The constraints of one model are for one
+ * thread. */
 typedef struct LlmwsConstraint LlmwsConstraint;
 
 /* A grammar in llama.cpp's GBNF (core/grammar.h says what is taken). m stays until the constraint is closed; needs its

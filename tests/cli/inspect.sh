@@ -69,7 +69,7 @@ echo '[{"role":"user","content":"é <|eot_id|>"}]' >messages.json
 prompt='<|begin_of_text|><|start_header_id|>user<|end_header_id|>'$'\n\n''é <|eot_id|><|eot_id|>'
 t 0 "=$prompt" '' i "$M" --template messages.json
 t 0 "=$prompt" '' i only --template - <messages.json
-t 0 '*"text":"<|begin_of_text|><|start_header_id|>user*","ids":\[336,338,84,82,265,339,*,340\],"spans":\[\[0,59,"template"\],\[59,71,"user"\],\[71,81,"template"\]\]}' \
+t 0 '*"text":"<|begin_of_text|><|start_header_id|>user*","ids":\[336,338,84,82,265,339,*,340\],"spans":\[\[0,59,"template"\],\[59,71,"user"\],\[71,81,"template"\]\],"answers":\[\]}' \
     '' i "$M" --template messages.json --json
 json_lines out
 [[ $(grep -o '\b340\b' out | wc -l) == 1 ]] || bad "a message wrote a special token: $(cat out)"
