@@ -7,7 +7,7 @@
 #include "core/value.h"
 #include "formats/json_schema.h"
 
-enum { SCHEMA_DEPTH_MAX = 500, SCHEMA_MEMBERS_MAX = 1000, SCHEMA_TYPES = 7 };
+enum { SCHEMA_DEPTH_MAX = 500, SCHEMA_MEMBERS_MAX = 1000, SCHEMA_TYPES = 7, SCHEMA_DIVISOR_MAX = 100 };
 
 typedef enum Keyword {
 #define KEYWORD(name) KW_##name,
@@ -56,6 +56,7 @@ typedef struct Maker {
     Ref *refs;
     size_t n_refs;
     int n_rules, depth;
+    int remainders[SCHEMA_DIVISOR_MAX + 1]; /* what add_remainders gave; 0: nothing yet */
     Err *e;
 } Maker;
 

@@ -66,6 +66,7 @@ enum { MULTIPLE_DIGITS = 9 };
  * MULTIPLE_DIGITS + digits. The last alternative never comes; a rule that refers to itself is not written out where it
  * is used, which would be in ten others. */
 static int add_remainders(Maker *x, int64_t of) {
+    if (x->remainders[of]) return x->remainders[of];
     int base = x->n_rules;
     x->n_rules += (int)of * MULTIPLE_DIGITS;
     for (int64_t rest = 0; rest < of; rest++)
@@ -77,13 +78,13 @@ static int add_remainders(Maker *x, int64_t of) {
                            base + (int)((rest * 10 + d) % of) * MULTIPLE_DIGITS + left - 1);
             buf_printf(x->rules, "never r%d\n", rule);
         }
-    return base + MULTIPLE_DIGITS - 1; /* behind the first digit */
+    return x->remainders[of] = base + MULTIPLE_DIGITS - 1; /* behind the first digit */
 }
 
 /* Whole numbers from lo to hi that `of` divides. Without bounds to count them between, by a rule for every remainder;
  * powers of ten end in zeros. */
 static bool put_multiples(Maker *x, int64_t of, int64_t lo, int64_t hi, Buf *out) {
-    enum { FEW = 256, REMAINDERS_MAX = 100 };
+    enum { FEW = 256 };
     int64_t least = lo / of + (lo > 0 && lo % of != 0), most = hi / of - (hi < 0 && hi % of != 0), ten = 1;
     int zeros = 0;
     if (least > most) return buf_str(out, "never"), true;
@@ -97,7 +98,7 @@ static bool put_multiples(Maker *x, int64_t of, int64_t lo, int64_t hi, Buf *out
             gbnf_int_range(out, least, MIN(most, -1)), buf_printf(out, " \"%0*d\"%s", zeros, 0, above ? " | " : "");
         if (above) gbnf_int_range(out, MAX(least, 1), most), buf_printf(out, " \"%0*d\"", zeros, 0);
     } else {
-        if (of > REMAINDERS_MAX || (below && lo > -GBNF_INT_MAX) || (above && hi < GBNF_INT_MAX) || least > 1 ||
+        if (of > SCHEMA_DIVISOR_MAX || (below && lo > -GBNF_INT_MAX) || (above && hi < GBNF_INT_MAX) || least > 1 ||
             most < -1)
             return schema_refuse(x, "multipleOf",
                                  "it is supported up to 100 without other bounds than 0, for powers of ten, and where "

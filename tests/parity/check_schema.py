@@ -97,7 +97,7 @@ def multiple(r):
     elif kind == 1:
         s.update(multipleOf=10 ** r.randrange(1, 5), minimum=r.randrange(-5000, 5000))
     else:
-        s.update(multipleOf=r.randrange(2, 500), minimum=r.randrange(-900, 0), maximum=r.randrange(500, 900))
+        s.update(multipleOf=r.randrange(8, 500), minimum=r.randrange(-900, 0), maximum=r.randrange(500, 900))
     return s
 
 
