@@ -51,6 +51,7 @@ static const struct Golden {
     {"root ::= \"\\n\\t\\r\\\"\\\\\\x41\\u00e9\\U0001F600\"", {"\n\t\r\"\\A\xc3\xa9\xf0\x9f\x98\x80"}, {"n"}},
     {"# first\nroot ::= a b # then\n\n  # and\na ::= \"x\"\nb ::= \"y\" |\n  \"z\"\n", {"xy", "xz"}, {"x ", "yx"}},
     {"root ::= (\n \"a\" # one\n \"b\"\n)\n", {"ab"}, {"a\n"}},
+    {"root ::= \"a\n\" [b\n]", {"a\nb", "a\n\n"}, {"ab"}}, /* lines may end inside of them */
     {"root ::= \"a\"\n  | \"b\"\n  | \"c\"\n", {"a", "b", "c"}, {"d"}},
     {"root ::= \"[\" (root (\",\" root)*)? \"]\"", {"[]", "[[],[[]]]"}, {"[,", "]", "[[]]]"}},
     {"root ::= list\nlist ::= \"a\" list | \"a\"", {"a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, {"b"}},
