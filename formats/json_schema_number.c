@@ -168,8 +168,9 @@ static void fractions_between(Buf *out, Fractions *f) {
 /* To `places` decimals; false: too many digits. */
 static bool scale(Decimal d, int places, int64_t *digits) {
     int64_t most = power(SCALED_MAX) - 1, unit = power(places - d.places);
+    if (d.digits > most / unit || d.digits < -(most / unit)) return false;
     *digits = d.digits * unit;
-    return d.digits <= most / unit && d.digits >= -(most / unit);
+    return true;
 }
 
 bool gbnf_number_range(Buf *out, NumberRange r) {
