@@ -255,9 +255,11 @@ static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, 
     Err none;
     Capture c = {0};
     Rules rules = {0};
+    Sampling sampling = {0};
     so.parallel = o->parallel;
-    llmws_model_tokenizer(m, &none); /* its tables are part of what a run reserves */
-    bool ok = backend_check(&o->run, e) && capture_plan(&c, &o->generate.capture, &so, e);
+    SamplingFor of = {ui, m, llmws_model_tokenizer(m, &none)}; /* their tables are part of what a run reserves */
+    bool ok = backend_check(&o->run, e) && capture_plan(&c, &o->generate.capture, &so, e) &&
+              sampling_take(&sampling, &o->generate.answer.sample, &of, e);
     if (ok) {
         ok = rules_parse(&o->generate.capture.rules, 1, INT32_MAX, &rules, e);
         so.patches = rules.patches;
@@ -267,6 +269,7 @@ static bool estimate(Buf *b, const InspectOpts *o, const Ui *ui, LlmwsModel *m, 
     }
     rules_release(&rules);
     capture_release(&c);
+    sampling_release(&sampling);
     TRY(ok);
     if (ui->json) {
         event_begin(b, "estimate");

@@ -25,6 +25,12 @@ static void template_json(Buf *b, const LlmwsPrompt *p) {
                    s->from_template ? "template" : "user");
         at = end;
     }
+    buf_str(b, "]");
+    json_key(b, "answers");
+    buf_char(b, '[');
+    for (size_t i = 0; i < p->n_answers; i++)
+        buf_printf(b, "%s[%" PRId64 ",%" PRId64 "]", i ? "," : "", code_points(p->text, p->answers[i].begin),
+                   code_points(p->text, p->answers[i].end));
     buf_char(b, ']');
     event_end(b);
 }

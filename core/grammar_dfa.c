@@ -269,6 +269,8 @@ static int32_t regroup(Grouping *x) {
     for (int32_t s = 0; s < g->n_states; s++) {
         uint64_t h = g->flags[s];
         for (int32_t c = 0; c < g->n_cls; c++) h = (h ^ (uint32_t)group_of(x, s, c)) * 0x9E3779B97F4A7C15u;
+        for (int32_t i = g->call_at[s]; i < g->call_at[s + 1]; i++)
+            h = (h ^ ((uint64_t)g->calls[i].callee << 32 | (uint32_t)g->calls[i].ret)) * 0x9E3779B97F4A7C15u;
         size_t at = (h ^ h >> 29) & (x->n_slots - 1);
         while (x->slots[at] && !alike(x, x->slots[at] - 1, s)) at = (at + 1) & (x->n_slots - 1);
         if (!x->slots[at]) x->slots[at] = s + 1, x->now[s] = n++;

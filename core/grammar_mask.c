@@ -6,6 +6,7 @@ enum {
     BITS_BYTES = 16 << 20, /* of bit sets of states */
     LIST_MAX = 1 << 19,    /* ids that states keep, and places */
     WHOLE = 32,            /* masks of sets; a power of two */
+    ITEMS_ASKED = 4,       /* of a set, for a run */
     PLACES_DIRECT = 8192,  /* with more places to go on from, one walk from the set itself is less work */
 };
 
@@ -21,6 +22,7 @@ struct Masker {
     const int32_t *ends;
     size_t n_ends;
     Sets sets;
+    Runs runs;
     size_t words;  /* of a bit set */
     Kept *kept[2]; /* [n_alike], [n_states] */
     uint64_t *bits;
@@ -58,6 +60,7 @@ Masker *masker_make(Grammar *g, const TokenTries *tries, const int32_t *ends, si
     k->ends = copy;
     k->n_ends = n_ends;
     sets_init(&k->sets, &k->g);
+    runs_init(&k->runs, &k->g);
     k->words = ((size_t)tries->vocab + 63) / 64;
     k->cap_bits = (int32_t)MIN(MAX(BITS_BYTES / (k->words * 8 + 1), 8), (size_t)k->g.n_alike);
     k->kept[0] = mem_alloc((size_t)k->g.n_alike, sizeof *k->kept[0]);
@@ -74,6 +77,7 @@ void masker_free(Masker *k) {
     if (!k) return;
     if (k->first) BUG("a masker is freed before its matchers");
     sets_release(&k->sets);
+    runs_release(&k->runs);
     grammar_release(&k->g);
     free(k->kept[0]), free(k->kept[1]), free(k->bits), free(k->ids), free(k->places);
     free(k->whole), free(k->path), free(k->alive);
@@ -81,10 +85,18 @@ void masker_free(Masker *k) {
     free(k);
 }
 
+static size_t grammar_bytes(const Grammar *g) {
+    size_t states = (size_t)g->n_states;
+    return states * ((size_t)g->n_cls * sizeof *g->next + sizeof *g->flags + sizeof *g->alike) +
+           (states + 1) * sizeof *g->call_at + (size_t)g->call_at[g->n_states] * sizeof *g->calls;
+}
+
 size_t masker_bytes(const Masker *k) {
-    return sets_bytes(&k->sets) + (size_t)(k->g.n_alike + k->g.n_states) * sizeof(Kept) +
-           (size_t)(k->cap_bits + WHOLE) * k->words * 8 + LIST_MAX * 2 * sizeof *k->ids +
-           (size_t)k->g.n_states * (size_t)k->g.n_cls * sizeof *k->g.next;
+    size_t kept = (size_t)(k->g.n_alike + k->g.n_states) * sizeof(Kept);
+    size_t bits = (size_t)(k->cap_bits + WHOLE) * k->words * sizeof *k->bits, lists = LIST_MAX * 2 * sizeof *k->ids;
+    size_t bytes = grammar_bytes(&k->g) + sets_bytes(&k->sets) + runs_bytes(&k->runs) + kept + bits + lists;
+    for (const Matcher *m = k->first; m; m = m->next) bytes += m->cap * (sizeof *m->ids + sizeof *m->sets);
+    return bytes;
 }
 
 int matchers_of(const Masker *k) { return k->count; }
@@ -119,6 +131,13 @@ static Outcome list_add(int32_t *list, int32_t *n, const int32_t *from, int32_t 
     return WALKED;
 }
 
+/* One of the set's items is enough. */
+static bool takes_all(Masker *k, const ParseSet *p, const TrieNode *x) {
+    for (int32_t i = 0; i < MIN(p->n, ITEMS_ASKED); i++)
+        if (runs_all(&k->runs, k->sets.items[p->at + (uint32_t)i].state, x)) return true;
+    return false;
+}
+
 /* The children of a node, from the set that stands there. Tokens go to bits, or where that is NULL to the list of ids.
  * From a stack that is known no place is ever listed. */
 static Outcome walk(Masker *k, const Trie *t, int32_t node, int32_t set, uint64_t *bits) {
@@ -133,14 +152,16 @@ static Outcome walk(Masker *k, const Trie *t, int32_t node, int32_t set, uint64_
         }
         if (to == SET_FULL) return SETS_FULL;
         const ParseSet *p = &k->sets.sets[to];
+        bool whole = x->skip > i + 1 && takes_all(k, p, x);
+        if (whole) n = t->nodes[x->skip].tokens - x->tokens;
         if (bits)
             for (int32_t j = 0; j < n; j++) set_bit(bits, t->ids[x->tokens + j]);
         else if (n && list_add(k->ids, &k->n_ids, t->ids + x->tokens, n) != WALKED)
             return LIST_FULL;
-        if ((p->flags & SET_LEAVES) && x->skip > i + 1 && list_add(k->places, &k->n_places, &i, 1) != WALKED)
+        if ((p->flags & SET_LEAVES) && x->skip > i + 1 && !whole && list_add(k->places, &k->n_places, &i, 1) != WALKED)
             return LIST_FULL;
         path[x->depth] = to;
-        i = p->n ? i + 1 : x->skip;
+        i = p->n && !whole ? i + 1 : x->skip;
     }
     return WALKED;
 }

@@ -5,7 +5,8 @@
  * places of the tree where the rule ended as a list. The mask of a set of states is the union of their bit sets, and of
  * walks that go on from those places, which are few and short, in what the stack says. Short tokens are kept once for
  * all states that look alike over as many bytes (every place inside a long counted string but the last), long tokens,
- * which are few, for each state. Masks of whole sets are kept too, for a while.
+ * which are few, for each state. A branch whose characters a state takes all alike (the inside of a string) is taken
+ * whole. Masks of whole sets are kept too, for a while.
  * The idea of masks that do not depend on the stack: Dong et al. 2024, "XGrammar".
  *
  * A Masker holds all that sequences share, a Matcher is a place in one text. Both are for one thread at a time. All
@@ -13,6 +14,7 @@
 #ifndef CORE_GRAMMAR_MASK_H
 #define CORE_GRAMMAR_MASK_H
 
+#include "core/grammar_runs.h"
 #include "core/grammar_sets.h"
 #include "core/grammar_trie.h"
 
@@ -23,7 +25,7 @@ typedef struct Matcher Matcher;
 Masker *masker_make(Grammar *g, const TokenTries *tries, const int32_t *ends, size_t n_ends);
 /* After the last of its matchers. */
 void masker_free(Masker *k);
-size_t masker_bytes(const Masker *k); /* reserved */
+size_t masker_bytes(const Masker *k); /* reserved, by its matchers too */
 
 /* At the beginning of a text; NULL where the grammar is too ambiguous even for that. Keeps k until matcher_free. */
 Matcher *matcher_new(Masker *k, Err *e);

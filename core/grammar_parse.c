@@ -113,7 +113,7 @@ static bool read_literal(Parser *p, Ast **out) {
     char utf8[4];
     bool ok = true;
     while (ok && peek(p) != '"') {
-        if (peek(p) < 0 || peek(p) == '\n')
+        if (peek(p) < 0)
             ok = fail_at(p, from, "this literal has no closing quote");
         else if ((ok = read_char(p, &cp)))
             buf_put(&text, utf8, (size_t)utf8_encode(cp, utf8));
@@ -167,7 +167,7 @@ static bool read_class(Parser *p, Ast **out) {
     while (ok && peek(p) != ']') {
         uint32_t r[2];
         size_t at = p->at;
-        if (peek(p) < 0 || peek(p) == '\n') {
+        if (peek(p) < 0) {
             ok = fail_at(p, from, "this class has no closing bracket");
             break;
         }

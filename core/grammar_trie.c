@@ -22,6 +22,48 @@ static uint64_t head_of(Str s) {
     return h;
 }
 
+/* By the first eight bytes one at a time, last one first; then what begins alike. */
+static void sort_entries(Entry *e, Entry *room, size_t n) {
+    for (int shift = 0; shift < 64; shift += 8) {
+        size_t at[257] = {0};
+        for (size_t i = 0; i < n; i++) at[(e[i].head >> shift & 0xff) + 1]++;
+        for (int b = 0; b < 256; b++) at[b + 1] += at[b];
+        for (size_t i = 0; i < n; i++) room[at[e[i].head >> shift & 0xff]++] = e[i];
+        Entry *sorted = room;
+        room = e;
+        e = sorted;
+    }
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && e[end].head == e[i].head;) end++;
+        if (end - i > 1) qsort(e + i, end - i, sizeof *e, by_bytes);
+    }
+}
+
+CharKind char_kind(unsigned char c) {
+    if (c >= 0x80) return CHAR_WIDE;
+    if (c >= 'a' && c <= 'z') return CHAR_LOWER;
+    if (c >= 'A' && c <= 'Z') return CHAR_UPPER;
+    if (c >= '0' && c <= '9') return CHAR_DIGIT;
+    if (c == ' ') return CHAR_SPACE;
+    if (c == '"' || c == '\\') return CHAR_QUOTE;
+    return c < ' ' || c == 0x7f ? CHAR_CONTROL : CHAR_MARK;
+}
+
+/* Tells the nodes on the way to a token, last character first, what follows them. */
+static void note_chars(TrieNode *nodes, const int32_t *open, Str text) {
+    uint8_t kinds = 0, chars = 0;
+    for (size_t end = text.n, at; end > 0; end = at) {
+        at = end - 1;
+        while (at > 0 && end - at < 4 && ((unsigned char)text.s[at] & 0xc0) == 0x80) at--;
+        bool whole = chars < CHARS_BROKEN && utf8_len(text.s + at, end - at) == (int)(end - at);
+        for (size_t i = at + 1; i < end; i++) nodes[open[i]].chars = CHARS_BROKEN;
+        kinds |= (uint8_t)(1 << char_kind((unsigned char)text.s[at]));
+        chars = whole ? (uint8_t)(chars + 1) : CHARS_BROKEN;
+        nodes[open[at]].kinds |= kinds;
+        nodes[open[at]].chars = MAX(nodes[open[at]].chars, chars);
+    }
+}
+
 /* Entries sorted by their bytes -> nodes before what begins like them. */
 static void trie_fill(Trie *t, const Entry *e, int32_t n) {
     int32_t *open = mem_alloc(TOKEN_BYTES_MAX + 1, sizeof *open), depth = 0; /* nodes on the way to the last token */
@@ -41,6 +83,7 @@ static void trie_fill(Trie *t, const Entry *e, int32_t n) {
         }
         t->depth = MAX(t->depth, depth);
         t->ids[i] = e[i].id;
+        note_chars(t->nodes, open, e[i].text);
     }
     for (; depth > 0; depth--) t->nodes[open[depth]].skip = t->n;
     t->nodes[0].skip = t->n;
@@ -50,7 +93,7 @@ static void trie_fill(Trie *t, const Entry *e, int32_t n) {
 }
 
 void token_tries_make(TokenTries *t, const Str *pieces, int32_t vocab) {
-    Entry *e = mem_alloc((size_t)vocab, sizeof *e);
+    Entry *e = mem_alloc((size_t)vocab, sizeof *e), *room = mem_alloc((size_t)vocab, sizeof *room);
     *t = (TokenTries){.vocab = vocab, .at = mem_alloc((size_t)vocab + 1, sizeof *t->at)};
     for (int32_t id = 0; id < vocab; id++)
         t->at[id + 1] = t->at[id] + (pieces[id].n <= TOKEN_BYTES_MAX ? (uint32_t)pieces[id].n : 0);
@@ -64,10 +107,11 @@ void token_tries_make(TokenTries *t, const Str *pieces, int32_t vocab) {
             bool longer = piece.n > GRAMMAR_REACH;
             if (piece.n && longer == part) e[n++] = (Entry){head_of(piece), piece, id};
         }
-        if (n) qsort(e, (size_t)n, sizeof *e, by_bytes);
+        sort_entries(e, room, (size_t)n);
         trie_fill(&t->part[part], e, n);
     }
     free(e);
+    free(room);
 }
 
 void token_tries_release(TokenTries *t) {

@@ -10,7 +10,24 @@ typedef struct TrieNode {
     int32_t tokens; /* where the tokens that end here begin; they end where the next node's begin */
     uint16_t depth; /* bytes so far */
     uint8_t byte;
+    uint8_t chars; /* the most characters that follow in a token, or CHARS_BROKEN */
+    uint8_t kinds; /* bits of CharKind: the characters that follow */
 } TrieNode;
+
+/* What is mostly treated alike. What follows a node that splits a character, or what is not UTF-8, has no kinds. */
+typedef enum CharKind {
+    CHAR_LOWER,
+    CHAR_UPPER,
+    CHAR_DIGIT,
+    CHAR_SPACE,   /* ' ' */
+    CHAR_QUOTE,   /* " and the backslash */
+    CHAR_MARK,    /* the other signs of ASCII */
+    CHAR_CONTROL, /* below ' ', and U+007F */
+    CHAR_WIDE,    /* beyond ASCII */
+    CHAR_KINDS
+} CharKind;
+enum { CHARS_BROKEN = 255 };
+CharKind char_kind(unsigned char first_byte);
 
 typedef struct Trie {
     TrieNode *nodes; /* [n + 1]; the first is the empty text, the last only ends */

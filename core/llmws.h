@@ -108,6 +108,8 @@ typedef struct LlmwsPrompt {
     size_t len;
     LlmwsTextSpan *spans; /* all of the text, in order */
     size_t n_spans;
+    LlmwsTextSpan *answers; /* what stands in {% generation %} blocks, in order; what a training masks in */
+    size_t n_answers;
     int32_t *ids;
     int64_t (*offsets)[2]; /* as in LlmwsTokens */
     uint8_t *marks;        /* LLMWS_ID_* of each id */
@@ -116,7 +118,8 @@ typedef struct LlmwsPrompt {
 
 /* The prompt that the model's own chat template makes of a conversation. messages: JSON, a list of {"role", "content",
  * ...} or an object with "messages" and whatever else the template reads ("tools", "add_generation_prompt",
- * "enable_thinking", ...; "chat_template" names one of several templates). options: a JSON object of more of these,
+ * "enable_thinking", ...; "chat_template" names one of several templates; "continue_final_message" leaves the last
+ * message open). options: a JSON object of more of these,
  * which count first, or NULL. Ids come from the text as it is: a BOS is there once if the template writes one. A
  * template that refuses the conversation, or cannot be run, is an error. Free *out with llmws_prompt_free. */
 LLMWS_API bool llmws_chat_render(LlmwsTokenizer *t, const char *messages, const char *options, int flags,
@@ -258,7 +261,9 @@ LLMWS_API int64_t llmws_dry_breaker(LlmwsTokenizer *t, const char *text, unsigne
 
 /* A place in a text that a grammar bounds. Before each token, llmws_constraint_allowed gives what may come next, to be
  * put into LlmwsSampling.allowed; after it, llmws_constraint_accept goes on. Where llmws_constraint_must_end, the
- * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. */
+ * answer is complete. All tables are reserved by llmws_constraint_open; the next 65536 tokens allocate nothing. They
+ * are a row of the plan of sessions of their model while they are open. The constraints of one model are for one
+ * thread. */
 typedef struct LlmwsConstraint LlmwsConstraint;
 
 /* A grammar in llama.cpp's GBNF (core/grammar.h says what is taken). m stays until the constraint is closed; needs its
@@ -268,7 +273,8 @@ LLMWS_API LlmwsConstraint *llmws_constraint_open(LlmwsModel *m, const char *gbnf
 /* The grammar of a JSON schema (draft 2020-12; a keyword that it cannot hold is refused by its name), NUL-terminated;
  * free() it. `what` names the schema in errors. */
 LLMWS_API char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsErr *e);
-/* The same place once more; the two share their tables and belong to one thread. */
+/* The same place once more; the two share their tables and belong to one thread. Constraints of one model are opened,
+ * forked and closed by one thread at a time. */
 LLMWS_API LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c);
 LLMWS_API void llmws_constraint_close(LlmwsConstraint *c);
 /* Bit id%64 of word id/64: token id may come next. Valid until the next call with c or a fork of it. Fails where

@@ -33,6 +33,14 @@ static bool chat_request(const char *messages, const char *over, Arena *a, Value
     return true;
 }
 
+/* Of a text of len bytes: jinja2 counts answers inside of macros from where the macro is not yet written. */
+static LlmwsTextSpan *text_spans(const JinjaSpan *spans, size_t n, size_t len) {
+    LlmwsTextSpan *out = mem_alloc(n, sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (LlmwsTextSpan){MIN(spans[i].begin, len), MIN(spans[i].end, len), spans[i].trusted};
+    return out;
+}
+
 static bool chat_prompt(LlmwsTokenizer *t, const JinjaResult *r, int flags, LlmwsPrompt *out, Err *e) {
     TokenList ids = {0};
     if (!chat_encode(t->tok, r, flags & LLMWS_CHAT_TRUST_TEXT, &ids, &out->marks, e)) {
@@ -46,9 +54,9 @@ static bool chat_prompt(LlmwsTokenizer *t, const JinjaResult *r, int flags, Llmw
     out->text = mem_alloc(r->text.n + 1, 1);
     memcpy(out->text, r->text.s, r->text.n);
     out->n_spans = r->n_spans;
-    out->spans = mem_alloc(r->n_spans, sizeof *out->spans);
-    for (size_t i = 0; i < r->n_spans; i++)
-        out->spans[i] = (LlmwsTextSpan){r->spans[i].begin, r->spans[i].end, r->spans[i].trusted};
+    out->spans = text_spans(r->spans, r->n_spans, out->len);
+    out->n_answers = r->n_answers;
+    out->answers = text_spans(r->answers, r->n_answers, out->len);
     return true;
 }
 
@@ -68,6 +76,7 @@ bool llmws_chat_render(LlmwsTokenizer *t, const char *messages, const char *opti
 void llmws_prompt_free(LlmwsPrompt *p) {
     free(p->text);
     free(p->spans);
+    free(p->answers);
     free(p->ids);
     free(p->offsets);
     free(p->marks);

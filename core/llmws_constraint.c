@@ -7,7 +7,25 @@
 struct LlmwsConstraint {
     LlmwsModel *m;
     Matcher *at;
+    LlmwsConstraint *next, **link; /* link: what points here */
 };
+
+static LlmwsConstraint *constraint_new(LlmwsModel *m, Matcher *at) {
+    LlmwsConstraint *c = mem_alloc(1, sizeof *c);
+    *c = (LlmwsConstraint){m, at, m->open, &m->open};
+    if (c->next) c->next->link = &c->next;
+    return m->open = c;
+}
+
+size_t constraints_bytes(const LlmwsModel *m) {
+    size_t bytes = m->open ? token_tries_bytes(&m->tries) : 0;
+    for (const LlmwsConstraint *c = m->open; c; c = c->next) {
+        const LlmwsConstraint *one = m->open;
+        while (matcher_masker(one->at) != matcher_masker(c->at)) one = one->next;
+        if (one == c) bytes += masker_bytes(matcher_masker(c->at));
+    }
+    return bytes;
+}
 
 /* The bytes of all tokens that are text: not special ones, nor those that end an answer or stand for unknown text. */
 static bool vocabulary(LlmwsModel *m, Err *e) {
@@ -40,9 +58,7 @@ LlmwsConstraint *llmws_constraint_open(LlmwsModel *m, const char *gbnf, size_t n
     Masker *k = masker_make(&g, &m->tries, ends, m->n_ends + 1);
     Matcher *at = matcher_new(k, e);
     if (!at) return masker_free(k), NULL;
-    LlmwsConstraint *c = mem_alloc(1, sizeof *c);
-    *c = (LlmwsConstraint){m, at};
-    return c;
+    return constraint_new(m, at);
 }
 
 char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsErr *e) {
@@ -52,17 +68,15 @@ char *llmws_schema_grammar(const char *json, size_t n, const char *what, LlmwsEr
     return NULL;
 }
 
-LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c) {
-    LlmwsConstraint *f = mem_alloc(1, sizeof *f);
-    *f = (LlmwsConstraint){c->m, matcher_fork(c->at)};
-    return f;
-}
+LlmwsConstraint *llmws_constraint_fork(const LlmwsConstraint *c) { return constraint_new(c->m, matcher_fork(c->at)); }
 
 void llmws_constraint_close(LlmwsConstraint *c) {
     if (!c) return;
     Masker *k = matcher_masker(c->at);
     matcher_free(c->at);
     if (!matchers_of(k)) masker_free(k);
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
     free(c);
 }
 

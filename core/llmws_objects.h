@@ -27,8 +27,9 @@ struct LlmwsModel {
     int64_t program_bytes; /* resident before the model came */
     char *dtypes;
     const char *rope;
-    TokenTries tries; /* of the vocabulary, once a constraint wanted it */
-    Graph graph;      /* for listing its values */
+    TokenTries tries;      /* of the vocabulary, once a constraint wanted it */
+    LlmwsConstraint *open; /* constraints, a list */
+    Graph graph;           /* for listing its values */
     NameList modules;
     void (*rewrite)(Graph *g); /* of its sessions' graphs; only tests set it */
     Arena arena;
@@ -42,5 +43,8 @@ struct LlmwsSession {
 
 /* Makes the tokenizer of t->spec; closes t on failure and returns NULL. path: for the error. */
 LlmwsTokenizer *llmws_tokenizer_finish(LlmwsTokenizer *t, const char *path, Err *e);
+
+/* Bytes that the open constraints of m hold; those that were forked share theirs. */
+size_t constraints_bytes(const LlmwsModel *m);
 
 #endif

@@ -60,6 +60,7 @@ static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
     session_plan(&s->s, plan);
     add_row(plan, "graph", session_graph_bytes(&s->s));
     if (s->m->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(s->m->tok->tok) + s->m->tok->spec.arena.bytes));
+    if (s->m->open) add_row(plan, "grammar", (int64_t)constraints_bytes(s->m));
     int64_t weights = 0;
     for (size_t i = 0; i < m->file.n; i++) {
         int64_t bytes = 0;

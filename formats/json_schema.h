@@ -2,10 +2,12 @@
  *
  * Draft 2020-12, as far as a grammar can hold it. The grammar may be narrower than the schema: members come in the
  * order of `properties`, members that are not listed there only where additionalProperties is true or a schema (or
- * where nothing is listed), numbers have at most 16 digits before and after the point, white space is at most one space
- * or one line break with up to 16 spaces, where JSON allows any. It is never wider: a keyword that cannot be held is
- * refused by its name and place. What each keyword becomes stands in json_schema.c. Source:
- * json-schema.org/draft/2020-12, RFC 8259. */
+ * where nothing is listed), numbers have at most 16 digits before and after the point (multiples of most numbers 9),
+ * white space is at most one space or one line break with up to 16 spaces, where JSON allows any. It is never wider: a
+ * keyword that cannot be held is refused by its name and place (not, if, contains, dependentSchemas,
+ * unevaluatedProperties, $dynamicRef, ...), and so is one that only some of its uses keep (oneOf of branches that
+ * nothing tells apart, multipleOf of fractions, uniqueItems of what is no enum). Source: json-schema.org/draft/2020-12,
+ * RFC 8259. */
 #ifndef FORMATS_JSON_SCHEMA_H
 #define FORMATS_JSON_SCHEMA_H
 
@@ -24,12 +26,19 @@ bool gbnf_of_regex(Str pattern, Buf *out, Err *e);
 /* The whole numbers from lo to hi, within GBNF_INT_MAX on both sides. */
 #define GBNF_INT_MAX INT64_C(9999999999999999)
 void gbnf_int_range(Buf *out, int64_t lo, int64_t hi);
-/* Decimal fractions, without exponents, between whole numbers; `open`: the bound itself is not meant. */
+/* Decimal fractions, without exponents, between two of up to GBNF_PLACES_MAX decimals; `none`: there is no such bound,
+ * `open`: the bound itself is not meant. No more digits are written than a double tells apart. False: a bound has too
+ * many digits. */
+enum { GBNF_PLACES_MAX = 8 };
+typedef struct Decimal {
+    int64_t digits; /* without the point */
+    int places;     /* behind it */
+} Decimal;
 typedef struct NumberRange {
-    int64_t lo, hi;
-    bool lo_open, hi_open;
+    Decimal lo, hi;
+    bool lo_none, hi_none, lo_open, hi_open;
 } NumberRange;
-void gbnf_number_range(Buf *out, NumberRange r);
+bool gbnf_number_range(Buf *out, NumberRange r);
 /* The inside of a JSON string of this format; NULL for one that is not known. */
 const char *gbnf_of_format(Str name);
 

@@ -72,6 +72,15 @@ bool schema_equal(const Value *a, const Value *b) {
     return same;
 }
 
+bool schema_differ(const Value *a, const Value *b) {
+    int both = schema_types_of(a) & schema_types_of(b);
+    double x = 0, y = 0;
+    if (a->kind == VALUE_INT && b->kind == VALUE_INT) return a->i != b->i;
+    if (both & T_NUMBER) return value_as_float(a, "", &x, NULL) && value_as_float(b, "", &y, NULL) && x != y;
+    if (both & (T_OBJECT | T_ARRAY)) return false;
+    return !both || !schema_equal(a, b);
+}
+
 static int type_bit(Str name) {
     for (int i = 0; i < SCHEMA_TYPES; i++)
         if (str_is(name, type_names[i])) return 1 << i;
@@ -126,6 +135,23 @@ static bool gather_required(Maker *x, const Value *v, Facts *f) {
     return true;
 }
 
+/* The names only: which need which is seen when the object is written. */
+static bool gather_dependents(Maker *x, const Value *v, Facts *f) {
+    static const char list[] = "must be an object of lists of names";
+    if (v->kind != VALUE_OBJECT) return schema_refuse(x, "dependentRequired", list);
+    for (size_t i = 0; i < v->object.n; i++) {
+        size_t cursor = 0;
+        Value name;
+        if (v->object.items[i].kind != VALUE_ARRAY) return schema_refuse(x, "dependentRequired", list);
+        property(f, v->object.keys[i]);
+        while (value_next(&v->object.items[i], &cursor, &name)) {
+            if (name.kind != VALUE_STR) return schema_refuse(x, "dependentRequired", list);
+            property(f, name.s);
+        }
+    }
+    return true;
+}
+
 static bool gather_all(Maker *x, const Value *v, Facts *f) {
     if (v->kind != VALUE_ARRAY) return schema_refuse(x, "allOf", "must be a list of schemas");
     for (size_t i = 0; i < v->array.n; i++) {
@@ -168,6 +194,7 @@ static bool gather_member(Maker *x, Str key, const Value *v, Facts *f) {
     }
     if (str_is(key, "nullable") && v->kind == VALUE_BOOL) return f->nullable = f->nullable || v->b, true;
     if (str_is(key, "uniqueItems") && v->kind == VALUE_BOOL && !v->b) return true;
+    if (str_is(key, "dependentRequired")) TRY(gather_dependents(x, v, f));
     for (int kw = 0; kw < KW_COUNT; kw++)
         if (str_is(key, schema_keywords[kw])) return gather_keyword(x, kw, v, f);
     return schema_refuse(x, name, "this keyword is not supported");

@@ -80,40 +80,115 @@ void gbnf_int_range(Buf *out, int64_t lo, int64_t hi) {
 
 /* ---- fractions ---- */
 
-/* From lo to hi, both 0 or more, as alternatives: whole parts below hi with any fraction, then hi. */
-static bool fractions_between(Buf *out, NumberRange r, const char *sign, bool first) {
-    int64_t from = r.lo + r.lo_open;
-    if (r.lo > r.hi || (r.lo == r.hi && (r.lo_open || r.hi_open))) return first;
-    if (r.lo_open && r.lo < r.hi) { /* just above lo */
-        buf_printf(out, "%s%s \"%" PRId64 ".\" [0-9]{0,15} [1-9]", first ? "" : " | ", sign, r.lo);
-        first = false;
-    }
-    if (from < r.hi) {
-        buf_printf(out, "%s%s", first ? "" : " | ", sign);
-        naturals_between(out, from, r.hi - 1);
-        buf_str(out, " (\".\" [0-9]{1,16})?");
-        first = false;
-    }
-    if (!r.hi_open) {
-        buf_printf(out, "%s%s \"%" PRId64 "\" (\".\" \"0\"{1,16})?", first ? "" : " | ", sign, r.hi);
-        first = false;
-    }
-    return first;
+enum { DIGITS_MAX = 15, SCALED_MAX = 18 }; /* that every double tells apart; that an int64_t holds */
+
+typedef struct Fractions { /* from lo to hi, 0 or more, in units of the last decimal */
+    int64_t lo, hi;
+    int places;
+    bool lo_open, hi_open, hi_none;
+    const char *sign;
+    bool any; /* an alternative has been written */
+} Fractions;
+
+static int64_t power(int n) { return n ? 10 * power(n - 1) : 1; }
+
+static int digits_of(int64_t v) {
+    int n = 1;
+    for (; v >= 10; v /= 10) n++;
+    return n;
 }
 
-void gbnf_number_range(Buf *out, NumberRange r) {
-    bool first = true;
-    buf_str(out, "(");
-    if (r.lo < 0) {
-        NumberRange below = {.lo = MAX(-r.hi, 0), .hi = -r.lo, .lo_open = r.hi <= 0 && r.hi_open, .hi_open = r.lo_open};
-        first = fractions_between(out, below, "\"-\"", first);
+static void begin_alternative(Buf *out, Fractions *f) {
+    buf_printf(out, "%s%s", f->any ? " | " : "", f->sign);
+    f->any = true;
+}
+
+/* The numbers with exactly n decimals from lo to hi, in units of the last. */
+static void fixed_between(Buf *out, int64_t lo, int64_t hi, int n) {
+    char a[24], b[24];
+    int64_t unit = power(n), from = lo / unit, to = hi / unit;
+    if (!n) {
+        naturals_between(out, lo, hi);
+        return;
     }
-    if (r.hi >= 0) {
-        NumberRange above = {.lo = MAX(r.lo, 0), .hi = r.hi, .lo_open = r.lo >= 0 && r.lo_open, .hi_open = r.hi_open};
-        first = fractions_between(out, above, "", first);
+    snprintf(a, sizeof a, "%0*" PRId64, n, lo % unit);
+    snprintf(b, sizeof b, "%0*" PRId64, n, hi % unit);
+    buf_str(out, " (");
+    if (from == to) {
+        buf_printf(out, "\"%" PRId64 ".\"", from);
+        digits_between(out, a, b, (size_t)n);
+    } else {
+        buf_printf(out, "\"%" PRId64 ".\"", from++);
+        digits_between(out, a, "9999999999999999", (size_t)n);
+        buf_printf(out, " | \"%" PRId64 ".\"", to--);
+        digits_between(out, "0000000000000000", b, (size_t)n);
+        if (from <= to) {
+            buf_str(out, " |");
+            naturals_between(out, from, to);
+            buf_printf(out, " \".\" [0-9]{%d}", n);
+        }
     }
-    if (first) buf_str(out, "never");
     buf_str(out, ")");
+}
+
+/* Decimals beyond those of the bounds: as many as keep `whole` and all of them apart in a double. */
+static int more_places(const Fractions *f, int64_t whole) {
+    return MAX(DIGITS_MAX - digits_of(whole / power(f->places)) - f->places, 1);
+}
+
+static void fractions_between(Buf *out, Fractions *f) {
+    const char *point = f->places ? "" : " \".\"";
+    for (int n = 0; n <= f->places; n++) {
+        int64_t unit = power(f->places - n), from = f->lo / unit + (f->lo % unit != 0 || f->lo_open),
+                to = f->hi / unit - (f->hi % unit == 0 && f->hi_open);
+        if (from > to) continue;
+        begin_alternative(out, f);
+        fixed_between(out, from, to, n);
+    }
+    if (f->lo < f->hi) {
+        if (f->lo_open) { /* just above it */
+            begin_alternative(out, f);
+            fixed_between(out, f->lo, f->lo, f->places);
+            buf_printf(out, "%s [0-9]{0,%d} [1-9]", point, more_places(f, f->lo) - 1);
+        }
+        int64_t from = f->lo + f->lo_open;
+        if (from < f->hi) {
+            begin_alternative(out, f);
+            fixed_between(out, from, f->hi - 1, f->places);
+            buf_printf(out, "%s [0-9]{1,%d}", point, f->hi_none ? DIGITS_MAX - f->places : more_places(f, f->hi));
+        }
+    }
+    if (f->lo <= f->hi && !f->hi_open && (f->lo < f->hi || !f->lo_open)) {
+        begin_alternative(out, f);
+        fixed_between(out, f->hi, f->hi, f->places);
+        buf_printf(out, "%s \"0\"{1,%d}", point, more_places(f, f->hi));
+    }
+}
+
+/* To `places` decimals; false: too many digits. */
+static bool scale(Decimal d, int places, int64_t *digits) {
+    int64_t most = power(SCALED_MAX) - 1, unit = power(places - d.places);
+    if (d.digits > most / unit || d.digits < -(most / unit)) return false;
+    *digits = d.digits * unit;
+    return true;
+}
+
+bool gbnf_number_range(Buf *out, NumberRange r) {
+    int places = MAX(r.lo_none ? 0 : r.lo.places, r.hi_none ? 0 : r.hi.places);
+    int64_t most = power(MIN(places + 16, SCALED_MAX)) - 1, lo = -most, hi = most;
+    if ((!r.lo_none && !scale(r.lo, places, &lo)) || (!r.hi_none && !scale(r.hi, places, &hi))) return false;
+    Fractions below = {.lo = MAX(-hi, 0), .hi = -lo, .places = places, .hi_none = r.lo_none, .sign = "\"-\""};
+    Fractions above = {.lo = MAX(lo, 0), .hi = hi, .places = places, .hi_none = r.hi_none, .sign = ""};
+    below.lo_open = hi <= 0 && r.hi_open;
+    below.hi_open = r.lo_open;
+    above.lo_open = lo >= 0 && r.lo_open;
+    above.hi_open = r.hi_open;
+    buf_str(out, "(");
+    if (lo < 0) fractions_between(out, &below);
+    above.any = below.any;
+    if (hi >= 0) fractions_between(out, &above);
+    buf_str(out, above.any ? ")" : "never)");
+    return true;
 }
 
 /* ---- formats ---- */
@@ -130,6 +205,11 @@ void gbnf_number_range(Buf *out, NumberRange r) {
 #define HOUR  "([01] [0-9] | \"2\" [0-3])"
 #define MIN60 "[0-5] [0-9]"
 #define TIME  HOUR " \":\" " MIN60 " \":\" " MIN60 " (\".\" [0-9]{1,6})? (\"Z\" | [-+] " HOUR " \":\" " MIN60 ")"
+#define COUNT "[1-9] [0-9]{0,3}"
+#define DAYS                                                                                                           \
+    "(" COUNT " \"Y\" (" COUNT " \"M\" (" COUNT " \"D\")?)? | " COUNT " \"M\" (" COUNT " \"D\")? | " COUNT " \"D\")"
+#define CLOCK                                                                                                          \
+    "(" COUNT " \"H\" (" COUNT " \"M\" (" COUNT " \"S\")?)? | " COUNT " \"M\" (" COUNT " \"S\")? | " COUNT " \"S\")"
 #define OCTET "(\"25\" [0-5] | \"2\" [0-4] [0-9] | \"1\" [0-9]{2} | [1-9] [0-9] | [0-9])"
 #define LABEL "[a-zA-Z0-9] ([a-zA-Z0-9-]{0,30} [a-zA-Z0-9])?"
 #define HOST  LABEL " (\".\" " LABEL "){1,3}"
@@ -141,10 +221,13 @@ const char *gbnf_of_format(Str name) {
         {"date", DATE},
         {"time", TIME},
         {"date-time", DATE " \"T\" " TIME},
+        {"duration", "\"P\" (" DAYS " (\"T\" " CLOCK ")? | \"T\" " CLOCK " | " COUNT " \"W\")"},
         {"uuid", "[0-9a-f]{8} (\"-\" [0-9a-f]{4}){3} \"-\" [0-9a-f]{12}"},
         {"ipv4", OCTET " (\".\" " OCTET "){3}"},
+        {"ipv6", "[0-9a-f]{1,4} (\":\" [0-9a-f]{1,4}){7}"},
         {"email", "[a-zA-Z0-9_+-]{1,24} (\".\" [a-zA-Z0-9_+-]{1,24}){0,2} \"@\" " HOST},
         {"hostname", HOST},
+        {"json-pointer", "(\"/\" [a-zA-Z0-9_-]{0,32}){0,8}"},
         {"uri", "\"http\" \"s\"? \"://\" " HOST " (\"/\" [a-zA-Z0-9._~-]{0,64}){0,8} (\"?\" [a-zA-Z0-9._~=&-]{1,64})?"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)

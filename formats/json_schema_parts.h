@@ -7,7 +7,7 @@
 #include "core/value.h"
 #include "formats/json_schema.h"
 
-enum { SCHEMA_DEPTH_MAX = 500, SCHEMA_MEMBERS_MAX = 1000, SCHEMA_TYPES = 7 };
+enum { SCHEMA_DEPTH_MAX = 500, SCHEMA_MEMBERS_MAX = 1000, SCHEMA_TYPES = 7, SCHEMA_DIVISOR_MAX = 100 };
 
 typedef enum Keyword {
 #define KEYWORD(name) KW_##name,
@@ -56,6 +56,7 @@ typedef struct Maker {
     Ref *refs;
     size_t n_refs;
     int n_rules, depth;
+    int remainders[SCHEMA_DIVISOR_MAX + 1]; /* what add_remainders gave; 0: nothing yet */
     Err *e;
 } Maker;
 
@@ -86,9 +87,21 @@ bool schema_check_closer(Maker *x, const Facts *f);
 /* T_* that a value belongs to. */
 int schema_types_of(const Value *v);
 
+/* Two values that are surely not equal, however they are written. */
+bool schema_differ(const Value *a, const Value *b);
+
 /* ---- json_schema_types.c ---- */
+
+/* A count that must be 0 or more; `none` where the keyword is missing. */
+bool schema_count(Maker *x, const Facts *f, Keyword kw, int64_t none, int64_t *n);
+bool schema_put_pattern(Maker *x, const Value *v, const char *keyword, Buf *out);
+void schema_put_bounds(Buf *out, int64_t min, int64_t max); /* {min,max}; max < 0: no end */
 
 /* Appends alternatives for all types that are left; anyOf and oneOf are the caller's. */
 bool schema_put_facts(Maker *x, const Facts *f, Buf *out);
+
+/* ---- json_schema_object.c ---- */
+
+bool schema_put_object(Maker *x, const Facts *f, Buf *out);
 
 #endif

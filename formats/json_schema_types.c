@@ -2,20 +2,25 @@
 #include "formats/json_schema_parts.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "formats/json.h"
 
 /* ---- numbers and strings ---- */
 
-/* A count that must be 0 or more; `none` where the keyword is missing. */
-static bool take_count(Maker *x, const Facts *f, Keyword kw, int64_t none, int64_t *n) {
+bool schema_count(Maker *x, const Facts *f, Keyword kw, int64_t none, int64_t *n) {
     *n = none;
     if (!f->kw[kw]) return true;
     if (!value_as_int(f->kw[kw], schema_keywords[kw], n, NULL) || *n < 0)
         return schema_refuse(x, schema_keywords[kw], "must be a whole number, 0 or more");
     return true;
 }
+
+typedef struct Bounds {
+    double lo, hi; /* infinite: none */
+    bool lo_open, hi_open;
+} Bounds;
 
 /* A bound on numbers as a double that may be infinite. */
 static bool take_bound(Maker *x, const Facts *f, Keyword kw, double none, double *bound) {
@@ -25,48 +30,133 @@ static bool take_bound(Maker *x, const Facts *f, Keyword kw, double none, double
     return true;
 }
 
-static bool put_integer(Maker *x, const Facts *f, Buf *out) {
-    double lo, hi, above, below, most = (double)GBNF_INT_MAX;
-    TRY(take_bound(x, f, KW_minimum, -most, &lo) && take_bound(x, f, KW_maximum, most, &hi));
-    TRY(take_bound(x, f, KW_exclusiveMinimum, -most - 1, &above) &&
-        take_bound(x, f, KW_exclusiveMaximum, most + 1, &below));
-    if (lo == -most && hi == most && above < -most && below > most) return buf_str(out, "integer"), true;
-    lo = MAX(MAX(ceil(lo), floor(above) + 1), -most);
-    hi = MIN(MIN(floor(hi), ceil(below) - 1), most);
-    if (lo > hi)
-        buf_str(out, "never");
-    else
-        gbnf_int_range(out, (int64_t)lo, (int64_t)hi);
+/* As many decimals as the bound was written with: it must come out again as the same number. */
+static bool take_decimal(Maker *x, double bound, Decimal *d) {
+    for (d->places = 0; d->places <= GBNF_PLACES_MAX; d->places++) {
+        char text[64];
+        snprintf(text, sizeof text, "%.*f", d->places, bound);
+        if (strtod(text, NULL) != bound) continue;
+        char *point = strchr(text, '.');
+        if (point) memmove(point, point + 1, strlen(point));
+        d->digits = strtoll(text, NULL, 10);
+        return true;
+    }
+    return schema_refuse(x, "", "bounds of a number with more than 8 decimals are not supported");
+}
+
+static bool put_number_range(Maker *x, const Bounds *b, Buf *out) {
+    const double most = (double)GBNF_INT_MAX;
+    NumberRange r = {.lo_none = b->lo<-most, .hi_none = b->hi> most, .lo_open = b->lo_open, .hi_open = b->hi_open};
+    if (b->lo > most || b->hi < -most) return buf_str(out, "never"), true;
+    if (r.lo_none && r.hi_none) return buf_str(out, "number"), true;
+    if (!r.lo_none) TRY(take_decimal(x, b->lo, &r.lo));
+    if (!r.hi_none) TRY(take_decimal(x, b->hi, &r.hi));
+    return gbnf_number_range(out, r) || schema_refuse(x, "", "these bounds have too many digits");
+}
+
+/* The texts of k * of, least <= k <= most, one by one. */
+static void put_few_multiples(Buf *out, int64_t of, int64_t least, int64_t most) {
+    for (int64_t k = least; k <= most; k++) buf_printf(out, "%s\"%lld\"", k > least ? " | " : "(", (long long)(k * of));
+    buf_char(out, ')');
+}
+
+enum { MULTIPLE_DIGITS = 9 };
+
+/* A rule for every remainder and number of digits that may still come: those that leave none. Rule base + remainder *
+ * MULTIPLE_DIGITS + digits. The last alternative never comes; a rule that refers to itself is not written out where it
+ * is used, which would be in ten others. */
+static int add_remainders(Maker *x, int64_t of) {
+    if (x->remainders[of]) return x->remainders[of];
+    int base = x->n_rules;
+    x->n_rules += (int)of * MULTIPLE_DIGITS;
+    for (int64_t rest = 0; rest < of; rest++)
+        for (int left = 0; left < MULTIPLE_DIGITS; left++) {
+            int rule = base + (int)rest * MULTIPLE_DIGITS + left;
+            buf_printf(x->rules, "r%d ::= %s", rule, rest ? "" : "\"\" | ");
+            for (int d = 0; d < 10 && left > 0; d++)
+                buf_printf(x->rules, "\"%d\" r%d | ", d,
+                           base + (int)((rest * 10 + d) % of) * MULTIPLE_DIGITS + left - 1);
+            buf_printf(x->rules, "never r%d\n", rule);
+        }
+    return x->remainders[of] = base + MULTIPLE_DIGITS - 1; /* behind the first digit */
+}
+
+/* Whole numbers from lo to hi that `of` divides. Without bounds to count them between, by a rule for every remainder;
+ * powers of ten end in zeros. */
+static bool put_multiples(Maker *x, int64_t of, int64_t lo, int64_t hi, Buf *out) {
+    enum { FEW = 256 };
+    int64_t least = lo / of + (lo > 0 && lo % of != 0), most = hi / of - (hi < 0 && hi % of != 0), ten = 1;
+    int zeros = 0;
+    if (least > most) return buf_str(out, "never"), true;
+    if (most - least < FEW) return put_few_multiples(out, of, least, most), true;
+    for (; ten < of; ten *= 10) zeros++;
+    bool below = least < 0;
+    bool above = most > 0;
+    buf_str(out, least <= 0 && most >= 0 ? "(\"0\" | " : "(");
+    if (ten == of) {
+        if (below)
+            gbnf_int_range(out, least, MIN(most, -1)), buf_printf(out, " \"%0*d\"%s", zeros, 0, above ? " | " : "");
+        if (above) gbnf_int_range(out, MAX(least, 1), most), buf_printf(out, " \"%0*d\"", zeros, 0);
+    } else {
+        if (of > SCHEMA_DIVISOR_MAX || (below && lo > -GBNF_INT_MAX) || (above && hi < GBNF_INT_MAX) || least > 1 ||
+            most < -1)
+            return schema_refuse(x, "multipleOf",
+                                 "it is supported up to 100 without other bounds than 0, for powers of ten, and where "
+                                 "bounds leave no more than 256 numbers");
+        int first = add_remainders(x, of);
+        buf_str(out, !below ? "(" : above ? "\"-\"? (" : "\"-\" (");
+        for (int d = 1; d < 10; d++)
+            buf_printf(out, "%s\"%d\" r%d", d > 1 ? " | " : "", d, first + (int)(d % of) * MULTIPLE_DIGITS);
+        buf_char(out, ')');
+    }
+    buf_char(out, ')');
     return true;
+}
+
+static bool put_whole_range(Maker *x, const Facts *f, const Bounds *b, Buf *out) {
+    const double most = (double)GBNF_INT_MAX;
+    int64_t of = 1;
+    if (f->kw[KW_multipleOf] && (!value_as_int(f->kw[KW_multipleOf], "multipleOf", &of, NULL) || of < 1))
+        return schema_refuse(x, "multipleOf", "only whole numbers, 1 or more, are supported");
+    double lo = MAX(b->lo_open ? floor(b->lo) + 1 : ceil(b->lo), -most);
+    double hi = MIN(b->hi_open ? ceil(b->hi) - 1 : floor(b->hi), most);
+    if (lo > hi) return buf_str(out, "never"), true;
+    if (of > 1) return put_multiples(x, of, (int64_t)lo, (int64_t)hi, out);
+    if (lo == -most && hi == most) return buf_str(out, "integer"), true;
+    gbnf_int_range(out, (int64_t)lo, (int64_t)hi);
+    return true;
+}
+
+static bool take_bounds(Maker *x, const Facts *f, Bounds *b) {
+    const double inf = (double)INFINITY;
+    double above, below;
+    TRY(take_bound(x, f, KW_minimum, -inf, &b->lo) && take_bound(x, f, KW_maximum, inf, &b->hi));
+    TRY(take_bound(x, f, KW_exclusiveMinimum, -inf, &above) && take_bound(x, f, KW_exclusiveMaximum, inf, &below));
+    b->lo_open = above >= b->lo && above > -inf;
+    b->hi_open = below <= b->hi && below < inf;
+    b->lo = MAX(b->lo, above);
+    b->hi = MIN(b->hi, below);
+    return true;
+}
+
+static bool put_integer(Maker *x, const Facts *f, Buf *out) {
+    Bounds b;
+    return take_bounds(x, f, &b) && put_whole_range(x, f, &b, out);
 }
 
 static bool put_number(Maker *x, const Facts *f, Buf *out) {
-    double lo, hi, above, below;
-    const double most = (double)GBNF_INT_MAX, inf = (double)INFINITY;
-    TRY(take_bound(x, f, KW_minimum, -inf, &lo) && take_bound(x, f, KW_maximum, inf, &hi));
-    TRY(take_bound(x, f, KW_exclusiveMinimum, -inf, &above) && take_bound(x, f, KW_exclusiveMaximum, inf, &below));
-    NumberRange r = {.lo_open = above >= lo && above > -inf, .hi_open = below <= hi && below < inf};
-    lo = MAX(lo, above);
-    hi = MIN(hi, below);
-    if (lo == -inf && hi == inf) return buf_str(out, "number"), true;
-    if ((lo > -inf && lo != floor(lo)) || (hi < inf && hi != floor(hi)))
-        return schema_refuse(x, "", "bounds of a number that are no whole numbers are not supported");
-    if (lo > most || hi < -most) return buf_str(out, "never"), true;
-    if (lo < -most) r.lo_open = false;
-    if (hi > most) r.hi_open = false;
-    r.lo = (int64_t)MAX(lo, -most);
-    r.hi = (int64_t)MIN(hi, most);
-    gbnf_number_range(out, r);
-    return true;
+    Bounds b;
+    TRY(take_bounds(x, f, &b));
+    return f->kw[KW_multipleOf] ? put_whole_range(x, f, &b, out) : put_number_range(x, &b, out);
 }
 
-static bool put_pattern(Maker *x, const Value *v, const char *keyword, Buf *out) {
+bool schema_put_pattern(Maker *x, const Value *v, const char *keyword, Buf *out) {
     Err why = {0};
     if (v->kind != VALUE_STR) return schema_refuse(x, keyword, "must be a text");
     return gbnf_of_regex(v->s, out, &why) || schema_refuse(x, keyword, why.msg);
 }
 
-static void put_bounds(Buf *out, int64_t min, int64_t max) {
+void schema_put_bounds(Buf *out, int64_t min, int64_t max) {
     if (max < 0)
         buf_printf(out, "{%lld,}", (long long)min);
     else
@@ -76,23 +166,25 @@ static void put_bounds(Buf *out, int64_t min, int64_t max) {
 static bool put_string(Maker *x, const Facts *f, Buf *out) {
     int64_t min, max;
     const Value *pattern = f->kw[KW_pattern], *format = f->kw[KW_format];
-    TRY(take_count(x, f, KW_minLength, 0, &min) && take_count(x, f, KW_maxLength, -1, &max));
+    TRY(schema_count(x, f, KW_minLength, 0, &min) && schema_count(x, f, KW_maxLength, -1, &max));
     bool counted = min > 0 || max >= 0;
     if (!pattern && !format && !counted) return buf_str(out, "string"), true;
     if (!!pattern + !!format + counted > 1)
         return schema_refuse(x, "", "only one of pattern, format and a length is supported for a string");
     if (max >= 0 && min > max) return buf_str(out, "never"), true;
     buf_str(out, "\"\\\"\" ");
-    if (pattern) TRY(put_pattern(x, pattern, "pattern", out));
+    if (pattern) TRY(schema_put_pattern(x, pattern, "pattern", out));
     if (format) {
         const char *text = format->kind == VALUE_STR ? gbnf_of_format(format->s) : NULL;
         if (!text)
-            return schema_refuse(x, "format", "known are date, time, date-time, uuid, ipv4, email, hostname and uri");
+            return schema_refuse(x, "format",
+                                 "known are date, time, date-time, duration, uuid, ipv4, ipv6, email, hostname, uri "
+                                 "and json-pointer");
         buf_printf(out, "(%s)", text);
     }
     if (counted) {
         buf_str(out, "char");
-        put_bounds(out, min, max);
+        schema_put_bounds(out, min, max);
     }
     buf_str(out, " \"\\\"\"");
     return true;
@@ -116,7 +208,7 @@ static int more_items(Maker *x, const Items *a, int64_t i) {
         buf_printf(&b, "\",\" ws r%d r%d%s", a->rules[i], rest, i < a->min ? "" : " | ws");
     } else if (a->tail >= 0) {
         buf_printf(&b, "(\",\" ws r%d)", a->tail);
-        put_bounds(&b, MAX(a->min - i, 0), a->max < 0 ? -1 : a->max - i);
+        schema_put_bounds(&b, MAX(a->min - i, 0), a->max < 0 ? -1 : a->max - i);
         buf_str(&b, " ws");
     } else {
         buf_str(&b, i < a->min ? "never" : "ws");
@@ -127,7 +219,7 @@ static int more_items(Maker *x, const Items *a, int64_t i) {
 static bool take_items(Maker *x, const Facts *f, Items *a) {
     static const Value any = {.kind = VALUE_BOOL, .b = true};
     const Value *listed = f->kw[KW_prefixItems], *tail = f->kw[KW_items];
-    TRY(take_count(x, f, KW_minItems, 0, &a->min) && take_count(x, f, KW_maxItems, -1, &a->max));
+    TRY(schema_count(x, f, KW_minItems, 0, &a->min) && schema_count(x, f, KW_maxItems, -1, &a->max));
     if (listed && listed->kind != VALUE_ARRAY) return schema_refuse(x, "prefixItems", "must be a list of schemas");
     if (tail && tail->kind == VALUE_ARRAY)
         return schema_refuse(x, "items", "a list of schemas belongs into prefixItems");
@@ -147,10 +239,62 @@ static bool take_items(Maker *x, const Facts *f, Items *a) {
     return true;
 }
 
+/* What may follow once the values of the bits of `used` were written. */
+static void put_unused(const Items *a, const Str *texts, int base, int used, Buf *out) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->listed; i++) n += used >> i & 1;
+    buf_str(out, n < a->min ? "never" : n ? "ws" : "\"\"");
+    for (int64_t i = 0; i < a->listed && (a->max < 0 || n < a->max); i++) {
+        if (used >> i & 1) continue;
+        buf_str(out, n ? " | \",\" ws " : " | ");
+        gbnf_literal(out, texts[i]);
+        buf_printf(out, " r%d", base + (used | 1 << i));
+    }
+}
+
+/* An array in which each of a few fixed values stands once at most: a rule for every set of values. */
+static bool put_unique(Maker *x, const Facts *f, Items *a, Buf *out) {
+    enum { VALUES_MAX = 10 };
+    Facts item = {.types = T_ALL};
+    Buf texts[VALUES_MAX] = {{0}}, b = {0};
+    Str text[VALUES_MAX];
+    size_t before = schema_enter(x, STR("items"));
+    bool ok = f->kw[KW_items] && !a->listed && schema_gather(x, f->kw[KW_items], &item);
+    const Value *list = item.kw[KW_enum];
+    ok = ok && list && !item.kw[KW_const] && schema_put_facts(x, &item, &b); /* refuses what stands beside the list */
+    buf_clear(&b);
+    schema_leave(x, before);
+    for (size_t i = 0; ok && i < list->array.n; i++) {
+        const Value *v = &list->array.items[i];
+        if (!(schema_types_of(v) & item.types)) continue;
+        ok = a->listed < VALUES_MAX;
+        for (size_t k = 0; k < i; k++) ok = ok && schema_differ(v, &list->array.items[k]);
+        if (ok) json_put_value(&texts[a->listed], v, -1);
+        if (ok) text[a->listed] = buf_view(&texts[a->listed]), a->listed++;
+    }
+    if (ok) {
+        int base = x->n_rules;
+        x->n_rules += 1 << a->listed;
+        for (int used = 0; used < 1 << a->listed; used++) {
+            buf_printf(x->rules, "r%d ::= ", base + used);
+            put_unused(a, text, base, used, x->rules);
+            buf_char(x->rules, '\n');
+        }
+        buf_printf(out, "\"[\" ws r%d \"]\"", base);
+    }
+    for (int i = 0; i < VALUES_MAX; i++) buf_release(&texts[i]);
+    buf_release(&b);
+    free(item.props);
+    return ok || schema_refuse(x, "uniqueItems", "it is only supported where items are an enum of up to 10 values");
+}
+
 static bool put_array(Maker *x, const Facts *f, Buf *out) {
     Items a = {0};
+    const Value *unique = f->kw[KW_uniqueItems];
     bool ok = take_items(x, f, &a);
-    if (ok) {
+    if (ok && unique && (unique->kind != VALUE_BOOL || unique->b) && (a.max < 0 || a.max > 1)) {
+        ok = put_unique(x, f, &a, out);
+    } else if (ok) {
         int first = a.listed ? a.rules[0] : a.tail;
         bool none = a.max == 0 || first < 0;
         if ((none && a.min > 0) || (a.max >= 0 && a.min > a.max)) {
@@ -164,134 +308,6 @@ static bool put_array(Maker *x, const Facts *f, Buf *out) {
     }
     free(a.rules);
     return ok;
-}
-
-/* ---- objects ---- */
-
-static int by_text(const void *a, const void *b) {
-    const Str *x = a, *y = b;
-    int c = memcmp(x->s, y->s, MIN(x->n, y->n));
-    return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
-/* The rest of a key, with its closing quote, that does not become one of names[0..n), which agree in their first `at`
- * bytes. Such keys hold no escapes, so that spelling decides. */
-static int other_key(Maker *x, const Str *names, size_t n, size_t at) {
-    Buf b = {0};
-    bool taken = n && names[0].n == at;
-    Buf except = {0};
-    buf_str(&b, taken ? "" : "\"\\\"\" | ");
-    for (size_t i = taken, to; i < n; i = to) {
-        int len;
-        uint32_t cp = utf8_decode(names[i].s + at, &len);
-        for (to = i + 1; to < n && memcmp(names[to].s + at, names[i].s + at, (size_t)len) == 0;) to++;
-        if (cp < 0x20 || cp == '"' || cp == '\\') continue; /* only written with an escape */
-        int rest = other_key(x, names + i, to - i, at + (size_t)len);
-        buf_printf(&b, "[\\U%08X] r%d | ", cp, rest);
-        buf_printf(&except, "\\U%08X", cp);
-    }
-    buf_printf(&b, "[^\\x00-\\x1F\\\"\\\\%s] [^\\x00-\\x1F\\\"\\\\]* \"\\\"\"", except.s ? except.s : "");
-    buf_release(&except);
-    return schema_add_rule(x, &b);
-}
-
-/* The rule of a member that is not listed; -1: there is none. */
-static bool other_member(Maker *x, const Facts *f, int *rule) {
-    const Value *more = f->kw[KW_additionalProperties], *patterns = f->kw[KW_patternProperties];
-    static const Value any = {.kind = VALUE_BOOL, .b = true};
-    Buf b = {0};
-    int value;
-    *rule = -1;
-    if (patterns) {
-        bool closed = !more || (more->kind == VALUE_BOOL && !more->b);
-        if (patterns->kind != VALUE_OBJECT || patterns->object.n != 1 || f->n_props || !closed)
-            return schema_refuse(x, "patternProperties",
-                                 "only one pattern, and no other members beside it, is supported");
-        size_t before = schema_enter(x, STR("patternProperties"));
-        buf_str(&b, "\"\\\"\" ");
-        bool ok = put_pattern(x, &(Value){.kind = VALUE_STR, .s = patterns->object.keys[0]}, "", &b) &&
-                  schema_rule(x, &patterns->object.items[0], &value);
-        schema_leave(x, before);
-        if (!ok) return buf_release(&b), false;
-        buf_printf(&b, " \"\\\":\" \" \"? r%d", value);
-        *rule = schema_add_rule(x, &b);
-        return true;
-    }
-    if (!more && !f->n_listed) more = &any;
-    if (!more || (more->kind == VALUE_BOOL && !more->b)) return true;
-    size_t before = schema_enter(x, STR("additionalProperties"));
-    TRY(schema_rule(x, more, &value));
-    schema_leave(x, before);
-    Str *names = mem_alloc(f->n_props, sizeof *names);
-    for (size_t i = 0; i < f->n_props; i++) names[i] = f->props[i].name;
-    if (f->n_props) qsort(names, f->n_props, sizeof *names, by_text);
-    int key = other_key(x, names, f->n_props, 0);
-    free(names);
-    buf_printf(&b, "\"\\\"\" r%d \":\" \" \"? r%d", key, value);
-    *rule = schema_add_rule(x, &b);
-    return true;
-}
-
-static bool listed_member(Maker *x, const Facts *f, const Property *p, int *rule) {
-    static const Value any = {.kind = VALUE_BOOL, .b = true};
-    const Value *schema = p->schema, *more = f->kw[KW_additionalProperties];
-    Buf b = {0}, key = {0};
-    int value = -1;
-    size_t before = schema_enter(x, STR("properties"));
-    schema_enter(x, p->name);
-    if (!schema) schema = more ? more : &any; /* only required */
-    TRY(schema_rule(x, schema, &value));
-    schema_leave(x, before);
-    json_put_str(&key, p->name);
-    buf_char(&key, ':');
-    gbnf_literal(&b, buf_view(&key));
-    buf_printf(&b, " \" \"? r%d", value);
-    buf_release(&key);
-    *rule = schema_add_rule(x, &b);
-    return true;
-}
-
-/* The members in their order: rest[i] are those from i on after one was written, start those before any was. */
-static bool put_members(Maker *x, const Facts *f, int64_t min, int64_t max, Buf *out) {
-    int other, *member = mem_alloc(f->n_props, sizeof *member), rest, start;
-    bool ok = other_member(x, f, &other);
-    Buf b = {0};
-    for (size_t i = 0; i < f->n_props && ok; i++) ok = listed_member(x, f, &f->props[i], &member[i]);
-    if (ok) {
-        if (other >= 0) buf_printf(&b, "(\",\" ws r%d)", other), put_bounds(&b, 0, max < 0 ? -1 : max - 1);
-        buf_str(&b, " ws");
-        rest = schema_add_rule(x, &b);
-        if (other >= 0 && max != 0) buf_printf(&b, "r%d r%d", other, rest);
-        buf_printf(&b, "%s%s", b.n ? " | " : "", min > 0 ? "never" : "\"\"");
-        start = schema_add_rule(x, &b);
-        for (size_t i = f->n_props; i-- > 0;) {
-            bool required = f->props[i].required;
-            buf_printf(&b, "r%d r%d", member[i], rest);
-            if (!required) buf_printf(&b, " | r%d", start);
-            start = schema_add_rule(x, &b);
-            buf_printf(&b, "(\",\" ws r%d)%s r%d", member[i], required ? "" : "?", rest);
-            rest = schema_add_rule(x, &b);
-        }
-        buf_printf(out, "\"{\" ws r%d \"}\"", start);
-    }
-    free(member);
-    return ok;
-}
-
-/* A number of members can be held where nothing is listed, and where the listed ones decide it. A key may stand twice
- * in what is not listed, so at least two such members cannot be promised. */
-static bool put_object(Maker *x, const Facts *f, Buf *out) {
-    int64_t min, max, required = 0;
-    const Value *more = f->kw[KW_additionalProperties];
-    bool open = more && !(more->kind == VALUE_BOOL && !more->b);
-    TRY(schema_check_closer(x, f) && take_count(x, f, KW_minProperties, 0, &min) &&
-        take_count(x, f, KW_maxProperties, -1, &max));
-    for (size_t i = 0; i < f->n_props; i++) required += f->props[i].required;
-    if (min > MAX(required, 1))
-        return schema_refuse(x, "minProperties", "more than the required members is not supported");
-    if (f->n_props && max >= 0 && (open || max < (int64_t)f->n_props))
-        return schema_refuse(x, "maxProperties", "beside properties it is only supported where it says nothing new");
-    return put_members(x, f, required ? 0 : min, f->n_props ? -1 : max, out);
 }
 
 /* ---- one schema ---- */
@@ -325,10 +341,10 @@ static int implied_types(const Facts *f) {
     static const struct {
         Keyword from, to; /* inclusive, in the order of json_schema.def */
         int types;
-    } rows[] = {{KW_additionalProperties, KW_maxProperties, T_OBJECT},
-                {KW_items, KW_maxItems, T_ARRAY},
+    } rows[] = {{KW_additionalProperties, KW_dependentRequired, T_OBJECT},
+                {KW_items, KW_uniqueItems, T_ARRAY},
                 {KW_minLength, KW_format, T_STRING},
-                {KW_minimum, KW_exclusiveMaximum, T_NUMBER | T_INTEGER}};
+                {KW_minimum, KW_multipleOf, T_NUMBER | T_INTEGER}};
     int types = f->n_props ? T_OBJECT : 0;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         for (Keyword kw = rows[i].from; kw <= rows[i].to; kw++)
@@ -338,7 +354,7 @@ static int implied_types(const Facts *f) {
 
 bool schema_put_facts(Maker *x, const Facts *f, Buf *out) {
     static bool (*const put[SCHEMA_TYPES])(Maker *, const Facts *, Buf *) = {
-        put_object, put_array, put_string, put_number, put_integer, NULL, NULL};
+        schema_put_object, put_array, put_string, put_number, put_integer, NULL, NULL};
     if (f->never) return buf_str(out, "never"), true;
     if (f->kw[KW_enum] || f->kw[KW_const]) return put_values(x, f, out);
     int types = f->types, implied = implied_types(f);

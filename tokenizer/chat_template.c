@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "tokenizer/jinja_impl.h"
+
 /* ---- which template ---- */
 
 static const char *find_template(const TokSpec *spec, const char *name) {
@@ -43,6 +45,7 @@ typedef struct Context {
     Arena arena;
     JinjaVar *vars;
     size_t n;
+    Str open; /* the text of the last message that shall go on; s NULL: none */
 } Context;
 
 static void put_var(Context *c, const char *name, const Value *v, bool trusted) {
@@ -110,6 +113,86 @@ static Value message_of(Context *c, const Value *m) {
     return out;
 }
 
+/* ---- a last message that goes on ---- */
+
+/* Put behind the text, to be found again in the prompt: the prompt ends there. The space tells whether the template
+ * trims. As transformers writes it, since a template could look at what it is given. */
+static const char open_mark[] = "CONTINUE_FINAL_MESSAGE_TAG ";
+
+static Value marked(Context *c, Str text) {
+    char *s = arena_printf(&c->arena, "%.*s%s", (int)text.n, text.s, open_mark);
+    c->open = text;
+    return (Value){.kind = VALUE_STR, .s = str_of(s)};
+}
+
+/* Marks the last part that has a text; parts are the request's own, so they are copied. */
+static bool mark_parts(Context *c, Value *parts, Err *e) {
+    Value *items = ARENA_NEW(&c->arena, Value, parts->array.n);
+    if (parts->array.n) memcpy(items, parts->array.items, parts->array.n * sizeof *items);
+    parts->array.items = items;
+    for (size_t i = parts->array.n; i-- > 0;) {
+        const Value *text = value_get(&items[i], "text");
+        if (!text || text->kind != VALUE_STR) continue;
+        Value part = {.kind = VALUE_OBJECT};
+        part.object.keys = items[i].object.keys;
+        part.object.n = items[i].object.n;
+        part.object.items = ARENA_NEW(&c->arena, Value, part.object.n);
+        memcpy(part.object.items, items[i].object.items, part.object.n * sizeof *part.object.items);
+        put_member(&part, "text", &(Value){.kind = VALUE_STR, .s = marked(c, text->s).s});
+        items[i] = part;
+        return true;
+    }
+    return err_set(e, ERR_INPUT, "continue_final_message: the last message has no text that could go on");
+}
+
+/* Which member goes on: true means "content". One that is reasoning goes on under all its names. */
+static bool mark_message(Context *c, Str source, const Value *which, Value *message, Err *e) {
+    const char *names[COUNT_OF(reasoning)] = {"content"};
+    size_t n = 1;
+    bool read = false;
+    Str field = which->kind == VALUE_STR ? which->s : STR("content");
+    names[0] = arena_strn(&c->arena, field.s, field.n);
+    const Value *was = value_get(message, names[0]);
+    if (is_null(was) || (was->kind != VALUE_STR && was->kind != VALUE_ARRAY))
+        return err_set(e, ERR_INPUT, "continue_final_message: the last message has no '%s' that could go on", names[0]);
+    Value text = *was;
+    for (size_t i = 0; i < COUNT_OF(reasoning); i++)
+        if (str_is(field, reasoning[i])) memcpy(names, reasoning, sizeof names), n = COUNT_OF(reasoning);
+    for (size_t i = 0; i < n; i++) {
+        const Value *same = value_get(message, names[i]);
+        if (!same || same->kind != text.kind || (text.kind == VALUE_STR && !str_eq(same->s, text.s))) continue;
+        read = read || memmem(source.s, source.n, names[i], strlen(names[i]));
+        Value v = text.kind == VALUE_STR ? marked(c, text.s) : text;
+        if (v.kind == VALUE_ARRAY) TRY(mark_parts(c, &v, e));
+        put_member(message, names[i], &v);
+    }
+    return read ||
+           err_set(e, ERR_INPUT, "continue_final_message: the chat template does not read '%.*s'", STR_ARG(field));
+}
+
+/* Ends the prompt where the mark stands; where the template trimmed the text, without white space too. */
+static bool cut_open(JinjaResult *r, Str open, Err *e) {
+    Str text = buf_view(&r->text), mark = {open_mark, sizeof open_mark - 2}; /* without its space */
+    size_t at = text.n < mark.n ? SIZE_MAX : text.n - mark.n;
+    while (at != SIZE_MAX && memcmp(text.s + at, mark.s, mark.n) != 0) at--; /* below 0 comes SIZE_MAX */
+    open.n = py_strip_end(open);
+    size_t lead = py_strip_start(open);
+    if (at == SIZE_MAX || (open.n > lead && !memmem(text.s, text.n, open.s + lead, open.n - lead)))
+        return err_set(e, ERR_INPUT,
+                       "continue_final_message: the last message does not stand in the prompt; the chat template "
+                       "leaves parts of it out");
+    bool kept = at + mark.n < text.n && text.s[at + mark.n] == ' ';
+    r->text.n = kept ? at : py_strip_end((Str){text.s, at});
+    r->text.s[r->text.n] = 0;
+    for (size_t i = 0; i < r->n_spans; i++) r->spans[i].end = MIN(r->spans[i].end, r->text.n);
+    while (r->n_spans && r->spans[r->n_spans - 1].begin >= r->text.n) r->n_spans--;
+    for (size_t i = 0; i < r->n_answers; i++) r->answers[i].end = MIN(r->answers[i].end, r->text.n);
+    while (r->n_answers && r->answers[r->n_answers - 1].begin >= r->text.n) r->n_answers--;
+    return true;
+}
+
+/* ---- what a template sees ---- */
+
 static bool put_messages(Context *c, const Value *messages, Err *e) {
     if (!messages || messages->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "the messages are no list of objects");
     if (!messages->array.n) return err_set(e, ERR_INPUT, "there are no messages; give at least one");
@@ -126,11 +209,25 @@ static bool put_messages(Context *c, const Value *messages, Err *e) {
     return true;
 }
 
+static bool is_true(const Value *v) {
+    return v && ((v->kind == VALUE_BOOL && v->b) || (v->kind == VALUE_STR && v->s.n));
+}
+
+static bool put_open(Context *c, Str source, const Value *request, Err *e) {
+    const Value *which = value_get(request, "continue_final_message");
+    if (!is_true(which)) return true;
+    if (is_true(value_get(request, "add_generation_prompt")))
+        return err_set(
+            e, ERR_INPUT,
+            "continue_final_message and add_generation_prompt are both given; the model goes on with the last "
+            "message or begins a new one");
+    Value *list = (Value *)(uintptr_t)c->vars[0].value;
+    return mark_message(c, source, which, &list->array.items[list->array.n - 1], e);
+}
+
 static bool put_all(Context *c, const TokSpec *spec, const Value *request, Err *e) {
     static const Value none = {.kind = VALUE_NULL}, no = {.kind = VALUE_BOOL};
     if (request->kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "the request is no object with messages");
-    if (!is_null(value_get(request, "continue_final_message")))
-        return err_set(e, ERR_INPUT, "continue_final_message is not supported");
     c->vars = ARENA_NEW(&c->arena, JinjaVar, request->object.n + 16);
     TRY(put_messages(c, value_get(request, "messages"), e));
     put_token(c, spec, "bos_token", spec->bos);
@@ -142,7 +239,7 @@ static bool put_all(Context *c, const TokSpec *spec, const Value *request, Err *
     put_var(c, "add_generation_prompt", &no, false);
     for (size_t i = 0; i < request->object.n; i++) {
         Str key = request->object.keys[i];
-        if (str_is(key, "messages") || str_is(key, "chat_template")) continue;
+        if (str_is(key, "messages") || str_is(key, "chat_template") || str_is(key, "continue_final_message")) continue;
         put_var(c, arena_strn(&c->arena, key.s, key.n), &request->object.items[i], false);
     }
     return true;
@@ -154,7 +251,9 @@ bool chat_render(const TokSpec *spec, const Value *request, const JinjaOptions *
     Str text;
     *out = (JinjaResult){0};
     bool ok = chat_template_pick(spec, request, &text, e) && put_all(&c, spec, request, e) &&
-              jinja_compile(text, opt, &t, e) && jinja_render(t, c.vars, c.n, opt, out, e);
+              put_open(&c, text, request, e) && jinja_compile(text, opt, &t, e) &&
+              jinja_render(t, c.vars, c.n, opt, out, e);
+    if (ok && c.open.s && !(ok = cut_open(out, c.open, e))) jinja_result_release(out);
     jinja_free(t);
     arena_release(&c.arena);
     return ok;

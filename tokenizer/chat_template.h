@@ -3,7 +3,8 @@
  * A request is an object: "messages" (a list of objects, at least one), and what else the template may read: "tools",
  * "documents", "add_generation_prompt", "enable_thinking", ... As transformers' apply_chat_template does it, members of
  * messages that are null are left out, "reasoning_content" and "thinking" are filled from each other and from
- * "reasoning", and tools and documents that are not given are none.
+ * "reasoning", and tools and documents that are not given are none. "continue_final_message" (true, or the name of a
+ * member of the last message) ends the prompt where that member's text ends, so that the model goes on with it.
  *
  * BOS: a template writes it itself, so the text is tokenised without anything added around it. Where a template does
  * not, there is none, as in transformers.

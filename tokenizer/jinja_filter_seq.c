@@ -377,7 +377,7 @@ const JRow jinja_seq_filters[] = {
     {"map", f_map, 0, true, {NULL}},
     {"max", f_max, 0, false, {"case_sensitive", "attribute"}},
     {"min", f_min, 0, false, {"case_sensitive", "attribute"}},
-    {"random", NULL, 0, true, {NULL}},
+    {"random", f_first, 0, false, {NULL}}, /* any item will do, and the same one makes the same prompt again */
     {"reject", f_reject, 0, true, {NULL}},
     {"rejectattr", f_rejectattr, 0, true, {NULL}},
     {"reverse", f_reverse, 0, false, {NULL}},

@@ -253,14 +253,7 @@ FILTER(tojson) {
     return jstr(jtail_done(j, out));
 }
 
-FILTER(pprint) { /* one line; Python's breaks longer ones */
-    JTail *out = jtail_new(j);
-    (void)r;
-    jrepr(j, out, a[0], true);
-    JText *t = jtail_done(j, out);
-    if (jtext_chars(j, t) > 80) jinja_fail(j, "'pprint' of what is longer than a line is not supported");
-    return jstr(t);
-}
+FILTER(pprint) { return (void)r, jstr(jpretty(j, a[0])); }
 
 /* ---- numbers ---- */
 

@@ -294,6 +294,10 @@ JValue jindex_value(Jinja *j, JValue v, int64_t i); /* item i of a str, list, tu
 
 JText *jto_str(Jinja *j, JValue v); /* str(v) */
 void jrepr(Jinja *j, JTail *out, JValue v, bool sorted);
+/* Indices of the pairs by key, where they can be ordered. */
+JSeq *jsorted_pairs(Jinja *j, const JDict *d);
+/* As pprint.pformat: over several lines where one is too short. */
+JText *jpretty(Jinja *j, JValue v);
 int py_float_repr(double f, char out[32]);
 typedef struct JsonStyle {
     bool ascii, sorted;

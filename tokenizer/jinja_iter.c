@@ -1,20 +1,7 @@
 /* Going over values. Generators are lazy, as Python's: an error inside one appears when its items are asked for. */
 #include "tokenizer/jinja_impl.h"
 
-bool jiterable(JValue v) {
-    switch (v.kind) {
-    case J_UNDEFINED:
-    case J_STR:
-    case J_LIST:
-    case J_TUPLE:
-    case J_DICT:
-    case J_RANGE:
-    case J_VIEW:
-    case J_ITER:
-    case J_LOOP: return true;
-    default: return false;
-    }
-}
+bool jiterable(JValue v) { return v.kind == J_ITER || jhas_length(v); }
 
 static bool next_none(Jinja *j, JIter *it, JValue *out) { return (void)j, (void)it, (void)out, false; }
 

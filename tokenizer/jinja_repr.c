@@ -83,8 +83,7 @@ static void repr_items(Jinja *j, JTail *out, const JSeq *s, bool sorted) {
     }
 }
 
-/* Indices of the pairs by key, where they can be ordered. */
-static JSeq *sorted_pairs(Jinja *j, const JDict *d) {
+JSeq *jsorted_pairs(Jinja *j, const JDict *d) {
     JSeq *order = jseq_new(j, d->n), *keys = jseq_new(j, d->n);
     for (size_t i = 0; i < d->n; i++) {
         jseq_push(j, order, jint((int64_t)i));
@@ -95,7 +94,7 @@ static JSeq *sorted_pairs(Jinja *j, const JDict *d) {
 }
 
 static void repr_dict(Jinja *j, JTail *out, const JDict *d, bool sorted) {
-    const JSeq *order = sorted ? sorted_pairs(j, d) : NULL;
+    const JSeq *order = sorted ? jsorted_pairs(j, d) : NULL;
     put(j, out, "{");
     for (size_t i = 0; i < d->n; i++) {
         const JPair *p = &d->pairs[order ? (size_t)order->v[i].i : i];
@@ -269,7 +268,7 @@ static void json_pair(Jinja *j, JTail *out, const JPair *p, const JsonStyle *sty
 static void json_items(Jinja *j, JTail *out, JValue v, const JsonStyle *style, int level) {
     bool dict = v.kind == J_DICT;
     size_t n = dict ? v.dict->n : v.seq->n;
-    const JSeq *order = dict && style->sorted ? sorted_pairs(j, v.dict) : NULL;
+    const JSeq *order = dict && style->sorted ? jsorted_pairs(j, v.dict) : NULL;
     put(j, out, dict ? "{" : "[");
     for (size_t i = 0; i < n; i++) {
         if (i) jtail_all(j, out, style->comma);

@@ -64,6 +64,11 @@ t 0 '*"activations":*' '' i "$M" --estimate --json
 plain=$(grep -oP '"activations":\K[0-9]+' out)
 t 0 '*"activations":*"capture":8192}*' '' i "$M" --estimate --json --capture 'model.layers.*' --capture-buffer 8K -o x
 (($(grep -oP '"activations":\K[0-9]+' out) > plain)) || bad "kept values cost nothing"
+t 0 '*"tokenizer":*,"grammar":*"file tables"*' '' i "$M" --estimate --json -c 64 --json-schema '{"type":"integer"}'
+t 0 '* grammar *MiB*' '' i "$M" --estimate -c 64 --json-schema '{"type":"integer"}'
+bound=$(awk '$1 == "grammar" {print $2, $3}' out)
+t 0 '*' "*plan\] grammar *$bound*" "$LLMWS" generate -m "$M" -p Hi -n 1 -c 64 -v --json-schema '{"type":"integer"}'
+t 3 '' "llmws: *'--json-schema': schema: '#/not'*" i "$M" --estimate --json-schema '{"not":{}}'
 t 0 '*"graph":*' '' i "$M" --estimate --json --intervene 'model.layers.1 *= 2'
 usage "no value is named 'no.x'" "$LLMWS" inspect "$M" --estimate --intervene 'no.x = 0'
 usage '--temp is an option of generate; here it goes with --estimate' "$LLMWS" inspect "$M" --temp 0
@@ -74,7 +79,7 @@ echo '[{"role":"user","content":"é <|eot_id|>"}]' >messages.json
 prompt='<|begin_of_text|><|start_header_id|>user<|end_header_id|>'$'\n\n''é <|eot_id|><|eot_id|>'
 t 0 "=$prompt" '' i "$M" --template messages.json
 t 0 "=$prompt" '' i only --template - <messages.json
-t 0 '*"text":"<|begin_of_text|><|start_header_id|>user*","ids":\[336,338,84,82,265,339,*,340\],"spans":\[\[0,59,"template"\],\[59,71,"user"\],\[71,81,"template"\]\]}' \
+t 0 '*"text":"<|begin_of_text|><|start_header_id|>user*","ids":\[336,338,84,82,265,339,*,340\],"spans":\[\[0,59,"template"\],\[59,71,"user"\],\[71,81,"template"\]\],"answers":\[\]}' \
     '' i "$M" --template messages.json --json
 json_lines out
 [[ $(grep -o '\b340\b' out | wc -l) == 1 ]] || bad "a message wrote a special token: $(cat out)"

@@ -8,36 +8,12 @@
 #include <unistd.h>
 
 #include "core/weights_read.h"
+#include "tests/count_allocs.h"
 
 static const char *model_path(void) {
     const char *p = getenv("LLMWS_TEST_MODEL");
     return p ? p : TEST_DATA "/llama3";
 }
-
-/* ---- counting allocations ---- */
-
-static _Atomic long n_allocs;
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
-#define COUNTS_ALLOCS 1
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void *malloc(size_t n) {
-    n_allocs++;
-    return __libc_malloc(n);
-}
-void *calloc(size_t n, size_t size) {
-    n_allocs++;
-    return __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t n) {
-    n_allocs++;
-    return __libc_realloc(p, n);
-}
-#else
-#define COUNTS_ALLOCS 0
-#endif
 
 /* ---- a session on the model under test ---- */
 

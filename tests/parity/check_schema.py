@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 WORDS = ["name", "age", "id", "title", "city", "tags", "price", "note", "caf\u00e9", "a b", 'q"t', "kind", "x"]
 PATTERNS = ["^[A-Z][a-z]+$", r"^\d{3}-\d{4}$", "^(red|green|blue)$", r"ab+c", r"^\w+@\w+\.(com|org)$", r'^[^"\\]{2,5}$', r"^\S.*$"]
-FORMATS = ["date", "date-time", "time", "uuid", "ipv4", "email"]
+FORMATS = ["date", "date-time", "time", "duration", "uuid", "ipv4", "ipv6", "email", "hostname", "uri", "json-pointer"]
 
 
 def text(r):
@@ -89,18 +89,63 @@ def joined(r, depth):
     return {"allOf": [part(a), part(b)]}
 
 
+def multiple(r):
+    s = {"type": r.choice(["integer", "number"])}
+    kind = r.randrange(3)
+    if kind == 0:
+        s["multipleOf"] = r.randrange(1, 60)
+    elif kind == 1:
+        s.update(multipleOf=10 ** r.randrange(1, 5), minimum=r.randrange(-5000, 5000))
+    else:
+        s.update(multipleOf=r.randrange(8, 500), minimum=r.randrange(-900, 0), maximum=r.randrange(500, 900))
+    return s
+
+
+def decimal(r):
+    places = r.randrange(5)
+    lo = round(r.uniform(-200, 200), places)
+    s = {"type": "number"}
+    if r.random() < 0.7:
+        s[r.choice(["minimum", "exclusiveMinimum"])] = lo
+    if r.random() < 0.7:
+        s[r.choice(["maximum", "exclusiveMaximum"])] = round(lo + r.uniform(1, 300), places)
+    return s
+
+
+def choices(r, depth):
+    return {"type": "array", "items": {"enum": r.sample(["x", "y", 1, 2.5, None, True, "z z"], r.randrange(2, 6))}, "uniqueItems": True, "minItems": r.randrange(2)}
+
+
+def needing(r, depth):
+    a, b, c = r.sample(WORDS, 3)
+    s = {"type": "object", "properties": {n: schema(r, depth - 1) for n in (a, b, c)}, "dependentRequired": {a: [b], c: [a, b][: r.randrange(1, 3)]}}
+    if r.random() < 0.5:
+        s["required"] = [r.choice([a, b, c])]
+    return s
+
+
+def keyed(r, depth):
+    kind = r.randrange(3)
+    value = schema(r, depth - 1)
+    if kind == 0:
+        return {"type": "object", "patternProperties": {r.choice(["^[a-z]{1,8}$", "^x-", r"^\\d+$"]): value}, "additionalProperties": False}
+    names = r.choice([{"maxLength": 6, "minLength": 1}, {"enum": WORDS[:5]}, {"pattern": "^[A-Z]"}, {"format": "date"}])
+    s = {"type": "object", "propertyNames": names, "additionalProperties": value, "maxProperties": r.randrange(1, 4)}
+    return s if kind == 1 else {**s, "minProperties": 1}
+
+
+def narrowed(r, depth):
+    a, b = r.sample(WORDS, 2)
+    return {"type": "object", "properties": {a: schema(r, depth - 1), b: schema(r, depth - 1)}, "anyOf": [{"required": [a]}, {"required": [b]}], "minProperties": 1}
+
+
 def schema(r, depth):
-    leaves = [text, whole, number, fixed, lambda r: {"type": "boolean"}, lambda r: {"type": ["null", "integer"]}, lambda r: {"$ref": "#/$defs/tree"}]
-    if depth <= 0 or r.random() < 0.3:
+    leaves = [text, whole, number, decimal, multiple, fixed, lambda r: {"type": "boolean"}, lambda r: {"type": ["null", "integer"]}, lambda r: {"$ref": "#/$defs/tree"}]
+    if depth <= 0 or r.random() < 0.25:
         return r.choice(leaves)(r)
-    kind = r.random()
-    if kind < 0.45:
-        return record(r, depth)
-    if kind < 0.65:
-        return array(r, depth)
-    if kind < 0.8:
+    if r.random() < 0.1:
         return {"anyOf": [schema(r, depth - 1), schema(r, depth - 1)]}
-    return (tagged if kind < 0.9 else joined)(r, depth)
+    return r.choice([record, record, record, array, array, tagged, joined, choices, needing, keyed, narrowed])(r, depth)
 
 
 TREE = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#/$defs/tree"}}, "required": ["v"]}

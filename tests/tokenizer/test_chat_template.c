@@ -129,7 +129,6 @@ static void context(void **state) {
     renders(&spec, "{\"messages\": {}}", "no list of objects");
     renders(&spec, "{\"messages\": [1]}", "message 0 is no object");
     renders(&spec, "[]", "no object with messages");
-    renders(&spec, "{\"messages\": [{}], \"continue_final_message\": true}", "not supported");
     tok_spec_release(&spec);
     put(&spec, "default",
         "{{ bos_token }}{{ eos_token }}{{ unk_token is defined }}{{ tools is none }}{{ documents }}"
@@ -139,6 +138,46 @@ static void context(void **state) {
     renders(&spec,
             "{\"messages\": [{}], \"add_generation_prompt\": true, \"enable_thinking\": 1, \"bos_token\": \"B\"}",
             "B</s>FalseTrueNoneTrue1");
+    tok_spec_release(&spec);
+}
+
+/* Texts as transformers' apply_chat_template gives them. */
+static void last_message_goes_on(void **state) {
+    static const char *const cases[][2] = {
+        {"[{\"content\": \"a\"}, {\"content\": \"b \"}]", "<a><b "},
+        {"[{\"content\": \"CONTINUE_FINAL_MESSAGE_TAG x\"}, {\"content\": \"y\"}]", "<CONTINUE_FINAL_MESSAGE_TAG x><y"},
+        {"[{\"content\": [{\"text\": \"p\"}, {\"text\": \"q\"}, {\"type\": \"image\"}]}]", "<p,q"},
+        {"[{\"content\": \"\"}]", "<"},
+        {"[{\"trim\": \" c \\n\", \"content\": \"\"}]", "<"},
+        {"[{\"content\": [{\"type\": \"image\"}]}]", "no text that could go on"},
+        {"[{\"content\": null}]", "has no 'content' that could go on"},
+        {"[{\"content\": \"lost\", \"hide\": 1}]", "does not stand in the prompt"},
+    };
+    TokSpec spec = {.bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    (void)state;
+    put(&spec, "default",
+        "{% for m in messages %}<{% if m.content is string %}{% if not m.hide %}{{ m.content }}{% endif %}{% else %}"
+        "{{ m.content | map(attribute='text') | select('defined') | join(',') }}{% endif %}>{% endfor %}");
+    put(&spec, "trims", "{% for m in messages %}<{{ m.content | trim }}>{{ m.thinking }}{% endfor %}");
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Buf request = {0};
+        buf_printf(&request, "{\"messages\": %s, \"continue_final_message\": true}", cases[i][0]);
+        renders(&spec, request.s, cases[i][1]);
+        buf_release(&request);
+    }
+    renders(&spec, "{\"messages\": [{\"content\": \"a\"}], \"continue_final_message\": false}", "<a>");
+    renders(&spec,
+            "{\"messages\": [{\"content\": \" a \"}], \"continue_final_message\": true, \"chat_template\": \"trims\"}",
+            "<a");
+    renders(&spec,
+            "{\"messages\": [{\"content\": \"\", \"reasoning\": \"so\"}], \"continue_final_message\": "
+            "\"reasoning_content\", "
+            "\"chat_template\": \"trims\"}",
+            "<>so");
+    renders(&spec, "{\"messages\": [{\"zz\": \"a\"}], \"continue_final_message\": \"zz\"}", "does not read 'zz'");
+    renders(&spec,
+            "{\"messages\": [{\"content\": \"a\"}], \"continue_final_message\": true, \"add_generation_prompt\": true}",
+            "are both given");
     tok_spec_release(&spec);
 }
 
@@ -231,8 +270,13 @@ static void answers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(choice),  cmocka_unit_test(sources), cmocka_unit_test(directory),
-        cmocka_unit_test(context), cmocka_unit_test(prompts), cmocka_unit_test(answers),
+        cmocka_unit_test(choice),
+        cmocka_unit_test(sources),
+        cmocka_unit_test(directory),
+        cmocka_unit_test(context),
+        cmocka_unit_test(prompts),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(last_message_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,7 +278,7 @@ static void errors(void **state) {
     refused("{{ s.append }}{{ raise_exception('it is\nso') }}", "the template refuses this conversation: it is");
     refused("{{ 'a'.nosuch() }}", "a 'str' has no 'nosuch'");
     refused("{{ [].append(1) }}", "'append' would change a value, which is not allowed");
-    refused("{{ s | random }}", "'random' is not supported");
+    refused("{{ s | urlize }}", "'urlize' is not supported");
     refused("{% include 'x' %}", "the tag 'include' is not supported");
     refused("\xff", "not valid UTF-8");
 }
