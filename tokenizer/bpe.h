@@ -14,20 +14,22 @@ typedef struct Bpe {
     int32_t ascii_id[128]; /* characters: the token of a letter */
     bool fallback;         /* all of byte_id are there */
     bool by_text;
-    uint32_t *cuts; /* late merges: [n_vocab] bytes of a token's left part, 0: no merge makes it; better has its rank */
-    uint64_t *pairs;      /* open addressing: both ids + 1, 0 is free */
-    uint32_t *ranks;      /* [slots] of the pair in the same slot */
-    int shift;            /* 64 - log2(slots) */
-    int32_t *joined;      /* [n_merges] what the pair of a rank becomes */
-    uint32_t *better;     /* [n_vocab] rank of a token; by_text: from its score, or NULL: its id */
+    uint16_t *cuts;      /* [n_merges] bytes of the left part, where all merges that make a token stand together; ... */
+    uint32_t *first_cut; /* ... [n_vocab] the rank of the first one ... */
+    uint16_t *n_cuts;    /* ... [n_vocab] and how many they are. NULL: merges are in `pairs` */
+    uint64_t *pairs;     /* open addressing: both ids + 1, 0 is free */
+    uint32_t *ranks;     /* [slots] of the pair in the same slot */
+    int shift;           /* 64 - log2(slots) */
+    int32_t *joined;     /* [n_merges] what the pair of a rank becomes */
+    uint32_t *better;    /* by_text: [n_vocab] rank of a token from its score, or NULL: its id */
     const uint8_t *types; /* as TokSpec.types */
     const Trie *user;     /* by_text: pieces that are one symbol and join with nothing */
     int32_t unk;          /* -1: unknown symbols are left out */
     bool fuse_unk;
-    bool whole_first; /* a piece that is a token is that token, whatever the merges say */
-    bool cut_at_mark; /* no token spans text and a U+2581 behind it: pieces can be cut there */
-    Vocab texts;      /* where tokens are looked up by text */
-    size_t text_max;  /* bytes of the longest token text */
+    bool whole_first;     /* a piece that is a token is that token, whatever the merges say */
+    bool cut_at_mark;     /* pieces can be cut before a U+2581, ... */
+    bool mark_joins[256]; /* ... but not where a byte stands before it that this is set for: a token spans the two */
+    Vocab texts;          /* where tokens are looked up by text */
 } Bpe;
 
 typedef struct BpeToken {
