@@ -34,8 +34,8 @@ static bool compile_pcre(const char *pattern, Regex *out, Err *e) {
         pcre2_set_newline(c, PCRE2_NEWLINE_LF);
         pcre2_set_max_pattern_length(c, PATTERN_MAX);
     }
-    out->code = pcre2_compile((PCRE2_SPTR)buf_view(&wide).s, wide.n,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &why, &at, c);
+    out->code = pcre2_compile((PCRE2_SPTR)buf_view(&wide).s, wide.n, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
+                              &why, &at, c);
     pcre2_compile_context_free(c);
     buf_release(&wide);
     if (!out->code) {

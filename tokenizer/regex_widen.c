@@ -1,5 +1,5 @@
-/* Patterns for a PCRE2 whose Unicode is older than the tokenizers': \\p{L} and its like with the characters that it does
- * not know yet written out. */
+/* Patterns for a PCRE2 whose Unicode is older than the tokenizers': \\p{L} and its like with the characters that it
+ * does not know yet written out. */
 #include "tokenizer/regex.h"
 #include "tokenizer/unicode.h"
 

@@ -77,6 +77,7 @@ uint32_t cp_lower(uint32_t cp) {
         else
             hi = mid;
     }
-    bool in = lo < COUNT_OF(lowercase) && cp >= lowercase[lo].first && (cp - lowercase[lo].first) % lowercase[lo].step == 0;
+    bool in =
+        lo < COUNT_OF(lowercase) && cp >= lowercase[lo].first && (cp - lowercase[lo].first) % lowercase[lo].step == 0;
     return in ? (uint32_t)((int32_t)cp + lowercase[lo].add) : cp;
 }
