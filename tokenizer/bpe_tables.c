@@ -2,7 +2,7 @@
 #include "tokenizer/alphabet.h"
 #include "tokenizer/bpe.h"
 
-enum { AHEAD = 16 /* merges that are looked up together */ };
+enum { AHEAD = 32 /* merges that are looked up together */ };
 #define NO_RANK UINT32_MAX
 #define MARK    "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 
@@ -14,6 +14,7 @@ static bool no_token(const Str both[2], int32_t rank, Str text, Err *e) {
 /* True when token id is spelled a + b. */
 static bool is_joined(const TokSpec *spec, int32_t id, Str a, Str b) {
     if (id < 0 || id >= spec->n_vocab || spec->vocab[id].n != a.n + b.n) return false;
+    if (b.s == a.s + a.n) return memcmp(spec->vocab[id].s, a.s, a.n + b.n) == 0; /* as readers keep them */
     return memcmp(spec->vocab[id].s, a.s, a.n) == 0 && memcmp(spec->vocab[id].s + a.n, b.s, b.n) == 0;
 }
 
@@ -33,12 +34,34 @@ static bool find_parts(const TokSpec *spec, const Vocab *vocab, int32_t from, in
     return true;
 }
 
+/* As find_parts, without the ids: what has the same tag as a token is taken for one. Such a merge of something else
+ * would never be used. */
+static bool check_parts(const TokSpec *spec, const Vocab *vocab, int32_t from, int32_t n, Err *e) {
+    uint64_t keys[AHEAD][2];
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            keys[i][k] = vocab_key(spec->merges[from + i][k]);
+            vocab_prefetch(vocab, keys[i][k]);
+        }
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            Str text = spec->merges[from + i][k];
+            if (!text.n || !vocab_may_have(vocab, keys[i][k]))
+                return no_token(spec->merges[from + i], from + i, text, e);
+        }
+    return true;
+}
+
 /* The token that a + b makes: -1 with an error where there is none. near: the one of the merge before; trainers mostly
  * number in order. */
 static int32_t find_joined(const TokSpec *spec, const Vocab *vocab, int32_t rank, const Str both[2], int32_t near,
                            Err *e) {
     for (int32_t id = near + 1; id >= near; id--)
         if (is_joined(spec, id, both[0], both[1])) return id;
+    if (both[1].s == both[0].s + both[0].n) { /* as readers keep them */
+        int32_t id = vocab_find(vocab, (Str){both[0].s, both[0].n + both[1].n});
+        if (id >= 0) return id;
+    }
     Buf text = {0};
     buf_put(&text, both[0].s, both[0].n);
     buf_put(&text, both[1].s, both[1].n);
@@ -175,11 +198,10 @@ static bool build_pairs(const TokSpec *spec, const Vocab *vocab, Arena *arena, B
 }
 
 static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
-    int32_t parts[AHEAD][2];
     bool together = true;
     TokSpec listed = *spec;
     for (int32_t from = 0; from < spec->n_merges && !spec->late_merges; from += AHEAD)
-        TRY(find_parts(spec, vocab, from, MIN((int32_t)AHEAD, spec->n_merges - from), parts, e));
+        TRY(check_parts(spec, vocab, from, MIN((int32_t)AHEAD, spec->n_merges - from), e));
     TRY(build_cuts(spec, vocab, arena, out, &together, e));
     if (together) return true;
     out->cuts = NULL;

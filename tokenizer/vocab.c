@@ -85,5 +85,10 @@ bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *
     return true;
 }
 
+bool vocab_may_have(const Vocab *v, uint64_t key) {
+    for (size_t i = key >> v->shift;; i = (i + 1) & v->mask)
+        if (!v->slots[i].id_1 || v->slots[i].tag == (uint32_t)key) return v->slots[i].id_1;
+}
+
 int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text) { return text.n ? slot_of(v, key, text)->id_1 - 1 : -1; }
 int32_t vocab_find(const Vocab *v, Str text) { return vocab_find_key(v, vocab_key(text), text); }

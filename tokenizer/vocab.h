@@ -31,5 +31,6 @@ int32_t vocab_find(const Vocab *v, Str text); /* -1: no token is spelled so */
 uint64_t vocab_key(Str text);
 static inline void vocab_prefetch(const Vocab *v, uint64_t key) { __builtin_prefetch(&v->slots[key >> v->shift], 1); }
 int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text);
+bool vocab_may_have(const Vocab *v, uint64_t key); /* false: no text has that key */
 
 #endif
