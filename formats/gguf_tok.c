@@ -39,7 +39,7 @@ static const PreRow pre_rows[] = {
     {"smollm", DIGITS},
     {"starcoder", DIGITS},
     {"refact", DIGITS},
-    {"command-r", DIGITS},
+    {"command-r", DIGITS, .nfc = true},
     {"llama-bpe", LLAMA3, .ignore_merges = true, .add_bos = true},
     {"llama3", LLAMA3, .ignore_merges = true, .add_bos = true},
     {"llama-v3", LLAMA3, .ignore_merges = true, .add_bos = true},
@@ -233,6 +233,16 @@ static void spm_decode(TokSpec *spec, bool space_prefix) {
         spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_STRIP, .from = STR(" "), .start = 1};
 }
 
+/* What GGUF cannot say of Phi-3: its added tokens take the white space behind them, as in its tokenizer.json. */
+static void strip_phi3(const TensorFile *f, TokSpec *spec) {
+    const Value *arch = value_get(&f->meta, "general.architecture");
+    if (!arch || arch->kind != VALUE_STR || !str_is(arch->s, "phi3")) return;
+    for (int32_t i = 0; i < spec->n_added; i++) {
+        AddedToken *a = &spec->added[i];
+        a->rstrip = !str_is(a->text, "<unk>") && !str_is(a->text, "<s>") && !str_is(a->text, "<|endoftext|>");
+    }
+}
+
 static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     Flags flags = {.add_bos = true, .space_prefix = true};
     spec->merge_by_text = spec->byte_fallback = spec->fuse_unk = true;
@@ -241,6 +251,7 @@ static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->unk = 0;
     TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
         read_ids(f, spec, &flags, e));
+    strip_phi3(f, spec);
     if (flags.space_prefix) spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_PREPEND, .text = STR(SPACE_MARK)};
     spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_REPLACE, .from = STR(" "), .text = STR(SPACE_MARK)};
     spm_decode(spec, flags.space_prefix);

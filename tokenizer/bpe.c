@@ -7,7 +7,7 @@
 
 enum {
     SCAN_MAX = 48,  /* symbols up to which looking at all pairs beats a heap */
-    MEMO_BITS = 12, /* pairs that one call remembers */
+    MEMO_BITS = 14, /* pairs that one call remembers */
 };
 #define NO_RANK UINT32_MAX
 

@@ -119,7 +119,6 @@ void tokenizer_free(Tokenizer *t) {
     if (!t) return;
     pretok_release(&t->pretok);
     normal_release(&t->normal);
-    added_release(&t->added);
     arena_release(&t->arena);
     free(t);
 }

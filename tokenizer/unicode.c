@@ -43,6 +43,8 @@ static bool in_ranges(const uint32_t (*ranges)[2], size_t n, uint32_t cp) {
 
 bool cp_is_accent(uint32_t cp) { return in_ranges(accents, COUNT_OF(accents), cp); }
 
+bool cp_is_word(uint32_t cp) { return in_ranges(words, COUNT_OF(words), cp); }
+
 int cp_combining(uint32_t cp) {
     if (cp < ordered_marks[0][0]) return 0;
     /* U+0345 and its like are the last class of all: the table cannot tell them by what they move before */

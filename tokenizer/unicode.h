@@ -50,6 +50,7 @@ uint32_t category_mask(Str name);
 void category_young(uint32_t mask, void (*range)(void *ctx, uint32_t first, uint32_t last), void *ctx);
 
 bool cp_is_accent(uint32_t cp); /* what the package's StripAccents drops */
+bool cp_is_word(uint32_t cp);   /* \w of the regex crate, which the package asks for single words */
 /* Place of a combining mark in canonical order, 0 for what stays where it is. */
 int cp_combining(uint32_t cp);
 /* Full decomposition of one character; returns its length, at most 18. */

@@ -6,7 +6,8 @@
 Asked of the package itself, character by character, so that a newer Unicode there is a new run of this here:
 general categories as its regular expressions see them (30 letters from 'a', in the order of CATEGORIES; U+0085, the one
 control character beyond ASCII that is white space, has a letter of its own), which characters its normalisers take
-for combining marks that have an order, or for accents, which ones they decompose, and what lower case is.
+for combining marks that have an order, or for accents, which ones they decompose, what lower case is, and what belongs to
+a word.
 """
 import sys
 import unicodedata
@@ -63,6 +64,13 @@ def decomposables():
     """Every character that a compatibility decomposition changes, Hangul syllables included."""
     nfkd = normalizers.NFKD()
     return ranges_of(c for cps, _ in chunks() for c in cps if nfkd.normalize_str(chr(c)) != chr(c))
+
+
+def words():
+    """What \\w is (Unicode Technical Standard 18, annex C): the package's regular expressions leave out the two joiners."""
+    replace = normalizers.Replace(Regex(r"\w"), "!")
+    return ranges_of(c for cps, text in chunks() for c, got in zip(cps, replace.normalize_str(text))
+                     if (got == "!" and c != 0x21) or c in (0x200C, 0x200D))
 
 
 def lowercase():
@@ -131,6 +139,8 @@ def main():
     rows("{%#x,%#x}," % tuple(r) for r in young(table))
     print("};\nstatic const uint32_t decomposables[][2] = {")
     rows("{%#x,%#x}," % tuple(r) for r in decomposables())
+    print("};\nstatic const uint32_t words[][2] = {")
+    rows("{%#x,%#x}," % tuple(r) for r in words())
     print("};\nstatic const struct {\n    uint32_t first, last, step;\n    int32_t add;\n} lowercase[] = {")
     rows("{%#x,%#x,%d,%d}," % r for r in lowercase())
     print("};\n/* clang-format on */")

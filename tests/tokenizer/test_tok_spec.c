@@ -546,6 +546,15 @@ static void check_gguf_spm(const char *model, const char *path, const char *kind
     }
     tokenizer_free(a);
     tokenizer_free(b);
+    tok_spec_release(&gguf);
+    meta_put(&m, "general.architecture", of_str("phi3"));
+    OK(gguf_tok_spec(&m.f, &gguf, &err));
+    assert_true(gguf.n_added > 2);
+    for (int32_t i = 0; i < gguf.n_added; i++) {
+        Str text = gguf.added[i].text;
+        bool strips = !str_is(text, "<unk>") && !str_is(text, "<s>") && strcmp(model, "llama") == 0;
+        assert_int_equal(gguf.added[i].rstrip, strips);
+    }
     tok_spec_release(&spm);
     tok_spec_release(&gguf);
     meta_release(&m);

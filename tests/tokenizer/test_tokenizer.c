@@ -143,6 +143,8 @@ static void test_unk(void **state) { (void)state, check_golden("unk_120"); }
 
 static void test_metaspace(void **state) { (void)state, check_golden("metaspace_650"); }
 static void test_gemma(void **state) { (void)state, check_golden("gemma_200"); }
+static void test_gemma3(void **state) { (void)state, check_golden("gemma3_600"); }
+static void test_gemma3_apart(void **state) { (void)state, check_golden("gemma3_apart"); }
 static void test_splits(void **state) { (void)state, check_golden("splits_250"); }
 static void test_unigram(void **state) { (void)state, check_golden("unigram_700"); }
 static void test_spm_unigram(void **state) { (void)state, check_golden("spm_unigram"); }
@@ -344,12 +346,13 @@ static void test_hold_is_prompt(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smollm),  cmocka_unit_test(test_llama3),       cmocka_unit_test(test_gpt2),
-        cmocka_unit_test(test_unk),     cmocka_unit_test(test_metaspace),    cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_splits),  cmocka_unit_test(test_unigram),      cmocka_unit_test(test_spm_unigram),
-        cmocka_unit_test(test_spm_bpe), cmocka_unit_test(test_llama3_model), cmocka_unit_test(test_special_left_out),
-        cmocka_unit_test(test_appends), cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hostile_sizes),
-        cmocka_unit_test(test_hold),    cmocka_unit_test(test_hold_nothing), cmocka_unit_test(test_hold_is_prompt),
+        cmocka_unit_test(test_smollm),       cmocka_unit_test(test_llama3),           cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_unk),          cmocka_unit_test(test_metaspace),        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_gemma3),       cmocka_unit_test(test_gemma3_apart),     cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_unigram),      cmocka_unit_test(test_spm_unigram),      cmocka_unit_test(test_spm_bpe),
+        cmocka_unit_test(test_llama3_model), cmocka_unit_test(test_special_left_out), cmocka_unit_test(test_appends),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hostile_sizes),    cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_hold_nothing), cmocka_unit_test(test_hold_is_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
