@@ -6,8 +6,9 @@
 #include "tokenizer/text.h"
 
 enum {
-    SCAN_MAX = 48,  /* symbols up to which looking at all pairs beats a heap */
-    MEMO_BITS = 14, /* pairs that one call remembers */
+    SCAN_MAX = 48, /* symbols up to which looking at all pairs beats a heap */
+    MEMO_BITS_MIN = 8,
+    MEMO_BITS_MAX = 14, /* pairs that one call remembers */
 };
 #define NO_RANK UINT32_MAX
 
@@ -26,8 +27,7 @@ typedef struct PairMemo {
 /* The merge of two tokens, from the text of what it would make. */
 static Pair find_cut(const Bpe *b, BpeScratch *s, const BpeToken *left, const BpeToken *right) {
     uint64_t key = pair_key(left->id, right->id);
-    if (!s->memo) s->memo = mem_alloc((size_t)1 << MEMO_BITS, sizeof *s->memo);
-    PairMemo *memo = &s->memo[key_mix(key) >> (64 - MEMO_BITS)];
+    PairMemo *memo = &s->memo[key_mix(key) >> (64 - s->memo_bits)];
     if (memo->key == key) return memo->pair;
     Str a = b->texts.text[left->id], c = b->texts.text[right->id];
     *memo = (PairMemo){key, {NO_RANK, -1}};
@@ -340,6 +340,13 @@ static int32_t whole_piece(const Bpe *b, const char *piece, size_t n, BpeScratch
     for (size_t i = 0; i < n; i++)
         buf_put(&s->spelled, spelled, (size_t)utf8_encode(alphabet_of_byte((uint8_t)piece[i]), spelled));
     return vocab_find(&b->texts, buf_view(&s->spelled));
+}
+
+void bpe_scratch_begin(const Bpe *b, size_t text_bytes, BpeScratch *s) {
+    *s = (BpeScratch){.memo_bits = MEMO_BITS_MIN};
+    if (!b->cuts) return;
+    while (s->memo_bits < MEMO_BITS_MAX && (size_t)1 << s->memo_bits < text_bytes) s->memo_bits++;
+    s->memo = mem_alloc((size_t)1 << s->memo_bits, sizeof *s->memo);
 }
 
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s) {

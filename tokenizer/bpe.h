@@ -38,7 +38,7 @@ typedef struct BpeToken {
     bool frozen;         /* joins with nothing */
 } BpeToken;
 
-typedef struct BpeScratch { /* all-zero at first; reusable */
+typedef struct BpeScratch { /* of one text */
     BpeToken *tokens;
     size_t cap;
     BpeToken *spread; /* tokens with their bytes put in */
@@ -49,6 +49,7 @@ typedef struct BpeScratch { /* all-zero at first; reusable */
     struct BpeSplit *splits; /* how unused pieces were joined */
     size_t splits_n, splits_cap;
     struct PairMemo *memo;
+    int memo_bits;
     Buf spelled;
 } BpeScratch;
 
@@ -64,6 +65,7 @@ static inline size_t pair_slot(const Bpe *b, uint64_t key) {
 /* Tables from the spec's vocabulary and merges, in the arena. Tokens of `outside` (by id) are never found in text: they
  * are only found as added tokens. A merge whose parts or result are no tokens is an error. */
 bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena *a, Bpe *out, Err *e);
+void bpe_scratch_begin(const Bpe *b, size_t text_bytes, BpeScratch *s);
 /* The tokens of piece[0..n), n < 2^31, in s->tokens; returns their number. O(n log n). */
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s);
 void bpe_scratch_release(BpeScratch *s);

@@ -334,6 +334,7 @@ static bool encode_text(const Tokenizer *t, Str text, bool special, TokenList *o
     Encoder en = {.t = t, .out = out, .first = out->n, .special = special, .at = text.s};
     en.normal.regex.text_bytes = text.n;
     seen_begin(&en.seen, text.n);
+    if (t->spec->model == TOK_BPE) bpe_scratch_begin(&t->bpe, text.n, &en.bpe);
     pretok_begin(&en.pretok, &t->pretok, (PretokOut){take_piece, place_of, &en}, text.n);
     bool ok = encode_level(&en, 0, (Piece){text.s, text.n, NULL}, e);
     pretok_end(&en.pretok);

@@ -471,6 +471,26 @@ static void check_same_ids(const TokSpec *one, const TokSpec *two) {
     tokenizer_free(b);
 }
 
+/* A merge stands once more behind all others: the last one counts, in both formats. */
+static void test_gguf_apart(void **state) {
+    (void)state;
+    TokSpec hf, gguf;
+    Meta m;
+    OK(hf_tok_spec(TEST_DATA "/tokenizer/smollm_2k", &hf, &err));
+    Str(*more)[2] = malloc(((size_t)hf.n_merges + 1) * sizeof *more);
+    memcpy(more, hf.merges, (size_t)hf.n_merges * sizeof *more);
+    memcpy(more[hf.n_merges++], more[10], sizeof *more);
+    hf.merges = more;
+    meta_of(&hf, "smollm", &m);
+    meta_put(&m, "tokenizer.ggml.add_bos_token", of_bool(false));
+    OK(gguf_tok_spec(&m.f, &gguf, &err));
+    check_same_ids(&hf, &gguf);
+    tok_spec_release(&gguf);
+    meta_release(&m);
+    tok_spec_release(&hf);
+    free(more);
+}
+
 static void test_gguf(void **state) {
     (void)state;
     TokSpec hf, gguf;
@@ -711,11 +731,11 @@ static void test_gguf_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),       cmocka_unit_test(test_refused),      cmocka_unit_test(test_nowhere),
-        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_patterns),     cmocka_unit_test(test_pattern_limit),
-        cmocka_unit_test(test_added_text), cmocka_unit_test(test_paths),        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_gguf_spm),     cmocka_unit_test(test_spm_damaged),
-        cmocka_unit_test(test_tekken),     cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_refused),    cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_patterns),   cmocka_unit_test(test_pattern_limit),
+        cmocka_unit_test(test_added_text),  cmocka_unit_test(test_paths),      cmocka_unit_test(test_config),
+        cmocka_unit_test(test_gguf),        cmocka_unit_test(test_gguf_apart), cmocka_unit_test(test_gguf_spm),
+        cmocka_unit_test(test_spm_damaged), cmocka_unit_test(test_tekken),     cmocka_unit_test(test_gguf_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
