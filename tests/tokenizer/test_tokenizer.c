@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -277,9 +278,9 @@ static void test_hostile_sizes(void **state) {
             Buf text = {0};
             TokenList got = {0};
             while (text.n < 1 << 20) buf_str(&text, units[u]);
-            int64_t from = now_ns();
+            clock_t from = clock();
             OK(tokenizer_encode(f.t, buf_view(&text), 0, &got, &err));
-            assert_true(now_ns() - from < 20 * INT64_C(1000000000));
+            assert_true((double)(clock() - from) < 20.0 * CLOCKS_PER_SEC);
             assert_true(got.n > 0 || k > 3); /* SentencePiece may drop white space */
             buf_release(&text);
             token_list_release(&got);
