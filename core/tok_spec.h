@@ -6,7 +6,7 @@
 #ifndef CORE_TOK_SPEC_H
 #define CORE_TOK_SPEC_H
 
-#include "core/base.h"
+#include "core/value.h"
 
 typedef enum TokModel { TOK_BPE, TOK_UNIGRAM } TokModel;
 
@@ -121,7 +121,8 @@ typedef struct TokSpec {
     int32_t n_vocab;
     Str (*merges)[2]; /* in rank order */
     int32_t n_merges;
-    bool late_merges; /* they are looked up when a text needs them: one of parts that are no tokens is no error */
+    const Value *late_merges; /* or NULL: instead of `merges`, [n_merges] texts "left right" as the file has them; one
+                                 of parts that are no tokens is no error */
 
     NormSpec norms[TOK_STEPS_MAX];
     int n_norms;

@@ -39,7 +39,7 @@ static const PreRow pre_rows[] = {
     {"smollm", DIGITS},
     {"starcoder", DIGITS},
     {"refact", DIGITS},
-    {"command-r", DIGITS},
+    {"command-r", DIGITS, .nfc = true},
     {"llama-bpe", LLAMA3, .ignore_merges = true, .add_bos = true},
     {"llama3", LLAMA3, .ignore_merges = true, .add_bos = true},
     {"llama-v3", LLAMA3, .ignore_merges = true, .add_bos = true},
@@ -81,67 +81,79 @@ static bool read_pre(const TensorFile *f, TokSpec *spec, const PreRow **row, Err
     return true;
 }
 
+static bool is_texts(const Value *v) { return v && v->kind == VALUE_BLOB && v->blob.kind == BLOB_STR; }
+
+/* The strings of a list that is_texts, one after the other. */
+static Str next_text(const uint8_t **at) {
+    uint64_t n;
+    memcpy(&n, *at, sizeof n);
+    Str text = {(const char *)*at + sizeof n, (size_t)n};
+    *at += sizeof n + n;
+    return text;
+}
+
 static bool read_texts(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *tokens = key_of(f, "tokens");
-    size_t n = value_count(tokens), cursor = 0;
-    Value item;
+    size_t n = value_count(tokens);
     if (!n || n > INT32_MAX) return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens holds %zu tokens", n);
+    if (!is_texts(tokens)) return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens is no list of strings");
+    const uint8_t *at = tokens->blob.bytes;
     spec->n_vocab = (int32_t)n;
-    spec->vocab = ARENA_NEW(&spec->arena, Str, n);
-    for (size_t id = 0; value_next(tokens, &cursor, &item); id++) {
-        if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens is no list of strings");
-        spec->vocab[id] = item.s;
-    }
+    spec->vocab = arena_alloc(&spec->arena, n, sizeof *spec->vocab);
+    for (size_t id = 0; id < n; id++) spec->vocab[id] = next_text(&at);
     return true;
 }
 
 static bool read_merges(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *merges = key_of(f, "merges");
-    size_t n = value_count(merges), cursor = 0;
-    Value item;
+    size_t n = value_count(merges);
     if (!merges) return err_set(e, ERR_INPUT, "the tokenizer has no tokenizer.ggml.merges");
     if (n > INT32_MAX) return err_set(e, ERR_INPUT, "tokenizer.ggml.merges holds %zu merges", n);
+    if (n && !is_texts(merges)) return err_set(e, ERR_INPUT, "tokenizer.ggml.merges is no list of strings");
     spec->n_merges = (int32_t)n;
-    spec->merges = arena_alloc(&spec->arena, n, sizeof *spec->merges);
-    for (size_t i = 0; value_next(merges, &cursor, &item); i++) {
-        if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "tokenizer.ggml.merges is no list of strings");
-        const char *space = item.s.n > 1 ? memchr(item.s.s + 1, ' ', item.s.n - 1) : NULL;
-        size_t head = space ? (size_t)(space - item.s.s) : 0;
-        if (!space || head + 1 == item.s.n)
-            return err_set(e, ERR_INPUT, "merge %zu, '%.*s', is not two texts with a space between", i,
-                           STR_ARG(item.s));
-        spec->merges[i][0] = (Str){item.s.s, head};
-        spec->merges[i][1] = (Str){space + 1, item.s.n - head - 1};
-    }
+    if (n) spec->late_merges = merges;
     return true;
+}
+
+/* Entry i of a list of integers; 0, which is no type, where it is none. */
+static int64_t type_at(const Value *types, size_t i) {
+    int32_t type;
+    if (types->kind == VALUE_BLOB && types->blob.kind == BLOB_I32)
+        return memcpy(&type, types->blob.bytes + 4 * i, sizeof type), type;
+    Value item = value_item(types, i);
+    return item.kind == VALUE_INT ? item.i : 0;
 }
 
 /* token_type of every id; a SentencePiece model works with the types, byte-level BPE with the added tokens alone. */
 static bool read_types(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *types = key_of(f, "token_type");
-    size_t cursor = 0, n = value_count(types);
+    size_t n = value_count(types);
     Buf added = {0};
-    Value item;
-    bool bpe = spec->symbols == SYM_ALPHABET, ok = true;
+    bool bpe = spec->symbols == SYM_ALPHABET;
     if (n != (size_t)spec->n_vocab)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.token_type has %zu entries for %d tokens", n, spec->n_vocab);
-    if (!bpe) spec->types = ARENA_NEW(&spec->arena, uint8_t, n);
-    for (int32_t id = 0; ok && value_next(types, &cursor, &item); id++) {
-        bool special = item.i == TOK_CONTROL || item.i == TOK_UNKNOWN;
+    if (is_texts(types) || value_item(types, 0).kind != VALUE_INT)
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.token_type is no list of integers");
+    if (!bpe) spec->types = arena_alloc(&spec->arena, n, 1);
+    for (int32_t id = 0; id < spec->n_vocab; id++) {
+        int64_t type = type_at(types, (size_t)id);
+        if (!bpe) {
+            if (type < TOK_NORMAL || type > TOK_BYTE) {
+                buf_release(&added);
+                return err_set(e, ERR_INPUT, "tokenizer.ggml.token_type holds an unknown type");
+            }
+            spec->types[id] = (uint8_t)type;
+        }
+        bool special = type == TOK_CONTROL || type == TOK_UNKNOWN;
+        if ((!special && type != TOK_USER) || !spec->vocab[id].n) continue;
         AddedToken token = {.text = spec->vocab[id], .id = id, .special = special, .outside = bpe || special};
-        if (item.kind != VALUE_INT || (!bpe && (item.i < TOK_NORMAL || item.i > TOK_BYTE)))
-            ok = err_set(e, ERR_INPUT,
-                         item.kind == VALUE_INT ? "tokenizer.ggml.token_type holds an unknown type"
-                                                : "tokenizer.ggml.token_type is no list of integers");
-        else if (!bpe)
-            spec->types[id] = (uint8_t)item.i;
-        if ((special || item.i == TOK_USER) && token.text.n) buf_put(&added, &token, sizeof token);
+        buf_put(&added, &token, sizeof token);
     }
-    spec->n_added = ok ? (int32_t)(added.n / sizeof *spec->added) : 0;
+    spec->n_added = (int32_t)(added.n / sizeof *spec->added);
     spec->added = ARENA_NEW(&spec->arena, AddedToken, spec->n_added);
     if (spec->n_added) memcpy(spec->added, added.s, added.n);
     buf_release(&added);
-    return ok;
+    return true;
 }
 
 static bool read_scores(const TensorFile *f, TokSpec *spec, Err *e) {
@@ -201,7 +213,6 @@ static bool read_bpe(const TensorFile *f, TokSpec *spec, Err *e) {
     const PreRow *row;
     Flags flags = {0};
     spec->symbols = SYM_ALPHABET;
-    spec->late_merges = true;
     spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_ALPHABET};
     TRY(read_pre(f, spec, &row, e));
     flags.add_bos = row->add_bos;
@@ -222,6 +233,16 @@ static void spm_decode(TokSpec *spec, bool space_prefix) {
         spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_STRIP, .from = STR(" "), .start = 1};
 }
 
+/* What GGUF cannot say of Phi-3: its added tokens take the white space behind them, as in its tokenizer.json. */
+static void strip_phi3(const TensorFile *f, TokSpec *spec) {
+    const Value *arch = value_get(&f->meta, "general.architecture");
+    if (!arch || arch->kind != VALUE_STR || !str_is(arch->s, "phi3")) return;
+    for (int32_t i = 0; i < spec->n_added; i++) {
+        AddedToken *a = &spec->added[i];
+        a->rstrip = !str_is(a->text, "<unk>") && !str_is(a->text, "<s>") && !str_is(a->text, "<|endoftext|>");
+    }
+}
+
 static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     Flags flags = {.add_bos = true, .space_prefix = true};
     spec->merge_by_text = spec->byte_fallback = spec->fuse_unk = true;
@@ -230,6 +251,7 @@ static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->unk = 0;
     TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
         read_ids(f, spec, &flags, e));
+    strip_phi3(f, spec);
     if (flags.space_prefix) spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_PREPEND, .text = STR(SPACE_MARK)};
     spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_REPLACE, .from = STR(" "), .text = STR(SPACE_MARK)};
     spm_decode(spec, flags.space_prefix);

@@ -37,8 +37,10 @@ static bool scan_escape(Scan *s) {
     int c = look(s, 1);
     if (c < 0) return refuse(s, 1, "the lone escape");
     if (!is_alnum(c)) return copy(s, 2), true;
-    if (strchr("dDrntfaex", c)) return copy(s, 2), true;
+    if (strchr("rntfaex", c)) return copy(s, 2), true;
     switch (c) {
+    case 'd': return put_instead(s, 2, "\\p{Nd}"), true;
+    case 'D': return put_instead(s, 2, "\\P{Nd}"), true;
     case 's': return put_instead(s, 2, SPLIT_WS), true;
     case 'S': return put_instead(s, 2, "\\P{White_Space}"), true;
     case 'v': return put_instead(s, 2, "\\x{b}"), true;
@@ -91,7 +93,7 @@ static bool scan_one(Scan *s) {
     if (c == 0) return refuse(s, 0, "a NUL byte");
     if (c == '\\') return scan_escape(s);
     if (s->in_set) return scan_set(s, c);
-    if (c == '^' || c == '$') return refuse(s, 1, "the anchor");
+    if (c == '^' || c == '$') return put_instead(s, 1, c == '^' ? "(?m:^)" : "(?m:$)"), true; /* of lines, in Ruby */
     if (c == '{') return scan_interval(s);
     if (c == '(') return scan_group(s);
     if (c == '[') {

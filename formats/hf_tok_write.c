@@ -117,7 +117,13 @@ static void put_model(Buf *b, const TokSpec *spec) {
         first = false;
     }
     buf_str(b, "},\"merges\":[");
-    for (int32_t i = 0; i < spec->n_merges; i++) {
+    size_t cursor = 0;
+    Value line;
+    for (int32_t i = 0; value_next(spec->late_merges, &cursor, &line); i++) {
+        if (i) buf_char(b, ',');
+        json_put_str(b, line.s);
+    }
+    for (int32_t i = 0; i < spec->n_merges && !spec->late_merges; i++) {
         buf_str(b, i ? ",[" : "[");
         json_put_str(b, spec->merges[i][0]);
         buf_char(b, ',');

@@ -33,6 +33,14 @@ static int peek(const Json *j) { return j->at < j->text.n ? (unsigned char)j->te
 
 static int skip_space(Json *j) {
     int c = peek(j);
+    for (uint64_t w; c == '\n' || c == ' '; j->at += 8) { /* indentation */
+        if (c == '\n') c = (j->at++, peek(j));
+        if (c != ' ' || j->text.n - j->at < 8) break;
+        memcpy(&w, j->text.s + j->at, 8);
+        if (w != UINT64_C(0x2020202020202020)) break;
+        c = ' ';
+    }
+    c = peek(j);
     while (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
         j->at++;
         c = peek(j);
@@ -83,12 +91,26 @@ static const char *read_escape(Json *j) {
     return NULL;
 }
 
+/* Bytes of s that stand for themselves in a string and are one character each: some of them, by eights. */
+static size_t plain_run(const char *s, size_t n) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    size_t i = 0;
+    for (uint64_t w; i + 8 <= n; i += 8) {
+        memcpy(&w, s + i, 8);
+        uint64_t quote = w ^ ones * '"', escape = w ^ ones * '\\';
+        uint64_t stop = (w | (w - ones * 0x20) | (quote - ones) | (escape - ones)) & highs; /* the lowest one is true */
+        if (stop) return i + (size_t)__builtin_ctzll(stop) / 8;
+    }
+    return i;
+}
+
 /* At the opening quote; leaves j->at after the closing one and the text in j->str. */
 static bool read_string(Json *j) {
     const char *s = j->text.s, *wrong = NULL;
     size_t from = ++j->at;
     bool escaped = false;
     for (;;) {
+        j->at += plain_run(s + j->at, j->text.n - j->at);
         int c = peek(j);
         if (c == '"') break;
         if (c < 0) return fail(j, j->at, "the text ends inside a string"), false;

@@ -10,7 +10,6 @@
 typedef struct Added {
     Trie plain, normalized; /* by the flag: which text they are looked for in */
     const AddedToken *tokens;
-    void *word; /* pcre2_code of one word character; only where a token asks for single words */
 } Added;
 
 typedef struct AddedMatch {
@@ -21,7 +20,6 @@ typedef struct AddedMatch {
 
 /* texts[i]: of added token i as it is looked for: a normalised one in normalised text. */
 bool added_build(const TokSpec *spec, const Str *texts, Arena *a, Added *out, Err *e);
-void added_release(Added *added);
 
 /* The next token of `set` in s, searched from byte `from`; `taken`: end of the match before, which stripping leaves
  * alone. Without `special` the special ones are passed over, and what they cover with them. */

@@ -6,8 +6,9 @@
 #include "tokenizer/text.h"
 
 enum {
-    SCAN_MAX = 48,  /* symbols up to which looking at all pairs beats a heap */
-    MEMO_BITS = 12, /* pairs that one call remembers */
+    SCAN_MAX = 48, /* symbols up to which looking at all pairs beats a heap */
+    MEMO_BITS_MIN = 8,
+    MEMO_BITS_MAX = 14, /* pairs that one call remembers */
 };
 #define NO_RANK UINT32_MAX
 
@@ -26,17 +27,21 @@ typedef struct PairMemo {
 /* The merge of two tokens, from the text of what it would make. */
 static Pair find_cut(const Bpe *b, BpeScratch *s, const BpeToken *left, const BpeToken *right) {
     uint64_t key = pair_key(left->id, right->id);
-    if (!s->memo) s->memo = mem_alloc((size_t)1 << MEMO_BITS, sizeof *s->memo);
-    PairMemo *memo = &s->memo[key_mix(key) >> (64 - MEMO_BITS)];
+    PairMemo *memo = &s->memo[key_mix(key) >> (64 - s->memo_bits)];
     if (memo->key == key) return memo->pair;
     Str a = b->texts.text[left->id], c = b->texts.text[right->id];
     *memo = (PairMemo){key, {NO_RANK, -1}};
-    if (a.n + c.n > b->text_max) return memo->pair;
+    if (a.n + c.n > b->texts.text_max) return memo->pair;
     buf_clear(&s->spelled);
     buf_put(&s->spelled, a.s, a.n);
     buf_put(&s->spelled, c.s, c.n);
     int32_t id = vocab_find(&b->texts, buf_view(&s->spelled));
-    if (id >= 0 && b->cuts[id] == a.n && a.n) memo->pair = (Pair){b->better[id], id};
+    for (uint32_t i = id < 0 ? 0 : b->n_cuts[id]; i-- > 0;) { /* of a merge that stands twice the last counts */
+        uint32_t rank = b->first_cut[id] + i;
+        if (b->cuts[rank] != a.n) continue;
+        memo->pair = (Pair){rank, id};
+        break;
+    }
     return memo->pair;
 }
 
@@ -48,7 +53,7 @@ static Pair find_pair(const Bpe *b, const char *piece, BpeScratch *s, const BpeT
         return b->pairs[i] ? (Pair){b->ranks[i], b->joined[b->ranks[i]]} : none;
     }
     Str text = {piece + left->begin, right->end - left->begin};
-    if (left->frozen || right->frozen || text.n > b->text_max) return none;
+    if (left->frozen || right->frozen || text.n > b->texts.text_max) return none;
     int32_t id = vocab_find(&b->texts, text);
     return id < 0 ? none : (Pair){b->better ? b->better[id] : (uint32_t)id, id};
 }
@@ -329,12 +334,19 @@ static bool needs_spread(const Bpe *b, const BpeScratch *s, size_t k) {
 /* The id of the token whose text is the whole piece, or -1. */
 static int32_t whole_piece(const Bpe *b, const char *piece, size_t n, BpeScratch *s) {
     char spelled[4];
-    if (n > b->text_max) return -1;
+    if (n > b->texts.text_max) return -1;
     if (b->symbols != SYM_ALPHABET) return vocab_find(&b->texts, (Str){piece, n});
     buf_clear(&s->spelled);
     for (size_t i = 0; i < n; i++)
         buf_put(&s->spelled, spelled, (size_t)utf8_encode(alphabet_of_byte((uint8_t)piece[i]), spelled));
     return vocab_find(&b->texts, buf_view(&s->spelled));
+}
+
+void bpe_scratch_begin(const Bpe *b, size_t text_bytes, BpeScratch *s) {
+    *s = (BpeScratch){.memo_bits = MEMO_BITS_MIN};
+    if (!b->cuts) return;
+    while (s->memo_bits < MEMO_BITS_MAX && (size_t)1 << s->memo_bits < text_bytes) s->memo_bits++;
+    s->memo = mem_alloc((size_t)1 << s->memo_bits, sizeof *s->memo);
 }
 
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s) {

@@ -14,20 +14,22 @@ typedef struct Bpe {
     int32_t ascii_id[128]; /* characters: the token of a letter */
     bool fallback;         /* all of byte_id are there */
     bool by_text;
-    uint32_t *cuts; /* late merges: [n_vocab] bytes of a token's left part, 0: no merge makes it; better has its rank */
-    uint64_t *pairs;      /* open addressing: both ids + 1, 0 is free */
-    uint32_t *ranks;      /* [slots] of the pair in the same slot */
-    int shift;            /* 64 - log2(slots) */
-    int32_t *joined;      /* [n_merges] what the pair of a rank becomes */
-    uint32_t *better;     /* [n_vocab] rank of a token; by_text: from its score, or NULL: its id */
+    uint16_t *cuts;      /* [n_merges] bytes of the left part, where all merges that make a token stand together; ... */
+    uint32_t *first_cut; /* ... [n_vocab] the rank of the first one ... */
+    uint16_t *n_cuts;    /* ... [n_vocab] and how many they are. NULL: merges are in `pairs` */
+    uint64_t *pairs;     /* open addressing: both ids + 1, 0 is free */
+    uint32_t *ranks;     /* [slots] of the pair in the same slot */
+    int shift;           /* 64 - log2(slots) */
+    int32_t *joined;     /* [n_merges] what the pair of a rank becomes */
+    uint32_t *better;    /* by_text: [n_vocab] rank of a token from its score, or NULL: its id */
     const uint8_t *types; /* as TokSpec.types */
     const Trie *user;     /* by_text: pieces that are one symbol and join with nothing */
     int32_t unk;          /* -1: unknown symbols are left out */
     bool fuse_unk;
-    bool whole_first; /* a piece that is a token is that token, whatever the merges say */
-    bool cut_at_mark; /* no token spans text and a U+2581 behind it: pieces can be cut there */
-    Vocab texts;      /* where tokens are looked up by text */
-    size_t text_max;  /* bytes of the longest token text */
+    bool whole_first;     /* a piece that is a token is that token, whatever the merges say */
+    bool cut_at_mark;     /* pieces can be cut before a U+2581, ... */
+    bool mark_joins[256]; /* ... but not where a byte stands before it that this is set for: a token spans the two */
+    Vocab texts;          /* where tokens are looked up by text */
 } Bpe;
 
 typedef struct BpeToken {
@@ -36,7 +38,7 @@ typedef struct BpeToken {
     bool frozen;         /* joins with nothing */
 } BpeToken;
 
-typedef struct BpeScratch { /* all-zero at first; reusable */
+typedef struct BpeScratch { /* of one text */
     BpeToken *tokens;
     size_t cap;
     BpeToken *spread; /* tokens with their bytes put in */
@@ -47,6 +49,7 @@ typedef struct BpeScratch { /* all-zero at first; reusable */
     struct BpeSplit *splits; /* how unused pieces were joined */
     size_t splits_n, splits_cap;
     struct PairMemo *memo;
+    int memo_bits;
     Buf spelled;
 } BpeScratch;
 
@@ -62,6 +65,7 @@ static inline size_t pair_slot(const Bpe *b, uint64_t key) {
 /* Tables from the spec's vocabulary and merges, in the arena. Tokens of `outside` (by id) are never found in text: they
  * are only found as added tokens. A merge whose parts or result are no tokens is an error. */
 bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena *a, Bpe *out, Err *e);
+void bpe_scratch_begin(const Bpe *b, size_t text_bytes, BpeScratch *s);
 /* The tokens of piece[0..n), n < 2^31, in s->tokens; returns their number. O(n log n). */
 size_t bpe_encode(const Bpe *b, const char *piece, size_t n, BpeScratch *s);
 void bpe_scratch_release(BpeScratch *s);

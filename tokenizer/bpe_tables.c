@@ -2,130 +2,245 @@
 #include "tokenizer/alphabet.h"
 #include "tokenizer/bpe.h"
 
-enum { AHEAD = 16 /* merges that are looked up together */ };
+enum { AHEAD = 32 /* merges that are looked up together */ };
 #define NO_RANK UINT32_MAX
 #define MARK    "\xe2\x96\x81" /* U+2581, SentencePiece's space */
 
-static bool no_token(const TokSpec *spec, int32_t rank, Str text, Err *e) {
+static bool no_token(const Str both[2], int32_t rank, Str text, Err *e) {
     return err_set(e, ERR_INPUT, "merge %d ('%.*s' + '%.*s') needs the token '%.*s', which the vocabulary lacks", rank,
-                   STR_ARG(spec->merges[rank][0]), STR_ARG(spec->merges[rank][1]), STR_ARG(text));
+                   STR_ARG(both[0]), STR_ARG(both[1]), STR_ARG(text));
 }
 
 /* True when token id is spelled a + b. */
 static bool is_joined(const TokSpec *spec, int32_t id, Str a, Str b) {
     if (id < 0 || id >= spec->n_vocab || spec->vocab[id].n != a.n + b.n) return false;
+    if (b.s == a.s + a.n) return memcmp(spec->vocab[id].s, a.s, a.n + b.n) == 0; /* as readers keep them */
     return memcmp(spec->vocab[id].s, a.s, a.n) == 0 && memcmp(spec->vocab[id].s + a.n, b.s, b.n) == 0;
 }
 
-typedef struct MergeKeys { /* of a merge that is being looked up */
-    uint64_t part[2], pair;
-} MergeKeys;
-
-/* The pairs of merges[from..from+n) as keys of the pair table; memory is waited for together. */
-static bool find_pairs(const TokSpec *spec, const Vocab *vocab, int32_t from, int32_t n, MergeKeys *keys, const Bpe *b,
-                       Err *e) {
-    Str(*merges)[2] = spec->merges + from;
+static bool find_parts(const TokSpec *spec, const Vocab *vocab, int32_t from, int32_t n, int32_t (*parts)[2], Err *e) {
+    uint64_t keys[AHEAD][2];
     for (int32_t i = 0; i < n; i++)
         for (int k = 0; k < 2; k++) {
-            keys[i].part[k] = vocab_key(merges[i][k]);
-            vocab_prefetch(vocab, keys[i].part[k]);
+            keys[i][k] = vocab_key(spec->merges[from + i][k]);
+            vocab_prefetch(vocab, keys[i][k]);
         }
-    for (int32_t i = 0; i < n; i++) {
-        int32_t left = vocab_find_key(vocab, keys[i].part[0], merges[i][0]);
-        int32_t right = vocab_find_key(vocab, keys[i].part[1], merges[i][1]);
-        if (left < 0 || right < 0) return no_token(spec, from + i, merges[i][left >= 0], e);
-        keys[i].pair = pair_key(left, right);
-        __builtin_prefetch(&b->pairs[key_mix(keys[i].pair) >> b->shift]);
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            Str text = spec->merges[from + i][k];
+            parts[i][k] = vocab_find_key(vocab, keys[i][k], text);
+            if (parts[i][k] < 0) return no_token(spec->merges[from + i], from + i, text, e);
+        }
+    return true;
+}
+
+/* As find_parts, without the ids: what has the same tag as a token is taken for one. Such a merge of something else
+ * would never be used. */
+static bool check_parts(const TokSpec *spec, const Vocab *vocab, int32_t from, int32_t n, Err *e) {
+    uint64_t keys[AHEAD][2];
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            keys[i][k] = vocab_key(spec->merges[from + i][k]);
+            vocab_prefetch(vocab, keys[i][k]);
+        }
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
+            Str text = spec->merges[from + i][k];
+            if (!text.n || !vocab_may_have(vocab, keys[i][k]))
+                return no_token(spec->merges[from + i], from + i, text, e);
+        }
+    return true;
+}
+
+/* The token that a + b makes: -1 with an error where there is none. near: the one of the merge before; trainers mostly
+ * number in order. */
+static int32_t find_joined(const TokSpec *spec, const Vocab *vocab, int32_t rank, const Str both[2], int32_t near,
+                           Err *e) {
+    for (int32_t id = near + 1; id >= near; id--)
+        if (is_joined(spec, id, both[0], both[1])) return id;
+    if (both[1].s == both[0].s + both[0].n) { /* as readers keep them */
+        int32_t id = vocab_find(vocab, (Str){both[0].s, both[0].n + both[1].n});
+        if (id >= 0) return id;
+    }
+    Buf text = {0};
+    buf_put(&text, both[0].s, both[0].n);
+    buf_put(&text, both[1].s, both[1].n);
+    int32_t id = vocab_find(vocab, buf_view(&text));
+    if (id < 0) no_token(both, rank, buf_view(&text), e);
+    buf_release(&text);
+    return id;
+}
+
+/* ---- merges by the token that they make ---- */
+
+/* s[0..n) as a number, its first byte the lowest; n <= 8. */
+static inline uint64_t load_short(const char *s, size_t n) {
+    uint32_t head, tail;
+    if (n < 4)
+        return (uint64_t)(uint8_t)s[0] | (uint64_t)(uint8_t)s[n / 2] << 8 * (n / 2) |
+               (uint64_t)(uint8_t)s[n - 1] << 8 * (n - 1);
+    memcpy(&head, s, 4);
+    memcpy(&tail, s + n - 4, 4);
+    return head | (uint64_t)tail >> 8 * (8 - n) << 32;
+}
+
+/* Where line[0..n] leaves token[0..n): at n where it does not. */
+static inline size_t first_difference(const char *token, const char *line, size_t n) {
+    size_t i = 0;
+    for (uint64_t a, b; i + 8 <= n; i += 8) {
+        memcpy(&a, token + i, 8);
+        memcpy(&b, line + i, 8);
+        if (a != b) return i + (size_t)__builtin_ctzll(a ^ b) / 8;
+    }
+    while (i < n && token[i] == line[i]) i++;
+    return i;
+}
+
+/* Bytes of a token's left part, where line is its text with a space put in; 0: it is not. */
+static inline size_t line_cut(Str token, Str line) {
+    if (line.n != token.n + 1 || token.n < 2) return 0;
+    if (token.n < 8) {
+        uint64_t t = load_short(token.s, token.n), l = load_short(line.s, line.n);
+        size_t cut = (size_t)__builtin_ctzll(t ^ l) / 8; /* line's last byte, at least, is no byte of t */
+        uint64_t rest = l >> 8 * cut;
+        return (rest & 0xff) == ' ' && rest >> 8 == t >> 8 * cut && cut < token.n ? cut : 0;
+    }
+    size_t cut = first_difference(token.s, line.s, token.n);
+    if (cut == 0 || cut == token.n || line.s[cut] != ' ') return 0;
+    return memcmp(token.s + cut, line.s + cut + 1, token.n - cut) == 0 ? cut : 0;
+}
+
+static Str next_line(const uint8_t **at) {
+    uint64_t n;
+    memcpy(&n, *at, sizeof n);
+    Str line = {(const char *)*at + sizeof n, (size_t)n};
+    *at += sizeof n + n;
+    return line;
+}
+
+static bool split_line(Str line, int32_t rank, Str both[2], Err *e) {
+    const char *space = line.n > 1 ? memchr(line.s + 1, ' ', line.n - 1) : NULL;
+    size_t head = space ? (size_t)(space - line.s) : 0;
+    if (!space || head + 1 == line.n)
+        return err_set(e, ERR_INPUT, "merge %d, '%.*s', is not two texts with a space between", rank, STR_ARG(line));
+    both[0] = (Str){line.s, head};
+    both[1] = (Str){space + 1, line.n - head - 1};
+    return true;
+}
+
+/* The next merge in rank order: what it makes, and where that is cut. */
+static bool next_cut(const TokSpec *spec, const Vocab *vocab, int32_t rank, const uint8_t **line_at, int32_t *id,
+                     size_t *cut, Err *e) {
+    Str both[2];
+    if (spec->late_merges) {
+        Str line = next_line(line_at);
+        for (int32_t near = *id + 1; near >= MAX(*id, 0); near--)
+            if (near < spec->n_vocab && (*cut = line_cut(spec->vocab[near], line))) return *id = near, true;
+        TRY(split_line(line, rank, both, e));
+    } else {
+        memcpy(both, spec->merges[rank], sizeof both);
+    }
+    *id = find_joined(spec, vocab, rank, both, *id, e);
+    *cut = both[0].n;
+    return *id >= 0;
+}
+
+/* Where the merges that make a token stand together, a merge is known by that token and the place where it cuts it:
+ * there is nothing to look up before a text needs it. *together: they do. */
+static bool build_cuts(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, bool *together, Err *e) {
+    const uint8_t *line_at = spec->late_merges ? spec->late_merges->blob.bytes : NULL;
+    int32_t id = -1;
+    size_t cut = 0;
+    out->cuts = ARENA_NEW(arena, uint16_t, spec->n_merges);
+    out->first_cut = ARENA_NEW(arena, uint32_t, spec->n_vocab);
+    out->n_cuts = ARENA_NEW(arena, uint16_t, spec->n_vocab);
+    *together = true;
+    for (int32_t rank = 0; rank < spec->n_merges && *together; rank++) {
+        TRY(next_cut(spec, vocab, rank, &line_at, &id, &cut, e));
+        if (!out->n_cuts[id]) out->first_cut[id] = (uint32_t)rank;
+        *together =
+            out->first_cut[id] + out->n_cuts[id] == (uint32_t)rank && cut <= UINT16_MAX && out->n_cuts[id] < UINT16_MAX;
+        out->n_cuts[id]++;
+        out->cuts[rank] = (uint16_t)cut;
     }
     return true;
 }
 
-/* What merge `rank` makes; *next is the id after the one of the merge before: trainers mostly number in order. */
-static bool find_joined(const TokSpec *spec, const Vocab *vocab, int32_t rank, int32_t *next, Err *e) {
-    Str a = spec->merges[rank][0], b = spec->merges[rank][1];
-    Buf both = {0};
-    if (is_joined(spec, *next, a, b)) return true;
-    buf_put(&both, a.s, a.n);
-    buf_put(&both, b.s, b.n);
-    *next = vocab_find(vocab, buf_view(&both));
-    if (*next < 0) no_token(spec, rank, buf_view(&both), e);
-    buf_release(&both);
-    return *next >= 0;
-}
+/* ---- merges by their parts ---- */
 
-static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
-    MergeKeys keys[AHEAD];
-    int32_t next = -1;
+static void begin_pairs(int32_t n_merges, Arena *arena, Bpe *out) {
     int bits = 4;
-    while ((int64_t)1 << bits < spec->n_merges + (int64_t)spec->n_merges / 2) bits++;
+    while ((int64_t)1 << bits < n_merges + (int64_t)n_merges / 2) bits++;
     out->shift = 64 - bits;
     out->pairs = ARENA_NEW(arena, uint64_t, (size_t)1 << bits);
     out->ranks = ARENA_NEW(arena, uint32_t, (size_t)1 << bits);
-    out->joined = ARENA_NEW(arena, int32_t, spec->n_merges);
+    out->joined = ARENA_NEW(arena, int32_t, n_merges);
+}
+
+static bool build_pairs(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
+    int32_t parts[AHEAD][2], id = -1;
+    begin_pairs(spec->n_merges, arena, out);
     for (int32_t from = 0; from < spec->n_merges; from += AHEAD) {
         int32_t n = MIN((int32_t)AHEAD, spec->n_merges - from);
-        TRY(find_pairs(spec, vocab, from, n, keys, out, e));
+        TRY(find_parts(spec, vocab, from, n, parts, e));
+        for (int32_t i = 0; i < n; i++)
+            __builtin_prefetch(&out->pairs[key_mix(pair_key(parts[i][0], parts[i][1])) >> out->shift]);
         for (int32_t i = 0; i < n; i++) {
-            TRY(find_joined(spec, vocab, from + i, &next, e));
-            size_t slot = pair_slot(out, keys[i].pair);
-            out->pairs[slot] = keys[i].pair;
+            TRY((id = find_joined(spec, vocab, from + i, spec->merges[from + i], id, e)) >= 0);
+            size_t slot = pair_slot(out, pair_key(parts[i][0], parts[i][1]));
+            out->pairs[slot] = pair_key(parts[i][0], parts[i][1]);
             /* of a merge that stands twice the last counts, as in the tokenizers package */
             out->ranks[slot] = (uint32_t)(from + i);
-            out->joined[from + i] = next++;
+            out->joined[from + i] = id;
         }
     }
     return true;
 }
 
-/* Where every token has one merge at most, a merge is known by the token that it makes and where it cuts that: there is
- * nothing to look up before a text needs it. False where a token has two. */
-static bool build_cuts(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, bool *single, Err *e) {
-    int32_t next = -1;
-    out->cuts = ARENA_NEW(arena, uint32_t, spec->n_vocab);
-    out->better = ARENA_NEW(arena, uint32_t, spec->n_vocab);
-    *single = true;
-    for (int32_t rank = 0; rank < spec->n_merges && *single; rank++, next++) {
-        TRY(find_joined(spec, vocab, rank, &next, e));
-        uint32_t cut = (uint32_t)spec->merges[rank][0].n;
-        *single = !out->cuts[next] || out->cuts[next] == cut;
-        out->cuts[next] = cut;
-        out->better[next] = (uint32_t)rank;
+static bool build_merges(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
+    bool together = true;
+    TokSpec listed = *spec;
+    for (int32_t from = 0; from < spec->n_merges && !spec->late_merges; from += AHEAD)
+        TRY(check_parts(spec, vocab, from, MIN((int32_t)AHEAD, spec->n_merges - from), e));
+    TRY(build_cuts(spec, vocab, arena, out, &together, e));
+    if (together) return true;
+    out->cuts = NULL;
+    if (spec->late_merges) {
+        const uint8_t *at = spec->late_merges->blob.bytes;
+        listed.merges = arena_alloc(arena, (size_t)spec->n_merges, sizeof *listed.merges);
+        for (int32_t i = 0; i < spec->n_merges; i++) TRY(split_line(next_line(&at), i, listed.merges[i], e));
     }
-    return true;
+    return build_pairs(&listed, vocab, arena, out, e);
 }
 
-static bool build_pairs(const TokSpec *spec, const Vocab *vocab, Arena *arena, Bpe *out, Err *e) {
-    bool single = false;
-    if (spec->late_merges) TRY(build_cuts(spec, vocab, arena, out, &single, e));
-    if (single) return true;
-    out->cuts = NULL;
-    return build_merges(spec, vocab, arena, out, e);
-}
+/* ---- places where a piece can be cut ---- */
 
 static bool is_mark(const char *s) { return memcmp(s, MARK, 3) == 0; }
 
-/* Whether a join of a and b would span text and a mark behind it. */
-static bool spans_cut(Str a, Str b) {
-    bool ends = a.n >= 3 && is_mark(a.s + a.n - 3);
-    return b.n >= 3 && is_mark(b.s) && a.n && !ends;
+/* A join of a and b would span the end of a and a mark. */
+static void note_join(Bpe *b, Str left, Str right) {
+    bool ends = left.n >= 3 && is_mark(left.s + left.n - 3);
+    if (right.n >= 3 && is_mark(right.s) && left.n && !ends) b->mark_joins[(uint8_t)left.s[left.n - 1]] = true;
 }
 
-static bool holds_cut(Str s) {
+static void note_text(Bpe *b, Str s) {
     for (size_t i = 1; i + 3 <= s.n; i++) {
         const char *at = memchr(s.s + i, MARK[0], s.n - i - 2);
-        if (!at) return false;
+        if (!at) return;
         i = (size_t)(at - s.s);
-        if (is_mark(at) && spans_cut((Str){s.s, i}, (Str){at, 3})) return true;
+        if (is_mark(at)) note_join(b, (Str){s.s, i}, (Str){at, 3});
     }
-    return false;
 }
 
-static bool can_cut(const TokSpec *spec, const Bpe *b) {
+/* A token that stands for a byte: its own text says nothing of what it joins. */
+static bool is_byte_name(Str s) { return s.n == 6 && str_starts(s, "<0x") && s.s[5] == '>'; }
+
+/* Whatever joins text and a mark behind it makes a token that holds both. */
+static bool find_cuts(const TokSpec *spec, Bpe *b) {
     if (b->symbols != SYM_CHARS || b->whole_first || vocab_find(&b->texts, STR(MARK)) < 0) return false;
-    for (int32_t i = 0; i < spec->n_merges && !b->by_text; i++)
-        if (spans_cut(spec->merges[i][0], spec->merges[i][1])) return false;
-    for (int32_t id = 0; id < spec->n_vocab && b->by_text; id++)
-        if (holds_cut(spec->vocab[id])) return false;
+    for (int32_t id = 0; id < spec->n_vocab; id++) note_text(b, spec->vocab[id]);
+    for (int32_t i = 0; i < spec->n_merges && b->fallback && !b->by_text; i++)
+        if (is_byte_name(spec->merges[i][0]) || is_byte_name(spec->merges[i][1])) return false;
     return true;
 }
 
@@ -184,15 +299,10 @@ bool bpe_build(const TokSpec *spec, const bool *outside, const Trie *user, Arena
                  .unk = spec->unk,
                  .fuse_unk = spec->fuse_unk,
                  .whole_first = spec->ignore_merges};
-    bool keep = out->by_text || out->whole_first || spec->late_merges || out->symbols == SYM_CHARS;
-    Arena temporary = {0};
-    bool ok = vocab_build(spec->vocab, spec->n_vocab, outside, keep ? a : &temporary, &out->texts, e) &&
-              (out->by_text ? build_ranks(spec, a, out, e) : build_pairs(spec, &out->texts, a, out, e));
+    bool ok = vocab_build(spec->vocab, spec->n_vocab, outside, a, &out->texts, e) &&
+              (out->by_text ? build_ranks(spec, a, out, e) : build_merges(spec, &out->texts, a, out, e));
     for (int32_t id = 0; id < spec->n_vocab && ok; id++) ok = !outside[id] || one_id(spec, &out->texts, id, e);
     if (ok) build_symbols(&out->texts, out);
-    for (int32_t id = 0; id < spec->n_vocab && ok; id++) out->text_max = MAX(out->text_max, spec->vocab[id].n);
-    out->cut_at_mark = ok && can_cut(spec, out);
-    if (!keep) out->texts = (Vocab){0};
-    arena_release(&temporary);
+    out->cut_at_mark = ok && find_cuts(spec, out);
     return ok;
 }

@@ -99,27 +99,38 @@ static bool replace_part(void *ctx, size_t begin, size_t end, bool match, Err *e
 
 /* ---- character maps ---- */
 
-/* `old` characters become text: one by one, then what is over is added, or removed. As in the package, a character that
- * becomes nothing at the very start is not removed: the places behind it are one early. */
-static void put_mapped(Remake *m, Str text, int64_t old) {
-    int64_t new = utf8_count(text.s, text.n), k = 0;
-    for (; !new && m->to->text.n &&k < old && m->idx < m->in.n; k++) {
-        int len;
-        utf8_decode(m->in.s + m->idx, &len);
-        remake_drop(m, (size_t)len);
-    }
+typedef struct Graphemes {
+    Remake *m;
+    const Charsmap *map;
+    uint32_t last; /* the character that was mapped last and its change: waits for what is removed behind it */
+    int change;
+    bool waits;
+} Graphemes;
+
+static void put_last(Graphemes *g) {
+    if (g->waits) remake_put(g->m, g->last, g->change);
+    g->waits = false;
+}
+
+static void put_later(Graphemes *g, uint32_t c, int change) {
+    put_last(g);
+    g->last = c;
+    g->change = change;
+    g->waits = true;
+}
+
+/* `old` characters become text: one by one, then what is over is added, or removed. As in the package, where nothing is
+ * left the change goes to the character before, and at the very start to none: the places behind it are one early. */
+static void put_mapped(Graphemes *g, Str text, int old) {
+    int new = (int)utf8_count(text.s, text.n), k = 0;
+    if (!new) g->change -= old;
     for (size_t i = 0; i < text.n; k++) {
         int len;
         uint32_t c = utf8_decode(text.s + i, &len);
         i += (size_t)len;
-        remake_put(m, c, k >= old ? 1 : k == new - 1 ? (int)(new - old) : 0);
+        put_later(g, c, k >= old ? 1 : k == new - 1 ? new - old : 0);
     }
 }
-
-typedef struct Graphemes {
-    Remake *m;
-    const Charsmap *map;
-} Graphemes;
 
 /* As the package does it: a short grapheme whole, by its shortest key; else each character. */
 static bool map_grapheme(void *ctx, size_t begin, size_t end, bool match, Err *e) {
@@ -129,15 +140,21 @@ static bool map_grapheme(void *ctx, size_t begin, size_t end, bool match, Err *e
     size_t used;
     (void)match, (void)e;
     if (end - begin < 6 && charsmap_find(g->map, (Str){s + begin, end - begin}, true, &text, &used))
-        return put_mapped(g->m, text, utf8_count(s + begin, end - begin)), true;
+        return put_mapped(g, text, (int)utf8_count(s + begin, end - begin)), true;
     for (int len; begin < end; begin += (size_t)len) {
         uint32_t c = utf8_decode(s + begin, &len);
         if (charsmap_find(g->map, (Str){s + begin, (size_t)len}, true, &text, &used))
-            put_mapped(g->m, text, 1);
+            put_mapped(g, text, 1);
         else
-            remake_put(g->m, c, 0);
+            put_later(g, c, 0);
     }
     return true;
+}
+
+static bool map_graphemes(const Normal *n, int i, NormalRun *run, Remake *m, Err *e) {
+    Graphemes g = {.m = m, .map = &n->map[i]};
+    TRY(regex_parts(&n->regex[i], &run->regex, (Str){m->in.s, m->in.n}, map_grapheme, &g, e));
+    return put_last(&g), true;
 }
 
 typedef struct Spm {
@@ -234,9 +251,7 @@ static bool apply_step(const Normal *n, int i, NormalRun *run, Remake *m, Err *e
                                &(Replace){m, step->text}, e);
         replace_text(step, m);
         break;
-    case NORM_CHARSMAP:
-        return regex_parts(&n->regex[i], &run->regex, (Str){m->in.s, m->in.n}, map_grapheme,
-                           &(Graphemes){m, &n->map[i]}, e);
+    case NORM_CHARSMAP: return map_graphemes(n, i, run, m, e);
     case NORM_SPM: spm(&(Spm){.step = step, .map = &n->map[i], .user = n->user, .m = m}); break;
     default: BUG("a normal form is no step of characters");
     }

@@ -23,18 +23,21 @@ static ErrCode class_of(int code) {
 /* ---- compiling ---- */
 
 static bool compile_pcre(const char *pattern, Regex *out, Err *e) {
+    Buf wide = {0};
     int why;
     PCRE2_SIZE at;
     char text[160];
     size_t code = 0, jit = 0;
     pcre2_compile_context *c = pcre2_compile_context_create(NULL);
+    regex_widen(pattern, &wide);
     if (c) {
         pcre2_set_newline(c, PCRE2_NEWLINE_LF);
         pcre2_set_max_pattern_length(c, PATTERN_MAX);
     }
-    out->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &why, &at, c);
+    out->code = pcre2_compile((PCRE2_SPTR)buf_view(&wide).s, wide.n, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
+                              &why, &at, c);
     pcre2_compile_context_free(c);
+    buf_release(&wide);
     if (!out->code) {
         pcre2_get_error_message(why, (PCRE2_UCHAR *)text, sizeof text);
         return err_set(e, class_of(why), "the tokenizer's pattern '%.200s' is refused at byte %zu: %s", pattern,

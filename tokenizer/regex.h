@@ -1,6 +1,6 @@
 /* Regular expressions of tokenizers. The patterns that published tokenizers split with are alternatives of sequences of
  * character sets: those are matched here, over the tables of unicode.h. Whatever else a pattern says goes to PCRE2,
- * whose own Unicode decides then (characters that are younger than it are neither letters nor numbers there). */
+ * with the characters that are younger than its Unicode written out. */
 #ifndef TOKENIZER_REGEX_H
 #define TOKENIZER_REGEX_H
 
@@ -12,6 +12,9 @@ typedef struct Regex {
     bool jit;
     size_t bytes; /* that it keeps */
 } Regex;
+
+/* Appends pattern so that it means the same to any PCRE2 from Unicode 14 on. */
+void regex_widen(const char *pattern, Buf *out);
 
 /* pattern: PCRE2 syntax, UTF and UCP. `library`: through PCRE2 in any case. */
 bool regex_compile(const char *pattern, bool library, Regex *out, Err *e);

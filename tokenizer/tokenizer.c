@@ -119,7 +119,6 @@ void tokenizer_free(Tokenizer *t) {
     if (!t) return;
     pretok_release(&t->pretok);
     normal_release(&t->normal);
-    added_release(&t->added);
     arena_release(&t->arena);
     free(t);
 }
@@ -283,21 +282,28 @@ static void put_piece(Encoder *en, Piece p) {
     for (size_t i = 0; i < k; i++) put_token(en, p, &tokens[i]);
 }
 
+/* The first place behind `from` where the piece can be cut: before a mark that follows no mark and nothing that joins
+ * it. */
+static size_t cut_before_mark(const Tokenizer *t, Piece p, size_t from) {
+    static const char mark[] = "\xe2\x96\x81";
+    for (size_t at = from + 1; at < p.n; at += 3) {
+        const char *found = memmem(p.s + at, p.n - at, mark, 3);
+        if (!found) break;
+        at = (size_t)(found - p.s);
+        bool after_mark = at >= 3 && memcmp(found - 3, mark, 3) == 0;
+        if (!after_mark && !t->bpe.mark_joins[(uint8_t)found[-1]]) return at;
+    }
+    return p.n;
+}
+
 /* A piece of text to the model; where that changes nothing, word by word. */
 static bool take_piece(void *ctx, Piece p, Err *e) {
-    static const char mark[] = "\xe2\x96\x81";
     Encoder *en = ctx;
     (void)e;
     if (en->t->spec->model == TOK_BPE && en->t->bpe.cut_at_mark) {
         size_t from = 0;
-        for (const char *at; (at = memmem(p.s + from, p.n - from, mark, 3));) {
-            size_t end = (size_t)(at - p.s);
+        for (size_t end = cut_before_mark(en->t, p, 0); end < p.n; end = cut_before_mark(en->t, p, end)) {
             if (end > from) put_piece(en, piece_part(p, from, end));
-            from = end;
-            while (p.n - end >= 3 && memcmp(p.s + end, mark, 3) == 0) end += 3;
-            at = memmem(p.s + end, p.n - end, mark, 3);
-            end = at ? (size_t)(at - p.s) : p.n;
-            put_piece(en, piece_part(p, from, end));
             from = end;
         }
         p = piece_part(p, from, p.n);
@@ -328,6 +334,7 @@ static bool encode_text(const Tokenizer *t, Str text, bool special, TokenList *o
     Encoder en = {.t = t, .out = out, .first = out->n, .special = special, .at = text.s};
     en.normal.regex.text_bytes = text.n;
     seen_begin(&en.seen, text.n);
+    if (t->spec->model == TOK_BPE) bpe_scratch_begin(&t->bpe, text.n, &en.bpe);
     pretok_begin(&en.pretok, &t->pretok, (PretokOut){take_piece, place_of, &en}, text.n);
     bool ok = encode_level(&en, 0, (Piece){text.s, text.n, NULL}, e);
     pretok_end(&en.pretok);

@@ -1,5 +1,6 @@
-/* Characters as the tokenizers package sees them, from tables that were asked of it (tests/tokenizer/make_unicode.py),
- * and canonical order and composition, from utf8proc. */
+/* Characters as the tokenizers package sees them, from tables that were asked of it (tests/tokenizer/make_unicode.py).
+ * What a character decomposes to, and canonical order, are utf8proc's: they never change for one that has them; the
+ * tables say which ones the package knows to have them. */
 #ifndef TOKENIZER_UNICODE_H
 #define TOKENIZER_UNICODE_H
 
@@ -45,7 +46,11 @@ Category cp_category(uint32_t cp); /* cp <= 0x10ffff */
 /* The categories that a name such as "L" or "Lu" stands for, a bit each; 0: no such name. */
 uint32_t category_mask(Str name);
 
+/* Calls range(ctx, first, last) for the characters of these categories that are younger than Unicode 14, in order. */
+void category_young(uint32_t mask, void (*range)(void *ctx, uint32_t first, uint32_t last), void *ctx);
+
 bool cp_is_accent(uint32_t cp); /* what the package's StripAccents drops */
+bool cp_is_word(uint32_t cp);   /* \w of the regex crate, which the package asks for single words */
 /* Place of a combining mark in canonical order, 0 for what stays where it is. */
 int cp_combining(uint32_t cp);
 /* Full decomposition of one character; returns its length, at most 18. */

@@ -5,7 +5,8 @@
 
 #include "tokenizer/text.h"
 
-#define UNK_PENALTY 10.0 /* below the lowest score */
+#define UNK_PENALTY  10.0 /* below the lowest score */
+#define REBASE_BELOW -100000.0
 
 static bool is_piece(const Unigram *u, int32_t id) {
     int type = u->types ? u->types[id] : TOK_NORMAL;
@@ -36,7 +37,10 @@ bool unigram_build(const TokSpec *spec, const bool *outside, Arena *a, Unigram *
     if (!spec->scores || spec->unk < 0)
         return err_set(e, ERR_INPUT, "a unigram model without %s cannot be used",
                        spec->scores ? "an unknown token" : "scores");
-    for (int32_t id = 0; id < spec->n_vocab; id++) bytes += spec->vocab[id].n;
+    for (int32_t id = 0; id < spec->n_vocab; id++) {
+        bytes += spec->vocab[id].n;
+        out->text_max = MAX(out->text_max, spec->vocab[id].n);
+    }
     if (!trie_begin(&out->trie, bytes, a))
         return err_set(e, ERR_INPUT, "the vocabulary is %zu bytes of text, too many", bytes);
     for (int32_t id = 0; id < spec->n_vocab; id++) {
@@ -109,6 +113,13 @@ static size_t trace(const Unigram *u, const UnigramBest *best, size_t n, BpeToke
     return k;
 }
 
+/* A long text's sums would run out of digits: from time to time, what is known of the n places from here is counted
+ * anew, as SentencePiece does since 0.2.2. */
+static void rebase(UnigramBest *best, size_t n) {
+    double base = best->score;
+    for (size_t i = 0; i < n; i++) best[i].score = (float)(best[i].score - base);
+}
+
 static bool has_bytes(const Unigram *u, const char *s, size_t n) {
     bool all = u->fallback;
     for (size_t i = 0; i < n && all; i++) all = u->byte_id[(unsigned char)s[i]] >= 0;
@@ -138,6 +149,7 @@ size_t unigram_encode(const Unigram *u, const char *piece, size_t n, UnigramScra
     s->best[0].score = 0;
     for (size_t at = 0; at < n; at += (size_t)len) {
         utf8_decode(piece + at, &len);
+        if (u->f32 && s->best[at].score < REBASE_BELOW) rebase(s->best + at, MIN(n - at, u->text_max) + 1);
         extend(u, (Str){piece, n}, at, (size_t)len, s->best);
     }
     BpeToken *path = mem_alloc(n + 1, sizeof *path);

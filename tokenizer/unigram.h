@@ -13,6 +13,7 @@ typedef struct Unigram {
     int32_t unk;
     int32_t byte_id[256];
     bool fallback, fuse_unk, f32;
+    size_t text_max; /* bytes of the longest token */
 } Unigram;
 
 /* Tokens of `outside` (by id) are not found in text. Without scores or unk it is an error. */

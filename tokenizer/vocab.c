@@ -1,31 +1,62 @@
 #include "tokenizer/vocab.h"
 
-enum {
-    SHORT = 7,  /* bytes that fit in a key beside the length */
-    AHEAD = 16, /* texts whose place is fetched before it is needed */
-};
+#include <sys/mman.h>
 
-/* Texts of up to 7 bytes are their own key, longer ones a hash that is marked as such. */
+enum { AHEAD = 64 /* texts whose place is fetched before it is needed */ };
+
+static inline uint64_t load8(const char *s) {
+    uint64_t w;
+    memcpy(&w, s, 8);
+    return w;
+}
+
+/* Up to 8 bytes as a number: loads that overlap, as a loop over so few would cost more. */
+static inline uint64_t load_short(const char *s, size_t n) {
+    uint32_t head, tail;
+    if (n < 4)
+        return n ? (uint64_t)(uint8_t)s[0] | (uint64_t)(uint8_t)s[n / 2] << 8 | (uint64_t)(uint8_t)s[n - 1] << 16 : 0;
+    memcpy(&head, s, 4);
+    memcpy(&tail, s + n - 4, 4);
+    return head | (uint64_t)tail << 32;
+}
+
+static inline uint64_t mix(uint64_t h, uint64_t w) {
+    h = (h ^ w) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
+}
+
+/* Its high bits are a place in the table, its low half the tag there. */
 uint64_t vocab_key(Str s) {
-    uint32_t head = 0, tail = 0;
-    if (!s.n) return 0;
-    if (s.n > SHORT) return hash_bytes(s.s, s.n, 0) | (uint64_t)0xff << 56;
-    if (s.n < 4) {
-        memcpy(&head, s.s, s.n);
-    } else { /* two loads that overlap; what both hold is shifted out */
-        memcpy(&head, s.s, 4);
-        memcpy(&tail, s.s + s.n - 4, 4);
+    uint64_t h = s.n * 0xd6e8feb86659fd93u;
+    size_t i = 0;
+    if (s.n > 8) {
+        for (; i + 8 < s.n; i += 8) h = mix(h, load8(s.s + i));
+        h = mix(h, load8(s.s + s.n - 8));
+    } else {
+        h = mix(h, load_short(s.s, s.n));
     }
-    return (uint64_t)s.n << 56 | ((uint64_t)tail >> 8 * (8 - s.n)) << 32 | head;
+    return mix(h, 0) * 0xd6e8feb86659fd93u;
 }
 
 /* The slot that holds text, or the free one where it belongs. */
-static struct VocabSlot *slot_of(const Vocab *v, uint64_t key, Str text) {
-    for (size_t i = key_mix(key) >> v->shift;; i = (i + 1) & v->mask) {
+static inline struct VocabSlot *slot_of(const Vocab *v, uint64_t key, Str text) {
+    for (size_t i = key >> v->shift;; i = (i + 1) & v->mask) {
         struct VocabSlot *slot = &v->slots[i];
         if (!slot->id_1) return slot;
-        if (slot->key == key && (text.n <= SHORT || str_eq(v->text[slot->id_1 - 1], text))) return slot;
+        if (slot->tag == (uint32_t)key && str_eq(v->text[slot->id_1 - 1], text)) return slot;
     }
+}
+
+/* Memory that is about to be written all over: asked for at once where the system can, as a page at a time costs more
+ * than the writing. */
+static void touch_ahead(void *p, size_t n) {
+#ifdef MADV_POPULATE_WRITE
+    const uintptr_t page = 4096, begin = ((uintptr_t)p + page - 1) & ~(page - 1),
+                    end = ((uintptr_t)p + n) & ~(page - 1);
+    if (end > begin + 16 * page) (void)madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
+#else
+    (void)p, (void)n;
+#endif
 }
 
 bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e) {
@@ -33,7 +64,8 @@ bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *
     int bits = 4;
     while ((int64_t)1 << bits < (int64_t)n * 4 / 3)
         bits++; /* memory that is touched first costs more than a longer way */
-    *out = (Vocab){ARENA_NEW(a, struct VocabSlot, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, text};
+    *out = (Vocab){ARENA_NEW(a, struct VocabSlot, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, text, 0};
+    touch_ahead(out->slots, sizeof *out->slots << bits);
     for (int32_t from = 0; from < n; from += AHEAD) {
         for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
             keys[i] = vocab_key(text[from + i]);
@@ -41,15 +73,21 @@ bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *
         }
         for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
             int32_t id = from + i;
+            out->text_max = MAX(out->text_max, text[id].n);
             if (!text[id].n || (skip && skip[id])) continue;
             struct VocabSlot *slot = slot_of(out, keys[i], text[id]);
             if (slot->id_1)
                 return err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(text[id]), slot->id_1 - 1,
                                id);
-            *slot = (struct VocabSlot){keys[i], id + 1};
+            *slot = (struct VocabSlot){(uint32_t)keys[i], id + 1};
         }
     }
     return true;
+}
+
+bool vocab_may_have(const Vocab *v, uint64_t key) {
+    for (size_t i = key >> v->shift;; i = (i + 1) & v->mask)
+        if (!v->slots[i].id_1 || v->slots[i].tag == (uint32_t)key) return v->slots[i].id_1;
 }
 
 int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text) { return text.n ? slot_of(v, key, text)->id_1 - 1 : -1; }

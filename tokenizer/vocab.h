@@ -12,12 +12,13 @@ static inline uint64_t key_mix(uint64_t key) {
 
 typedef struct Vocab {
     struct VocabSlot {
-        uint64_t key; /* short texts whole, others a hash */
+        uint32_t tag; /* low half of the text's key */
         int32_t id_1; /* id + 1; 0: free */
     } * slots;
     size_t mask;
     int shift;       /* 64 - log2(slots) */
     const Str *text; /* [n], borrowed */
+    size_t text_max; /* bytes of the longest */
 } Vocab;
 
 /* Indexes the non-empty texts; an id whose `skip` is set is left out (skip may be NULL). Two ids of the same text are
@@ -28,9 +29,8 @@ int32_t vocab_find(const Vocab *v, Str text); /* -1: no token is spelled so */
 /* vocab_find in two steps, so that many lookups can wait for memory together: the key of a text, whose place in the
  * table may be fetched ahead; then the id. */
 uint64_t vocab_key(Str text);
-static inline void vocab_prefetch(const Vocab *v, uint64_t key) {
-    __builtin_prefetch(&v->slots[key_mix(key) >> v->shift]);
-}
+static inline void vocab_prefetch(const Vocab *v, uint64_t key) { __builtin_prefetch(&v->slots[key >> v->shift], 1); }
 int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text);
+bool vocab_may_have(const Vocab *v, uint64_t key); /* false: no text has that key */
 
 #endif

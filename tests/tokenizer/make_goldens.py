@@ -176,6 +176,30 @@ def gemma():
     return t
 
 
+def gemma3(apart):
+    """A space becomes a mark and splits nothing; bytes for what is unknown; merges that join text and the mark behind it;
+    every way to make a token of two others is a merge: beside the first one, or `apart`, behind all."""
+    t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    t.normalizer = normalizers.Replace(" ", "\u2581")
+    t.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    t.train_from_iterator([s for s in training_text() if len(s) < 400][:2] + training_text()[14:40], trainers.BpeTrainer(
+        vocab_size=600, show_progress=False, max_token_length=8,
+        special_tokens=["<unk>", "<s>"] + ["<0x%02X>" % b for b in range(256)]))
+    state = json.loads(t.to_str())
+    state["added_tokens"] = [a for a in state["added_tokens"] if not a["content"].startswith("<0x")]
+    vocab, merges, more = state["model"]["vocab"], [], []
+    for a, b in state["model"]["merges"]:
+        others = [[(a + b)[:i], (a + b)[i:]] for i in range(1, len(a + b)) if i != len(a)]
+        others = [o for o in others if o[0] in vocab and o[1] in vocab]
+        merges.append([a, b])
+        (more if apart else merges).extend(others)
+    state["model"]["merges"] = merges + more
+    t = Tokenizer.from_str(json.dumps(state))
+    t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return t
+
+
 def charsmap():
     """SentencePiece's map for a few rules, and the model that it came with."""
     rules = [("ﬁ", "fi"), ("Ⅷ", "VIII"), ("\u00a0", " "), ("①", "1"), ("½", "1/2"), ("e\u0301", "é"), ("\t", " "), ("\u200b", ""), ("ab", "x y")]
@@ -271,7 +295,7 @@ def main():
     spm = charsmap()
     makers = {"smollm_2k": smollm, "llama3_2k": llama3, "gpt2_600": gpt2, "unk_120": unk, "metaspace_650": metaspace,
               "gemma_200": gemma, "splits_250": splits, "unigram_700": lambda: unigram(spm["unigram"]),
-              "trained_1000": trained}
+              "gemma3_600": lambda: gemma3(False), "gemma3_apart": lambda: gemma3(True), "trained_1000": trained}
     chosen = sys.argv[1:] or list(makers) + ["spm_unigram", "spm_bpe"]
     for name in chosen:
         if name.startswith("spm_"):

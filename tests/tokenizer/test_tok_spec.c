@@ -254,8 +254,8 @@ static void test_patterns(void **state) {
         {"\\Qa\\E", NULL},
         {"\\pL", NULL},
         {"a\\", NULL},
-        {"^a", NULL},
-        {"a$", NULL},
+        {"^a", "(?m:^)a"},
+        {"a$", "a(?m:$)"},
         {"[a-z&&[^b]]", NULL},
         {"[[:alpha:]]", NULL},
         {"[]a]", NULL},
@@ -471,6 +471,26 @@ static void check_same_ids(const TokSpec *one, const TokSpec *two) {
     tokenizer_free(b);
 }
 
+/* A merge stands once more behind all others: the last one counts, in both formats. */
+static void test_gguf_apart(void **state) {
+    (void)state;
+    TokSpec hf, gguf;
+    Meta m;
+    OK(hf_tok_spec(TEST_DATA "/tokenizer/smollm_2k", &hf, &err));
+    Str(*more)[2] = malloc(((size_t)hf.n_merges + 1) * sizeof *more);
+    memcpy(more, hf.merges, (size_t)hf.n_merges * sizeof *more);
+    memcpy(more[hf.n_merges++], more[10], sizeof *more);
+    hf.merges = more;
+    meta_of(&hf, "smollm", &m);
+    meta_put(&m, "tokenizer.ggml.add_bos_token", of_bool(false));
+    OK(gguf_tok_spec(&m.f, &gguf, &err));
+    check_same_ids(&hf, &gguf);
+    tok_spec_release(&gguf);
+    meta_release(&m);
+    tok_spec_release(&hf);
+    free(more);
+}
+
 static void test_gguf(void **state) {
     (void)state;
     TokSpec hf, gguf;
@@ -546,6 +566,15 @@ static void check_gguf_spm(const char *model, const char *path, const char *kind
     }
     tokenizer_free(a);
     tokenizer_free(b);
+    tok_spec_release(&gguf);
+    meta_put(&m, "general.architecture", of_str("phi3"));
+    OK(gguf_tok_spec(&m.f, &gguf, &err));
+    assert_true(gguf.n_added > 2);
+    for (int32_t i = 0; i < gguf.n_added; i++) {
+        Str text = gguf.added[i].text;
+        bool strips = !str_is(text, "<unk>") && !str_is(text, "<s>") && strcmp(model, "llama") == 0;
+        assert_int_equal(gguf.added[i].rstrip, strips);
+    }
     tok_spec_release(&spm);
     tok_spec_release(&gguf);
     meta_release(&m);
@@ -654,6 +683,19 @@ static void refuse_meta(Meta *m, const char *key, Value v, const char *says) {
     meta_put(m, key, before);
 }
 
+/* Merges are looked at when tables are made of them. */
+static void refuse_merge(Meta *m, Value v, const char *says) {
+    TokSpec spec;
+    Tokenizer *t;
+    Value before = *value_get(&m->f.meta, "tokenizer.ggml.merges");
+    meta_put(m, "tokenizer.ggml.merges", v);
+    OK(gguf_tok_spec(&m->f, &spec, &err));
+    assert_false(tokenizer_new(&spec, &t, &err));
+    if (!strstr(err.msg, says)) fail_msg("%s", err.msg);
+    tok_spec_release(&spec);
+    meta_put(m, "tokenizer.ggml.merges", before);
+}
+
 static void test_gguf_refused(void **state) {
     (void)state;
     TokSpec hf;
@@ -670,7 +712,7 @@ static void test_gguf_refused(void **state) {
     refuse_meta(&m, "tokenizer.ggml.pre", (Value){.kind = VALUE_NULL}, "'' is not known");
     refuse_meta(&m, "tokenizer.ggml.tokens", of_int(3), "holds 0 tokens");
     refuse_meta(&m, "tokenizer.ggml.tokens", of_blob(&ints, 1, BLOB_I32), "no list of strings");
-    refuse_meta(&m, "tokenizer.ggml.merges", of_blob(&merge, 1, BLOB_STR), "merge 0, 'ab'");
+    refuse_merge(&m, of_blob(&merge, 1, BLOB_STR), "merge 0, 'ab'");
     refuse_meta(&m, "tokenizer.ggml.merges", of_blob(&ints, 1, BLOB_I32), "no list of strings");
     refuse_meta(&m, "tokenizer.ggml.token_type", of_blob(&ints, 1, BLOB_I32), "1 entries for 2000 tokens");
     refuse_meta(&m, "tokenizer.ggml.token_type", of_blob(&m.tokens, 2000, BLOB_STR), "no list of integers");
@@ -689,11 +731,11 @@ static void test_gguf_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),       cmocka_unit_test(test_refused),      cmocka_unit_test(test_nowhere),
-        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_patterns),     cmocka_unit_test(test_pattern_limit),
-        cmocka_unit_test(test_added_text), cmocka_unit_test(test_paths),        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_gguf),       cmocka_unit_test(test_gguf_spm),     cmocka_unit_test(test_spm_damaged),
-        cmocka_unit_test(test_tekken),     cmocka_unit_test(test_gguf_refused),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_refused),    cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_patterns),   cmocka_unit_test(test_pattern_limit),
+        cmocka_unit_test(test_added_text),  cmocka_unit_test(test_paths),      cmocka_unit_test(test_config),
+        cmocka_unit_test(test_gguf),        cmocka_unit_test(test_gguf_apart), cmocka_unit_test(test_gguf_spm),
+        cmocka_unit_test(test_spm_damaged), cmocka_unit_test(test_tekken),     cmocka_unit_test(test_gguf_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -143,6 +144,8 @@ static void test_unk(void **state) { (void)state, check_golden("unk_120"); }
 
 static void test_metaspace(void **state) { (void)state, check_golden("metaspace_650"); }
 static void test_gemma(void **state) { (void)state, check_golden("gemma_200"); }
+static void test_gemma3(void **state) { (void)state, check_golden("gemma3_600"); }
+static void test_gemma3_apart(void **state) { (void)state, check_golden("gemma3_apart"); }
 static void test_splits(void **state) { (void)state, check_golden("splits_250"); }
 static void test_unigram(void **state) { (void)state, check_golden("unigram_700"); }
 static void test_spm_unigram(void **state) { (void)state, check_golden("spm_unigram"); }
@@ -266,8 +269,8 @@ static void test_hostile_sizes(void **state) {
     (void)state;
     static const char *const units[] = {"a",    " ", "\n", "ab",  "!", "\xc3\xa9", "\xf0\x9f\x99\x82",
                                         "\xff", "1", " a", "\t x"};
-    static const char *const names[] = {"tokenizer/smollm_2k", "tokenizer/llama3_2k", "tokenizer/gemma_200",
-                                        "tokenizer/spm_bpe", "tokenizer/spm_unigram"};
+    static const char *const names[] = {"tokenizer/smollm_2k",    "tokenizer/llama3_2k", "tokenizer/gemma_200",
+                                        "tokenizer/gemma3_apart", "tokenizer/spm_bpe",   "tokenizer/spm_unigram"};
     for (size_t k = 0; k < COUNT_OF(names); k++) {
         Fixture f;
         open_fixture(names[k], &f);
@@ -275,10 +278,10 @@ static void test_hostile_sizes(void **state) {
             Buf text = {0};
             TokenList got = {0};
             while (text.n < 1 << 20) buf_str(&text, units[u]);
-            int64_t from = now_ns();
+            clock_t from = clock();
             OK(tokenizer_encode(f.t, buf_view(&text), 0, &got, &err));
-            assert_true(now_ns() - from < 20 * INT64_C(1000000000));
-            assert_true(got.n > 0 || k > 2); /* SentencePiece may drop white space */
+            assert_true((double)(clock() - from) < 20.0 * CLOCKS_PER_SEC);
+            assert_true(got.n > 0 || k > 3); /* SentencePiece may drop white space */
             buf_release(&text);
             token_list_release(&got);
         }
@@ -344,12 +347,13 @@ static void test_hold_is_prompt(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smollm),  cmocka_unit_test(test_llama3),       cmocka_unit_test(test_gpt2),
-        cmocka_unit_test(test_unk),     cmocka_unit_test(test_metaspace),    cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_splits),  cmocka_unit_test(test_unigram),      cmocka_unit_test(test_spm_unigram),
-        cmocka_unit_test(test_spm_bpe), cmocka_unit_test(test_llama3_model), cmocka_unit_test(test_special_left_out),
-        cmocka_unit_test(test_appends), cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hostile_sizes),
-        cmocka_unit_test(test_hold),    cmocka_unit_test(test_hold_nothing), cmocka_unit_test(test_hold_is_prompt),
+        cmocka_unit_test(test_smollm),       cmocka_unit_test(test_llama3),           cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_unk),          cmocka_unit_test(test_metaspace),        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_gemma3),       cmocka_unit_test(test_gemma3_apart),     cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_unigram),      cmocka_unit_test(test_spm_unigram),      cmocka_unit_test(test_spm_bpe),
+        cmocka_unit_test(test_llama3_model), cmocka_unit_test(test_special_left_out), cmocka_unit_test(test_appends),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_hostile_sizes),    cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_hold_nothing), cmocka_unit_test(test_hold_is_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
