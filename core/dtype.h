@@ -16,12 +16,13 @@ typedef enum Dtype {
 
 typedef enum DtypeClass { DTC_FLOAT, DTC_QUANT, DTC_ACT, DTC_INT } DtypeClass;
 
-/* 32 elements of a row of class QUANT as integers: element j is d[j / 16] * q[j], and + m where has_min says so; that
- * sum is rounded once, the product being exact. */
+/* 32 elements of a row of class QUANT as integers: element j is d[j / 16] * q[j], and + m[j / 16] where has_min says
+ * so; that sum is rounded once, the product being exact. */
 typedef struct QuantPart {
     int8_t q[32];
-    float d[2], m;
+    float d[2], m[2];
     bool has_min;
+    bool halves; /* each 16 have a scale of their own; else d[0] is d[1] and m[0] is m[1] */
 } QuantPart;
 
 typedef struct DtypeInfo {
@@ -66,6 +67,14 @@ typedef struct BlockQ5_1 {
     uint16_t d, m;
     uint8_t qh[4], q[16];
 } BlockQ5_1;
+typedef struct BlockQ2_K {
+    uint8_t scales[16], q[64];
+    uint16_t d, dmin;
+} BlockQ2_K;
+typedef struct BlockQ3_K {
+    uint8_t qh[32], q[64], scales[12];
+    uint16_t d;
+} BlockQ3_K;
 typedef struct BlockQ4_K {
     uint16_t d, dmin;
     uint8_t scales[12], q[128];
@@ -79,6 +88,13 @@ typedef struct BlockQ6_K {
     int8_t scales[16];
     uint16_t d;
 } BlockQ6_K;
+typedef struct BlockIQ4_XS {
+    uint16_t d;
+    uint8_t scales_h[2], scales_l[4], q[128];
+} BlockIQ4_XS;
+typedef struct BlockMXFP4 {
+    uint8_t e, q[16];
+} BlockMXFP4;
 typedef struct BlockA8 {
     float d;
     int32_t sum;

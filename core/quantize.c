@@ -117,9 +117,3 @@ Dtype mix_dtype(const Mix *mix, const QuantModel *m, const QuantTensor *t) {
         pick = by_rules(pick, mix->down, m, t->layer);
     return fitting(pick, t->width);
 }
-
-bool quantize_rows(Dtype t, const float *src, int64_t rows, int64_t n, const float *importance, void *dst) {
-    (void)importance;
-    for (int64_t r = 0; r < rows; r++) dtype_info[t].encode(src + r * n, (char *)dst + r * dtype_row_bytes(t, n), n);
-    return true;
-}

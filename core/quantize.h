@@ -66,7 +66,7 @@ Dtype mix_dtype(const Mix *mix, const QuantModel *m, const QuantTensor *t);
  * on each other: any split of them gives the same bytes, on any instruction set. Returns whether the values fit: of
  * QUANT none is NaN or larger than f16, in which scales are; then the bytes are as if it were 0 or the largest. */
 typedef bool QuantizeRows(Dtype t, const float *src, int64_t rows, int64_t n, const float *importance, void *dst);
-/* In plain C. Backends have faster ones of the same bytes (backends/cpu/cpu.h). */
+/* In plain C (core/encode.c). Backends have faster ones of the same bytes (backends/cpu/cpu.h). */
 QuantizeRows quantize_rows;
 
 #endif

@@ -3,11 +3,16 @@
 #define CPU_CPU_H
 
 #include "core/backend.h"
+#include "core/quantize.h"
 
 /* Opens the CPU as a backend; close it with (*out)->close(*out). opt->threads 0: one per physical core that this
  * process may use, see host.h. opt->isa NULL: the best of cpuid.h. ERR_USAGE for an isa of no known name or a bad
  * number of threads, ERR_BACKEND for an isa that this CPU lacks, ERR_FAIL when threads cannot be started. */
 bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e);
+
+/* quantize_rows with the vectors of this instruction set, NULL: the best there is. NULL for one that is unknown or not
+ * to be had here. Runs on the calling thread. */
+QuantizeRows *cpu_quantize_rows(const char *isa);
 
 /* Bytes per second that `threads` threads (0: as above) read together from memory, the best of a few passes over 256
  * MiB; takes about a tenth of a second. ERR_FIT where that much is not free. */
