@@ -174,7 +174,7 @@ static void choose_scaled(Batch *b, Grid g, int steps, float apart, Chosen *out)
 }
 
 static void choose_affine(Batch *b, int most, Chosen *out) {
-    Fit f = fit_affine(b, 32, most, true, 12, 0.2f);
+    Fit f = fit_affine(b, 32, most, true, 8, 0.3f);
     V16 d = v_rounded_f16(f.d), m = v_rounded_f16(f.m);
     keep_f16(d, m, out);
     choose_codes(b, 32, (Grid){SPREAD_EVEN, 0, most}, d, m);
@@ -247,7 +247,7 @@ static V16 improve_units(const Batch *b, int len, Grid g, V16 d, float unit[], c
 static void choose_scaled_k(Batch *b, int len, Grid g, int lo, int bias, Chosen *out) {
     int ints[LANES];
     float unit[2];
-    V16 d = choose_units(fit_scale(b, len, g, 10, 0.02f * (float)-g.lo), len, lo, -lo - 1, unit, ints);
+    V16 d = choose_units(fit_scale(b, len, g, 8, 0.025f * (float)-g.lo), len, lo, -lo - 1, unit, ints);
     d = improve_units(b, len, g, d, unit, ints);
     choose_codes(b, len, g, d, v_zero());
     for (int k = 0; k < 16 * len / 256; k++) {
@@ -261,7 +261,7 @@ static void choose_scaled_k(Batch *b, int len, Grid g, int lo, int bias, Chosen 
 static void choose_affine_k(Batch *b, int len, int most, int units, Chosen *out) {
     int scale[LANES], min[LANES];
     float d_unit[2], m_unit[2];
-    Fit f = fit_affine(b, len, most, false, 12, 0.2f);
+    Fit f = fit_affine(b, len, most, false, 9, 0.28f);
     V16 d = choose_units(f.d, len, 0, units, d_unit, scale);
     V16 m = choose_units(v_sub(v_zero(), f.m), len, 0, units, m_unit, min);
     choose_codes(b, len, (Grid){SPREAD_EVEN, 0, most}, d, v_sub(v_zero(), m));
@@ -362,11 +362,11 @@ static void store_codes(const Batch *b, int len, uint8_t *q) {
 static void choose(Dtype t, Batch *b, Chosen *out) {
     switch (t) {
     case DT_q8_0: choose_q8_0(b, out); break;
-    case DT_q4_0: choose_scaled(b, (Grid){SPREAD_EVEN, -8, 7}, 10, 0.2f, out); break;
-    case DT_q5_0: choose_scaled(b, (Grid){SPREAD_EVEN, -16, 15}, 10, 0.2f, out); break;
+    case DT_q4_0: choose_scaled(b, (Grid){SPREAD_EVEN, -8, 7}, 6, 0.35f, out); break;
+    case DT_q5_0: choose_scaled(b, (Grid){SPREAD_EVEN, -16, 15}, 6, 0.35f, out); break;
     case DT_q4_1: choose_affine(b, 15, out); break;
     case DT_q5_1: choose_affine(b, 31, out); break;
-    case DT_iq4_nl: choose_scaled(b, (Grid){SPREAD_UNEVEN, -127, 113}, 10, 2.5f, out); break;
+    case DT_iq4_nl: choose_scaled(b, (Grid){SPREAD_UNEVEN, -127, 113}, 7, 3.5f, out); break;
     case DT_mxfp4: choose_mxfp4(b, out); break;
     case DT_q2_k: choose_affine_k(b, 16, 3, 15, out); break;
     case DT_q3_k: choose_scaled_k(b, 16, (Grid){SPREAD_EVEN, -4, 3}, -32, 32, out); break;

@@ -12,15 +12,33 @@ const Mix mixes[] = {
     {"q4_1", DT_q4_1, 3},
     {"q5_0", DT_q5_0, 8, .down = {{MIX_FIRST_8TH_KNOWN, DT_q5_1}}},
     {"q5_1", DT_q5_1, 9},
-    {"q4_k_s", DT_q4_k, 14, .value = {{MIX_FIRST_4, DT_q5_k}}, .out = {{MIX_EXPERTS_8, DT_q5_k}},
-     .down = {{MIX_FIRST_8TH, DT_q5_k}}},
-    {"q4_k_m", DT_q4_k, 15, .value = {{MIX_SOME, DT_q6_k}}, .out = {{MIX_EXPERTS_8, DT_q5_k}},
-     .down = {{MIX_SOME, DT_q6_k}}},
+    {"q2_k",
+     DT_q2_k,
+     10,
+     {{MIX_SHARED, DT_q4_k}, {MIX_ALWAYS, DT_q3_k}},
+     {{MIX_EXPERTS_8, DT_q5_k}, {MIX_ALWAYS, DT_q3_k}},
+     {{MIX_ALWAYS, DT_q3_k}}},
+    {"q2_k_s", DT_q2_k, 21, .value = {{MIX_SHARED, DT_q4_k}}, .down = {{MIX_FIRST_8TH, DT_q4_k}}},
+    {"q3_k_s", DT_q3_k, 11, .out = {{MIX_EXPERTS_8, DT_q5_k}}},
+    {"q3_k_m",
+     DT_q3_k,
+     12,
+     {{MIX_FIRST_2, DT_q5_k}, {MIX_ALWAYS, DT_q4_k}},
+     {{MIX_EXPERTS_8, DT_q5_k}, {MIX_ALWAYS, DT_q4_k}},
+     {{MIX_FIRST_16TH, DT_q5_k}, {MIX_ALWAYS, DT_q4_k}}},
+    {"q3_k_l",
+     DT_q3_k,
+     13,
+     {{MIX_ALWAYS, DT_q5_k}},
+     {{MIX_EXPERTS_8, DT_q3_k}, {MIX_ALWAYS, DT_q5_k}},
+     {{MIX_ALWAYS, DT_q5_k}}},
+    {"q4_k_s", DT_q4_k, 14, {{MIX_FIRST_4, DT_q5_k}}, {{MIX_EXPERTS_8, DT_q5_k}}, {{MIX_FIRST_8TH, DT_q5_k}}},
+    {"q4_k_m", DT_q4_k, 15, {{MIX_SOME, DT_q6_k}}, {{MIX_EXPERTS_8, DT_q5_k}}, {{MIX_SOME, DT_q6_k}}},
     {"q5_k_s", DT_q5_k, 16},
     {"q5_k_m", DT_q5_k, 17, .value = {{MIX_SOME, DT_q6_k}}, .down = {{MIX_SOME, DT_q6_k}}},
     {"q6_k", DT_q6_k, 18},
-    {"iq4_nl", DT_iq4_nl, 25, .value = {{MIX_SHARED, DT_q5_k}}, .out = {{MIX_EXPERTS_8, DT_q5_k}},
-     .down = {{MIX_FIRST_8TH_BLIND, DT_q5_k}}},
+    {"iq4_nl", DT_iq4_nl, 25, {{MIX_SHARED, DT_q5_k}}, {{MIX_EXPERTS_8, DT_q5_k}}, {{MIX_FIRST_8TH_BLIND, DT_q5_k}}},
+    {"iq4_xs", DT_iq4_xs, 30, {{MIX_SHARED, DT_q5_k}}, {{MIX_EXPERTS_8, DT_q5_k}}, {{MIX_FIRST_8TH_BLIND, DT_q5_k}}},
 };
 const size_t n_mixes = COUNT_OF(mixes);
 
@@ -70,7 +88,7 @@ static Dtype by_rules(Dtype base, const MixRule rule[2], const QuantModel *m, in
 /* v is small where query heads share it; in the largest such models it gets a bit more. */
 static Dtype of_value(const Mix *mix, const QuantModel *m, int64_t layer) {
     Dtype t = by_rules(mix->base, mix->value, m, layer);
-    if (m->layers == 80 && m->heads > m->kv_heads && t == DT_q4_k) t = DT_q5_k;
+    if (m->layers == 80 && m->heads > m->kv_heads && (t == DT_q3_k || t == DT_q4_k)) t = DT_q5_k;
     return m->experts == 8 ? DT_q8_0 : t;
 }
 
@@ -81,7 +99,8 @@ static Dtype of_head(const Mix *mix, int64_t width) {
 
 /* Blocks of 256 do not divide every width: those of 32 with a bit more, or no blocks. */
 static Dtype fitting(Dtype t, int64_t width) {
-    static const Dtype narrow[DT_COUNT] = {[DT_q4_k] = DT_q5_0, [DT_q5_k] = DT_q5_1, [DT_q6_k] = DT_q8_0};
+    static const Dtype narrow[DT_COUNT] = {[DT_q2_k] = DT_q4_0, [DT_q3_k] = DT_q4_0, [DT_q4_k] = DT_q5_0,
+                                           [DT_q5_k] = DT_q5_1, [DT_q6_k] = DT_q8_0, [DT_iq4_xs] = DT_iq4_nl};
     if (width % dtype_info[t].block && narrow[t]) t = narrow[t];
     return width % dtype_info[t].block ? DT_f16 : t;
 }
@@ -96,6 +115,7 @@ static bool stays_f32(const QuantTensor *t) {
     case PART_FFN_NORM:
     case PART_FFN_POST_NORM:
     case PART_NORM:
+    case PART_ROUTER:
     case PART_BIAS: return true;
     default: return t->ndim < 2;
     }
@@ -113,7 +133,7 @@ Dtype mix_dtype(const Mix *mix, const QuantModel *m, const QuantTensor *t) {
         pick = DT_q8_0;
     else if (t->part == PART_O)
         pick = by_rules(pick, mix->out, m, t->layer);
-    else if (t->part == PART_DOWN)
+    else if (t->part == PART_DOWN || t->part == PART_EXPERTS_DOWN)
         pick = by_rules(pick, mix->down, m, t->layer);
     return fitting(pick, t->width);
 }

@@ -106,7 +106,7 @@ static uint64_t decoded_hash(size_t i, size_t flip) {
     for (size_t k = 0; k < n; k++) bytes[k] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
     for (int b = 0; b < 8; b++)
         for (int k = 0; k < 2; k++) bytes[b * d->block_bytes + goldens[i].scale_at[k] + 1] &= 0xbf;
-    if (flip < n) bytes[flip] ^= 8;
+    if (flip < n) bytes[flip] ^= 0xff;
     d->decode(bytes, x, 8 * d->block);
     for (size_t k = 0; k < (size_t)d->block * 8 * 4; k++) hash = (hash ^ ((const uint8_t *)x)[k]) * 0x100000001b3;
     return hash;
