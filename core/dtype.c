@@ -1,5 +1,4 @@
 #include "core/quant.h"
-#include "core/quantize.h"
 
 /* ---- 16-bit floats ---- */
 

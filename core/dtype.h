@@ -32,7 +32,8 @@ typedef struct DtypeInfo {
     const char *st_tag; /* safetensors; NULL: has none */
     DtypeClass class;
     void (*decode)(const void *src, float *dst, int64_t n);   /* n a multiple of block; NULL for INT */
-    void (*encode)(const float *src, void *dst, int64_t n);   /* round to nearest even where the target is a float */
+    void (*encode)(const float *src, void *dst, int64_t n);   /* round to nearest even where the target is a float;
+                                                                 else quantize_rows */
     void (*part)(const void *row, int64_t i, QuantPart *out); /* elements 32*i.. of a row; NULL unless QUANT */
 } DtypeInfo;
 
@@ -45,6 +46,14 @@ static inline int64_t dtype_row_bytes(Dtype t, int64_t n) {
 bool dtype_from_name(const char *name, Dtype *out);
 bool dtype_from_gguf(uint32_t type, Dtype *out);
 bool dtype_from_st(Str tag, Dtype *out);
+
+/* Row by row into t (class FLOAT or QUANT): src [rows, n] to dst [rows, dtype_row_bytes(t, n)]; n a multiple of t's
+ * block. importance [n], >= 0, says how much an error in each column costs; NULL: nothing is known. Rows do not depend
+ * on each other: any split of them gives the same bytes, on any instruction set. Returns whether the values fit: of
+ * QUANT none is NaN or larger than f16, in which scales are; then the bytes are as if it were 0 or the largest. */
+typedef bool QuantizeRows(Dtype t, const float *src, int64_t rows, int64_t n, const float *importance, void *dst);
+/* In plain C (core/encode.c). Backends have faster ones of the same bytes (backends/cpu/cpu.h). */
+QuantizeRows quantize_rows;
 
 /* Block layouts as they stand in files and buffers. */
 typedef struct BlockQ8_0 {

@@ -10,7 +10,6 @@
 #define CORE_ENCODE_H
 
 #include "core/quant.h"
-#include "core/quantize.h"
 
 enum { MOST_LEN = 32 };
 

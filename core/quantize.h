@@ -1,4 +1,5 @@
-/* Quantising weights: which dtype each tensor of a file gets, and rows of floats into it. */
+/* Quantising weights: which dtype each tensor of a file gets. Rows of floats go into it by quantize_rows
+ * (core/dtype.h). */
 #ifndef CORE_QUANTIZE_H
 #define CORE_QUANTIZE_H
 
@@ -58,15 +59,5 @@ typedef struct QuantTensor {
 /* The dtype of a tensor in a file of this mix: what llama-quantize picks for it, f32 for what it leaves alone (norms,
  * biases, positions, routers, whatever has one dim). Always one that has encode, of blocks that divide the width. */
 Dtype mix_dtype(const Mix *mix, const QuantModel *m, const QuantTensor *t);
-
-/* ---- rows ---- */
-
-/* Row by row into t (class FLOAT or QUANT): src [rows, n] to dst [rows, dtype_row_bytes(t, n)]; n a multiple of t's
- * block. importance [n], >= 0, says how much an error in each column costs; NULL: nothing is known. Rows do not depend
- * on each other: any split of them gives the same bytes, on any instruction set. Returns whether the values fit: of
- * QUANT none is NaN or larger than f16, in which scales are; then the bytes are as if it were 0 or the largest. */
-typedef bool QuantizeRows(Dtype t, const float *src, int64_t rows, int64_t n, const float *importance, void *dst);
-/* In plain C (core/encode.c). Backends have faster ones of the same bytes (backends/cpu/cpu.h). */
-QuantizeRows quantize_rows;
 
 #endif

@@ -3,7 +3,6 @@
 #define CPU_CPU_H
 
 #include "core/backend.h"
-#include "core/quantize.h"
 
 /* Opens the CPU as a backend; close it with (*out)->close(*out). opt->threads 0: one per physical core that this
  * process may use, see host.h. opt->isa NULL: the best of cpuid.h. ERR_USAGE for an isa of no known name or a bad

@@ -11,6 +11,7 @@
 
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/cpuid.h"
+#include "core/quantize.h"
 
 /* ---- mixes ---- */
 
