@@ -63,20 +63,39 @@ static void quant_decode(Dtype t, const void *src, float *dst, int64_t n) {
     for (int64_t i = 0; i < n / 32; i++, dst += 32) {
         dtype_info[t].part(src, i, &p);
         for (int j = 0; j < 32; j++) dst[j] = p.d[j / 16] * p.q[j];
-        for (int j = 0; j < 32 && p.has_min; j++) dst[j] += p.m;
+        for (int j = 0; j < 32 && p.has_min; j++) dst[j] += p.m[j / 16];
     }
 }
-#define QUANT_DECODE(name)                                                                                             \
-    static void name##_decode(const void *src, float *dst, int64_t n) { quant_decode(DT_##name, src, dst, n); }
-QUANT_DECODE(q8_0)
-QUANT_DECODE(q4_0)
-QUANT_DECODE(q4_1)
-QUANT_DECODE(q5_0)
-QUANT_DECODE(q5_1)
-QUANT_DECODE(q4_k)
-QUANT_DECODE(q5_k)
-QUANT_DECODE(q6_k)
-QUANT_DECODE(iq4_nl)
+#define QUANT(name)                                                                                                    \
+    static void name##_decode(const void *src, float *dst, int64_t n) { quant_decode(DT_##name, src, dst, n); }        \
+    static void name##_encode(const float *src, void *dst, int64_t n) {                                                \
+        quantize_rows(DT_##name, src, 1, n, NULL, dst);                                                                \
+    }
+QUANT(q4_0)
+QUANT(q4_1)
+QUANT(q5_0)
+QUANT(q5_1)
+QUANT(q2_k)
+QUANT(q3_k)
+QUANT(q4_k)
+QUANT(q5_k)
+QUANT(q6_k)
+QUANT(iq4_nl)
+QUANT(iq4_xs)
+QUANT(mxfp4)
+
+/* Of the cache, so that of any values: an infinity or NaN makes its block NaN. Else as quantize_rows. */
+static void q8_0_decode(const void *src, float *dst, int64_t n) { quant_decode(DT_q8_0, src, dst, n); }
+static void q8_0_encode(const float *src, void *dst, int64_t n) {
+    BlockQ8_0 *b = dst;
+    for (int64_t i = 0; i < n / 32; i++, src += 32) {
+        float amax = 0;
+        for (int j = 0; j < 32; j++) amax = fmaxf(amax, isnan(src[j]) ? INFINITY : fabsf(src[j]));
+        float d = amax / 127, inv = quant_inverse(d);
+        b[i].d = f32_to_f16(d);
+        for (int j = 0; j < 32; j++) b[i].q[j] = inv > 0 ? (int8_t)roundf(src[j] * inv) : 0;
+    }
+}
 
 /* a8: round half to even, so that every ISA's conversion instruction agrees with nearbyintf. */
 static void a8_decode(const void *src, float *dst, int64_t n) {

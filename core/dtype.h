@@ -16,12 +16,13 @@ typedef enum Dtype {
 
 typedef enum DtypeClass { DTC_FLOAT, DTC_QUANT, DTC_ACT, DTC_INT } DtypeClass;
 
-/* 32 elements of a row of class QUANT as integers: element j is d[j / 16] * q[j], and + m where has_min says so; that
- * sum is rounded once, the product being exact. */
+/* 32 elements of a row of class QUANT as integers: element j is d[j / 16] * q[j], and + m[j / 16] where has_min says
+ * so; that sum is rounded once, the product being exact. */
 typedef struct QuantPart {
     int8_t q[32];
-    float d[2], m;
+    float d[2], m[2];
     bool has_min;
+    bool halves; /* each 16 have a scale of their own; else d[0] is d[1] and m[0] is m[1] */
 } QuantPart;
 
 typedef struct DtypeInfo {
@@ -31,7 +32,8 @@ typedef struct DtypeInfo {
     const char *st_tag; /* safetensors; NULL: has none */
     DtypeClass class;
     void (*decode)(const void *src, float *dst, int64_t n);   /* n a multiple of block; NULL for INT */
-    void (*encode)(const float *src, void *dst, int64_t n);   /* round to nearest even where the target is a float */
+    void (*encode)(const float *src, void *dst, int64_t n);   /* round to nearest even where the target is a float;
+                                                                 else quantize_rows */
     void (*part)(const void *row, int64_t i, QuantPart *out); /* elements 32*i.. of a row; NULL unless QUANT */
 } DtypeInfo;
 
@@ -44,6 +46,14 @@ static inline int64_t dtype_row_bytes(Dtype t, int64_t n) {
 bool dtype_from_name(const char *name, Dtype *out);
 bool dtype_from_gguf(uint32_t type, Dtype *out);
 bool dtype_from_st(Str tag, Dtype *out);
+
+/* Row by row into t (class FLOAT or QUANT): src [rows, n] to dst [rows, dtype_row_bytes(t, n)]; n a multiple of t's
+ * block. importance [n], >= 0, says how much an error in each column costs; NULL: nothing is known. Rows do not depend
+ * on each other: any split of them gives the same bytes, on any instruction set. Returns whether the values fit: of
+ * QUANT none is NaN or larger than f16, in which scales are; then the bytes are as if it were 0 or the largest. */
+typedef bool QuantizeRows(Dtype t, const float *src, int64_t rows, int64_t n, const float *importance, void *dst);
+/* In plain C (core/encode.c). Backends have faster ones of the same bytes (backends/cpu/cpu.h). */
+QuantizeRows quantize_rows;
 
 /* Block layouts as they stand in files and buffers. */
 typedef struct BlockQ8_0 {
@@ -66,6 +76,14 @@ typedef struct BlockQ5_1 {
     uint16_t d, m;
     uint8_t qh[4], q[16];
 } BlockQ5_1;
+typedef struct BlockQ2_K {
+    uint8_t scales[16], q[64];
+    uint16_t d, dmin;
+} BlockQ2_K;
+typedef struct BlockQ3_K {
+    uint8_t qh[32], q[64], scales[12];
+    uint16_t d;
+} BlockQ3_K;
 typedef struct BlockQ4_K {
     uint16_t d, dmin;
     uint8_t scales[12], q[128];
@@ -79,6 +97,13 @@ typedef struct BlockQ6_K {
     int8_t scales[16];
     uint16_t d;
 } BlockQ6_K;
+typedef struct BlockIQ4_XS {
+    uint16_t d;
+    uint8_t scales_h[2], scales_l[4], q[128];
+} BlockIQ4_XS;
+typedef struct BlockMXFP4 {
+    uint8_t e, q[16];
+} BlockMXFP4;
 typedef struct BlockA8 {
     float d;
     int32_t sum;

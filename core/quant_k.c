@@ -3,9 +3,6 @@
 
 enum { PARTS = 8, PART = 32 };
 
-/* The integer nearest to x of lo..hi; lo for NaN. */
-static int near_in(float x, int lo, int hi) { return !(x > (float)lo) ? lo : x >= (float)hi ? hi : (int)nearbyintf(x); }
-
 /* ---- q4_k, q5_k: a scale and a minimum of 6 bits for each 32 ---- */
 
 /* What blocks of both begin with. */
@@ -20,14 +17,6 @@ static void scales_get(const uint8_t s[12], int64_t i, int *scale, int *min) {
     *min = i < 4 ? s[i + 4] & 63 : s[i + 4] >> 4 | (s[i] >> 6) << 4;
 }
 
-static void scales_put(const int scale[PARTS], const int min[PARTS], uint8_t s[12]) {
-    for (int i = 0; i < 4; i++) {
-        s[i] = (uint8_t)(scale[i] | (scale[i + 4] >> 4) << 6);
-        s[i + 4] = (uint8_t)(min[i] | (min[i + 4] >> 4) << 6);
-        s[i + 8] = (uint8_t)((scale[i + 4] & 15) | (min[i + 4] & 15) << 4);
-    }
-}
-
 /* Parts 2i and 2i + 1 are the low and the high nibbles of 32 bytes. */
 static void part_of(const void *block, const uint8_t *q, int64_t i, QuantPart *out) {
     int scale, min;
@@ -35,7 +24,8 @@ static void part_of(const void *block, const uint8_t *q, int64_t i, QuantPart *o
     memcpy(&h, block, sizeof h);
     scales_get(h.scales, i, &scale, &min);
     out->d[0] = out->d[1] = f16_to_f32(h.d) * (float)scale;
-    out->m = -(f16_to_f32(h.dmin) * (float)min), out->has_min = true;
+    out->m[0] = out->m[1] = -(f16_to_f32(h.dmin) * (float)min);
+    out->has_min = true, out->halves = false;
     for (int j = 0; j < PART; j++) out->q[j] = (int8_t)(q[i / 2 * PART + j] >> i % 2 * 4 & 15);
 }
 
@@ -49,95 +39,36 @@ void q5_k_part(const void *row, int64_t i, QuantPart *out) {
     for (int j = 0; j < PART; j++) out->q[j] = (int8_t)(out->q[j] | (b->qh[j] >> i % PARTS & 1) << 4);
 }
 
-/* x = d*q - m, m >= 0 */
-typedef struct Fit {
-    float d, m, error;
-} Fit;
+/* ---- q2_k, q3_k, q6_k: a scale for each 16 ---- */
 
-/* The integers of d and m, then the best d and m of these integers by least squares, and what they leave. */
-static Fit refit(const float x[PART], int most, Fit f) {
-    float inv = quant_inverse(f.d), sq = 0, sqq = 0, sx = 0, sxq = 0;
-    int q[PART];
-    for (int j = 0; j < PART; j++) {
-        q[j] = near_in((x[j] + f.m) * inv, 0, most);
-        float k = (float)q[j];
-        sq += k, sqq += k * k, sx += x[j], sxq += x[j] * k;
-    }
-    float det = PART * sqq - sq * sq;
-    Fit g = f;
-    if (det > 0) g.d = (PART * sxq - sq * sx) / det, g.m = (sq * sxq - sqq * sx) / det;
-    if (!(g.m >= 0)) g.m = 0, g.d = sqq > 0 ? sxq / sqq : 0;
-    g.error = 0;
-    for (int j = 0; j < PART; j++) {
-        float off = x[j] - (g.d * (float)q[j] - g.m);
-        g.error += off * off;
-    }
-    return g;
+/* Parts i, i + 1, i + 2, i + 3 are bits 0, 2, 4, 6 of 32 bytes. */
+static void pairs_get(const uint8_t q[64], int64_t i, int8_t out[PART]) {
+    for (int j = 0; j < PART; j++) out[j] = (int8_t)(q[i / 4 * PART + j] >> i % 4 * 2 & 3);
 }
 
-/* Steps somewhat narrower than the whole range clip an outlier and serve the others; the best of some is taken. */
-static Fit fit_affine(const float x[PART], int most) {
-    float lo = 0, hi = x[0];
-    for (int j = 0; j < PART; j++) lo = fminf(lo, x[j]), hi = fmaxf(hi, x[j]);
-    Fit best = {0, -lo, INFINITY};
-    if (!(hi - lo > 0)) return best;
-    for (int step = 0; step <= 20; step++) {
-        Fit f = refit(x, most, (Fit){(hi - lo) / ((float)most - 1 + 0.1f * (float)step), -lo, 0});
-        if (f.d > 0 && f.error < best.error) best = f;
+/* Low nibbles of the 16 bytes are scales, high ones minima. */
+void q2_k_part(const void *row, int64_t i, QuantPart *out) {
+    const BlockQ2_K *b = (const BlockQ2_K *)row + i / PARTS;
+    pairs_get(b->q, i % PARTS, out->q);
+    for (int j = 0; j < 2; j++) {
+        uint8_t s = b->scales[i % PARTS * 2 + j];
+        out->d[j] = f16_to_f32(b->d) * (float)(s & 15), out->m[j] = -(f16_to_f32(b->dmin) * (float)(s >> 4));
     }
-    return best;
+    out->has_min = out->halves = true;
 }
 
-/* Everything of a block but where its q stand. */
-static void encode_parts(const float *x, int most, void *block, int q[PARTS][PART]) {
-    Fit fit[PARTS];
-    Head head;
-    int scale[PARTS], min[PARTS];
-    float d = 0, m = 0;
-    for (int i = 0; i < PARTS; i++) {
-        fit[i] = fit_affine(x + i * PART, most);
-        d = fmaxf(d, fit[i].d), m = fmaxf(m, fit[i].m);
+/* Scale k of 16: the low or (from 8 on) the high nibbles of bytes 0..7, and 2 bits of bytes 8..11. */
+void q3_k_part(const void *row, int64_t i, QuantPart *out) {
+    const BlockQ3_K *b = (const BlockQ3_K *)row + i / PARTS;
+    pairs_get(b->q, i % PARTS, out->q);
+    for (int j = 0; j < PART; j++) out->q[j] = (int8_t)((out->q[j] | (b->qh[j] >> i % PARTS & 1) << 2) - 4);
+    for (int j = 0; j < 2; j++) {
+        int k = (int)(i % PARTS) * 2 + j;
+        int s = (b->scales[k % 8] >> k / 8 * 4 & 15) | (b->scales[8 + k % 4] >> k / 4 * 2 & 3) << 4;
+        out->d[j] = f16_to_f32(b->d) * (float)(s - 32), out->m[j] = 0;
     }
-    head.d = f32_to_f16(d / 63), head.dmin = f32_to_f16(m / 63);
-    d = f16_to_f32(head.d), m = f16_to_f32(head.dmin);
-    for (int i = 0; i < PARTS; i++) {
-        scale[i] = near_in(fit[i].d * quant_inverse(d), 0, 63);
-        min[i] = near_in(fit[i].m * quant_inverse(m), 0, 63);
-        float inv = quant_inverse(d * (float)scale[i]);
-        for (int j = 0; j < PART; j++) q[i][j] = near_in((x[i * PART + j] + m * (float)min[i]) * inv, 0, most);
-    }
-    scales_put(scale, min, head.scales);
-    memcpy(block, &head, sizeof head);
+    out->has_min = false, out->halves = true;
 }
-
-static void pack_nibbles(int q[PARTS][PART], uint8_t *bytes) {
-    for (int i = 0; i < PARTS / 2; i++)
-        for (int j = 0; j < PART; j++)
-            bytes[i * PART + j] = (uint8_t)((q[2 * i][j] & 15) | (q[2 * i + 1][j] & 15) << 4);
-}
-
-void q4_k_encode(const float *src, void *dst, int64_t n) {
-    BlockQ4_K *b = dst;
-    int q[PARTS][PART];
-    for (int64_t i = 0; i < n / 256; i++) {
-        encode_parts(src + 256 * i, 15, &b[i], q);
-        pack_nibbles(q, b[i].q);
-    }
-}
-
-void q5_k_encode(const float *src, void *dst, int64_t n) {
-    BlockQ5_K *b = dst;
-    int q[PARTS][PART];
-    for (int64_t i = 0; i < n / 256; i++) {
-        encode_parts(src + 256 * i, 31, &b[i], q);
-        pack_nibbles(q, b[i].q);
-        memset(b[i].qh, 0, sizeof b[i].qh);
-        for (int k = 0; k < PARTS; k++)
-            for (int j = 0; j < PART; j++) b[i].qh[j] = (uint8_t)(b[i].qh[j] | q[k][j] >> 4 << k);
-    }
-}
-
-/* ---- q6_k: a scale of 8 bits for each 16, no minimum ---- */
 
 /* Of each 128 elements, 64 bytes hold the lower 4 bits (of parts 0, 1 in low, 2, 3 in high nibbles) and 32 bytes the
  * upper 2 (of part i at bit 2i). */
@@ -147,52 +78,106 @@ void q6_k_part(const void *row, int64_t i, QuantPart *out) {
     const uint8_t *low = b->ql + 64 * half + k % 2 * PART, *high = b->qh + 32 * half;
     for (int j = 0; j < PART; j++)
         out->q[j] = (int8_t)(((low[j] >> k / 2 * 4 & 15) | (high[j] >> 2 * k & 3) << 4) - 32);
-    for (int j = 0; j < 2; j++) out->d[j] = f16_to_f32(b->d) * (float)b->scales[i % PARTS * 2 + j];
-    out->has_min = false;
+    for (int j = 0; j < 2; j++) out->d[j] = f16_to_f32(b->d) * (float)b->scales[i % PARTS * 2 + j], out->m[j] = 0;
+    out->has_min = false, out->halves = true;
 }
 
-/* The scale whose integers -32..31 keep most of x: that with the largest (x.q)^2 / q.q, for some steps around. */
-static float fit_symmetric(const float x[16]) {
-    float most = 0, best = 0, kept = 0;
-    for (int j = 0; j < 16; j++)
-        if (fabsf(x[j]) > fabsf(most)) most = x[j];
-    for (int step = -9; step <= 9 && most != 0; step++) {
-        float inv = quant_inverse(most / -(32 + 0.1f * (float)step)), sxq = 0, sqq = 0;
-        for (int j = 0; j < 16; j++) {
-            float k = (float)near_in(x[j] * inv, -32, 31);
-            sxq += x[j] * k, sqq += k * k;
-        }
-        if (sqq > 0 && sxq * (sxq / sqq) > kept) kept = sxq * (sxq / sqq), best = sxq / sqq;
+/* ---- iq4_xs: a scale of 6 bits for each 32, values of iq4_nl ---- */
+
+void iq4_xs_part(const void *row, int64_t i, QuantPart *out) {
+    static const int8_t table[16] = {UNEVEN};
+    const BlockIQ4_XS *b = (const BlockIQ4_XS *)row + i / PARTS;
+    int64_t k = i % PARTS;
+    int s = (b->scales_l[k / 2] >> k % 2 * 4 & 15) | (b->scales_h[k / 4] >> k % 4 * 2 & 3) << 4;
+    for (int j = 0; j < 16; j++) {
+        out->q[j] = table[b->q[16 * k + j] & 15], out->q[j + 16] = table[b->q[16 * k + j] >> 4];
     }
-    return best;
+    out->d[0] = out->d[1] = f16_to_f32(b->d) * (float)(s - 32), out->m[0] = out->m[1] = 0;
+    out->has_min = out->halves = false;
 }
 
-static void q6_k_pack(int q[16][16], BlockQ6_K *b) {
-    memset(b->ql, 0, sizeof b->ql), memset(b->qh, 0, sizeof b->qh);
-    for (int i = 0; i < 256; i++) {
-        int half = i / 128, k = i / 32 % 4, j = i % 32, v = q[i / 16][i % 16];
-        uint8_t *low = &b->ql[64 * half + k % 2 * 32 + j], *high = &b->qh[32 * half + j];
-        *low = (uint8_t)(*low | (v & 15) << k / 2 * 4);
-        *high = (uint8_t)(*high | v >> 4 << 2 * k);
+/* ---- packing: q are the integers as stored, 256 of them ---- */
+
+static void scales_put(const QuantScales *s, uint8_t out[12]) {
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(s->scale[i] | s->scale[i + 4] >> 4 << 6);
+        out[i + 4] = (uint8_t)(s->min[i] | s->min[i + 4] >> 4 << 6);
+        out[i + 8] = (uint8_t)((s->scale[i + 4] & 15) | s->min[i + 4] << 4);
     }
 }
 
-void q6_k_encode(const float *src, void *dst, int64_t n) {
-    BlockQ6_K *b = dst;
-    for (int64_t i = 0; i < n / 256; i++, src += 256, b++) {
-        float fit[16], most = 0;
-        int q[16][16];
-        for (int k = 0; k < 16; k++) {
-            fit[k] = fit_symmetric(src + 16 * k);
-            if (fabsf(fit[k]) > fabsf(most)) most = fit[k];
+static void nibbles_put(const uint8_t *q, uint8_t out[128]) {
+    for (int i = 0; i < PARTS / 2; i++, q += 2 * PART)
+        for (int j = 0; j < PART; j++) out[i * PART + j] = (uint8_t)((q[j] & 15) | q[j + PART] << 4);
+}
+
+void q4_k_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockQ4_K *b = block;
+    b->d = s->d, b->dmin = s->m;
+    scales_put(s, b->scales);
+    nibbles_put(q, b->q);
+}
+
+/* Bit `from` of each of 256 integers: of part i bit i of 32 bytes. */
+static void bits_put(const uint8_t *q, int from, uint8_t out[PART]) {
+    memset(out, 0, PART);
+    for (int i = 0; i < PARTS; i++)
+        for (int j = 0; j < PART; j++) out[j] = (uint8_t)(out[j] | (q[i * PART + j] >> from & 1) << i);
+}
+
+void q5_k_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockQ5_K *b = block;
+    b->d = s->d, b->dmin = s->m;
+    scales_put(s, b->scales);
+    nibbles_put(q, b->q);
+    bits_put(q, 4, b->qh);
+}
+
+static void pairs_put(const uint8_t *q, int from, uint8_t out[64]) {
+    for (int i = 0; i < 2; i++, q += 4 * PART)
+        for (int j = 0; j < PART; j++) {
+            const int a = q[j] >> from, b = q[j + PART] >> from, c = q[j + 2 * PART] >> from,
+                      d = q[j + 3 * PART] >> from;
+            out[i * PART + j] = (uint8_t)((a & 3) | (b & 3) << 2 | (c & 3) << 4 | (d & 3) << 6);
         }
-        b->d = f32_to_f16(most / -128);
-        float d = f16_to_f32(b->d);
-        for (int k = 0; k < 16; k++) {
-            b->scales[k] = (int8_t)near_in(fit[k] * quant_inverse(d), -128, 127);
-            float inv = quant_inverse(d * b->scales[k]);
-            for (int j = 0; j < 16; j++) q[k][j] = near_in(src[16 * k + j] * inv, -32, 31) + 32;
-        }
-        q6_k_pack(q, b);
+}
+
+void q2_k_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockQ2_K *b = block;
+    b->d = s->d, b->dmin = s->m;
+    for (int k = 0; k < 16; k++) b->scales[k] = (uint8_t)(s->scale[k] | s->min[k] << 4);
+    pairs_put(q, 0, b->q);
+}
+
+void q3_k_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockQ3_K *b = block;
+    b->d = s->d;
+    memset(b->scales, 0, sizeof b->scales);
+    for (int k = 0; k < 16; k++) {
+        uint8_t *low = &b->scales[k % 8], *high = &b->scales[8 + k % 4];
+        *low = (uint8_t)(*low | (s->scale[k] & 15) << k / 8 * 4);
+        *high = (uint8_t)(*high | s->scale[k] >> 4 << k / 4 * 2);
+    }
+    pairs_put(q, 0, b->q);
+    bits_put(q, 2, b->qh);
+}
+
+void q6_k_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockQ6_K *b = block;
+    b->d = s->d;
+    memcpy(b->scales, s->scale, sizeof b->scales);
+    pairs_put(q, 4, b->qh);
+    for (int i = 0; i < 2; i++, q += 4 * PART)
+        for (int j = 0; j < 2 * PART; j++) b->ql[i * 2 * PART + j] = (uint8_t)((q[j] & 15) | q[j + 2 * PART] << 4);
+}
+
+void iq4_xs_pack(const QuantScales *s, const uint8_t *q, void *block) {
+    BlockIQ4_XS *b = block;
+    b->d = s->d;
+    memset(b->scales_h, 0, sizeof b->scales_h), memset(b->scales_l, 0, sizeof b->scales_l);
+    for (int k = 0; k < PARTS; k++, q += PART) {
+        b->scales_l[k / 2] = (uint8_t)(b->scales_l[k / 2] | (s->scale[k] & 15) << k % 2 * 4);
+        b->scales_h[k / 4] = (uint8_t)(b->scales_h[k / 4] | s->scale[k] >> 4 << k % 4 * 2);
+        for (int j = 0; j < 16; j++) b->q[16 * k + j] = (uint8_t)((q[j] & 15) | q[j + 16] << 4);
     }
 }

@@ -9,6 +9,10 @@
  * number of threads, ERR_BACKEND for an isa that this CPU lacks, ERR_FAIL when threads cannot be started. */
 bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e);
 
+/* quantize_rows with the vectors of this instruction set, NULL: the best there is. NULL for one that is unknown or not
+ * to be had here. Runs on the calling thread. */
+QuantizeRows *cpu_quantize_rows(const char *isa);
+
 /* Bytes per second that `threads` threads (0: as above) read together from memory, the best of a few passes over 256
  * MiB; takes about a tenth of a second. ERR_FIT where that much is not free. */
 bool cpu_read_rate(int threads, double *bytes_per_s, Err *e);

@@ -5,11 +5,11 @@
 
 #include "backends/cpu/experts.h"
 
-enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel */
+enum { A8_CHUNK = 32 }; /* blocks unpacked at a time: 60 KiB of panel, where it has no halves */
 
 typedef struct PanelA8 {
-    char q[GROUPS][A8_CHUNK][8][64]; /* as a8_arrange leaves them */
-    float d[GROUPS][A8_CHUNK][LANES], m[GROUPS][A8_CHUNK][LANES];
+    char q[GROUPS][A8_CHUNK][8][64];                                    /* as a8_arrange leaves them */
+    float d[2][GROUPS][A8_CHUNK][LANES], m[2][GROUPS][A8_CHUNK][LANES]; /* second ones: of halves */
 } PanelA8;
 
 INLINE const BlockA8 *a8_at(const char *x, int64_t b) { return (const BlockA8 *)(const void *)x + b; }
@@ -17,21 +17,26 @@ INLINE const BlockA8 *a8_at(const char *x, int64_t b) { return (const BlockA8 *)
 /* The sum of the first 16 of x. */
 INLINE int32_t a8_first_sum(const BlockA8 *x) { return b_hsum(b_load(x->q)); }
 
-/* A part is what has one scale: 32 elements, of A8_HALVES 16. */
-INLINE int a8_parts(A8Form f) { return f == A8_HALVES ? 2 : 1; }
+/* A part is what has one scale: 32 elements, of halves 16. */
+INLINE int a8_parts(A8Form f) { return f == A8_HALVES || f == A8_HALVES_MIN ? 2 : 1; }
+INLINE bool a8_has_min(A8Form f) { return f == A8_MIN || f == A8_HALVES_MIN; }
+
+/* The sum of x over a part. */
+INLINE int32_t a8_sum(A8Form f, const BlockA8 *x, int part) {
+    if (a8_parts(f) == 1) return x->sum;
+    return part ? x->sum - a8_first_sum(x) : a8_first_sum(x);
+}
 
 /* The integer sum that products are added to: what the stored integers are too high by. */
 INLINE I16 a8_begin(A8Form f, int32_t offset, const BlockA8 *x, int part) {
     if (f == A8_SIGNED) return w8_bias(x->sum);
-    if (f == A8_MIN) return i_zero();
-    if (f == A8_OFFSET) return i_set1(-offset * x->sum);
-    return i_set1(-offset * (part ? x->sum - a8_first_sum(x) : a8_first_sum(x)));
+    return a8_has_min(f) ? i_zero() : i_set1(-offset * a8_sum(f, x, part));
 }
 
-/* The fma chain of one part: sum is its integer sum of products. */
-INLINE V16 a8_join(A8Form f, V16 y, I16 sum, const BlockA8 *x, V16 d, V16 m) {
+/* The fma chain of one part: sum is its integer sum of products; m only where there are minima. */
+INLINE V16 a8_join(A8Form f, int part, V16 y, I16 sum, const BlockA8 *x, V16 d, V16 m) {
     y = v_fma(v_mul(d, v_set1(x->d)), v_from_int(sum), y);
-    return f == A8_MIN ? v_fma(m, v_set1(x->d * (float)x->sum), y) : y;
+    return a8_has_min(f) ? v_fma(m, v_set1(x->d * (float)a8_sum(f, x, part)), y) : y;
 }
 
 INLINE I16 a8_dot4(A8Form f, I16 sum, I16 w, const BlockA8 *x, int j) {
@@ -90,9 +95,9 @@ INLINE void a8_tile_mg(A8Form f, int M, int G, const Tile *c, const PartA8 *w) {
     for (int64_t b = 0, g0 = w->g0; b < w->n; b++) UNROLL for (int part = 0; part < a8_parts(f); part++) {
             I16 sum[A8_M][A8_G];
             a8_sums(f, M, G, c, w, b, part, sum);
-            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = a8_join(
-                f, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), part ? v_load(p->m[g0 + g][b]) : v_load(p->d[g0 + g][b]),
-                f == A8_MIN ? v_load(p->m[g0 + g][b]) : v_zero());
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] =
+                a8_join(f, part, y[m][g], sum[m][g], a8_at(tile_x(c, m), b), v_load(p->d[part][g0 + g][b]),
+                        a8_has_min(f) ? v_load(p->m[part][g0 + g][b]) : v_zero());
         }
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) tile_store(c, m, g, y[m][g]);
 }
@@ -120,6 +125,7 @@ static void a8_tile(A8Form f, int64_t tokens, int64_t groups, const Tile *c, con
     case A8_OFFSET: a8_tile_any(A8_OFFSET, tokens, groups, c, w); break;
     case A8_MIN: a8_tile_any(A8_MIN, tokens, groups, c, w); break;
     case A8_HALVES: a8_tile_any(A8_HALVES, tokens, groups, c, w); break;
+    case A8_HALVES_MIN: a8_tile_any(A8_HALVES_MIN, tokens, groups, c, w); break;
     }
 }
 
@@ -130,8 +136,10 @@ INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, i
     UNROLL for (int i = 0; i < n; i++) {
         a8_arrange(w[i].q);
         UNROLL for (int j = 0; j < 8; j++) i_store(p->q[g][b + i][j], w[i].q[j]);
-        v_store(p->d[g][b + i], w[i].d);
-        v_store(p->m[g][b + i], w[i].m);
+        UNROLL for (int part = 0; part < a8_parts(a8_form(t)); part++) {
+            v_store(p->d[part][g][b + i], w[i].d[part]);
+            if (a8_has_min(a8_form(t))) v_store(p->m[part][g][b + i], w[i].m[part]);
+        }
     }
 }
 
@@ -170,7 +178,8 @@ INLINE void a8_small_n(Dtype t, int M, int n, const char *const row[16], const T
             const int js = 8 / a8_parts(a8_form(t)), j0 = part * js;
             I16 sum = a8_begin(a8_form(t), a8_offset(t), x, part);
             UNROLL for (int j = j0; j < j0 + js; j++) sum = a8_dot4(a8_form(t), sum, w[i].q[j], x, j);
-            y[m] = a8_join(a8_form(t), y[m], sum, x, part ? w[i].m : w[i].d, w[i].m);
+            y[m] =
+                a8_join(a8_form(t), part, y[m], sum, x, w[i].d[part], a8_has_min(a8_form(t)) ? w[i].m[part] : v_zero());
         }
     }
 }
@@ -212,10 +221,14 @@ A8_BODY(q4_0)
 A8_BODY(q4_1)
 A8_BODY(q5_0)
 A8_BODY(q5_1)
+A8_BODY(q2_k)
+A8_BODY(q3_k)
 A8_BODY(q4_k)
 A8_BODY(q5_k)
 A8_BODY(q6_k)
 A8_BODY(iq4_nl)
+A8_BODY(iq4_xs)
+A8_BODY(mxfp4)
 
 static size_t matmul_a8_scratch(const OpArgs *a) { return mm_scratch(a, sizeof(PanelA8)); }
 
@@ -225,7 +238,9 @@ static void matmul_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
         [DT_q4_1] = {a8_small_q4_1, a8_panel_q4_1},       [DT_q5_0] = {a8_small_q5_0, a8_panel_q5_0},
         [DT_q5_1] = {a8_small_q5_1, a8_panel_q5_1},       [DT_q4_k] = {a8_small_q4_k, a8_panel_q4_k},
         [DT_q5_k] = {a8_small_q5_k, a8_panel_q5_k},       [DT_q6_k] = {a8_small_q6_k, a8_panel_q6_k},
-        [DT_iq4_nl] = {a8_small_iq4_nl, a8_panel_iq4_nl},
+        [DT_iq4_nl] = {a8_small_iq4_nl, a8_panel_iq4_nl}, [DT_iq4_xs] = {a8_small_iq4_xs, a8_panel_iq4_xs},
+        [DT_q2_k] = {a8_small_q2_k, a8_panel_q2_k},       [DT_q3_k] = {a8_small_q3_k, a8_panel_q3_k},
+        [DT_mxfp4] = {a8_small_mxfp4, a8_panel_mxfp4},
     };
     mm_run(a, &body[a->in[1].dtype], u0, u1, scratch);
 }

@@ -33,18 +33,17 @@ static float dot_bf16(const uint16_t *x, const uint16_t *w, int64_t n) {
     return y;
 }
 
-static float dot_a8(const BlockA8 *x, const QuantPart *w, bool halves, int64_t n) {
+/* What has one scale: 32 elements, or each half of them. */
+static float dot_a8(const BlockA8 *x, const QuantPart *w, int64_t n) {
     float y = 0;
     for (int64_t b = 0; b < n / 32; b++) {
-        const QuantPart *p = &w[b];
-        int32_t isum[2] = {0, 0};
-        for (int j = 0; j < 16; j++) isum[0] += x[b].q[j] * p->q[j], isum[1] += x[b].q[j + 16] * p->q[j + 16];
-        if (halves) {
-            for (int h = 0; h < 2; h++) y = fmaf(p->d[h] * x[b].d, (float)isum[h], y);
-            continue;
+        const int len = w[b].halves ? 16 : 32;
+        for (int j0 = 0; j0 < 32; j0 += len) {
+            int32_t isum = 0, sum = 0;
+            for (int j = j0; j < j0 + len; j++) isum += x[b].q[j] * w[b].q[j], sum += x[b].q[j];
+            y = fmaf(w[b].d[j0 / 16] * x[b].d, (float)isum, y);
+            if (w[b].has_min) y = fmaf(w[b].m[j0 / 16], x[b].d * (float)sum, y);
         }
-        y = fmaf(p->d[0] * x[b].d, (float)(isum[0] + isum[1]), y);
-        if (p->has_min) y = fmaf(p->m, x[b].d * (float)x[b].sum, y);
     }
     return y;
 }
@@ -79,7 +78,7 @@ static float matmul_dot(const Tensor *x, int64_t r, const Tensor *w, const void 
     const void *xr = tensor_row(x, r);
     if (x->dtype == DT_f32) return dot_f32(xr, w_row, ref_inner(w));
     if (x->dtype == DT_bf16) return dot_bf16(xr, w_row, ref_inner(w));
-    return dot_a8(xr, w_row, w->dtype == DT_q6_k, ref_inner(w));
+    return dot_a8(xr, w_row, ref_inner(w));
 }
 
 static void matmul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {

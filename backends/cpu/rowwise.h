@@ -74,6 +74,10 @@ static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     case DT_q5_k: embed_rows(DT_q5_k, a, u0, u1); break;
     case DT_q6_k: embed_rows(DT_q6_k, a, u0, u1); break;
     case DT_iq4_nl: embed_rows(DT_iq4_nl, a, u0, u1); break;
+    case DT_iq4_xs: embed_rows(DT_iq4_xs, a, u0, u1); break;
+    case DT_q2_k: embed_rows(DT_q2_k, a, u0, u1); break;
+    case DT_q3_k: embed_rows(DT_q3_k, a, u0, u1); break;
+    case DT_mxfp4: embed_rows(DT_mxfp4, a, u0, u1); break;
     default: embed_rows(DT_q4_1, a, u0, u1); break;
     }
 }

@@ -10,6 +10,7 @@
 #define CPU_UNPACK_H
 
 #include "backends/cpu/vec16.h"
+#include "core/quant.h"
 
 /* The 16 rows from n0 on; past the last row it stands in for the missing ones, whose lanes nobody stores. */
 INLINE void rows_at(const char *w, int64_t stride, int64_t n0, int64_t n_rows, const char *row[16]) {
@@ -34,7 +35,9 @@ INLINE int64_t part_bytes(Dtype t) {
     }
 }
 
-INLINE bool in_pairs(Dtype t) { return t == DT_q4_k || t == DT_q5_k || t == DT_q6_k; }
+INLINE bool in_pairs(Dtype t) {
+    return t == DT_q2_k || t == DT_q3_k || t == DT_q4_k || t == DT_q5_k || t == DT_q6_k || t == DT_iq4_xs;
+}
 INLINE bool in_blocks(Dtype t) { return t != DT_f32 && t != DT_f16 && t != DT_bf16; }
 
 /* 16 of the nibbles of 16 bytes: the low ones, or the high ones. */
@@ -77,9 +80,13 @@ INLINE V16 decode16_q5_1(const char *row, int64_t k) {
     return v_fma(v_from_i8(q), v_set1(f16_at(b)), v_set1(f16_at(b + offsetof(BlockQ5_1, m))));
 }
 
-/* The values of iq4_nl. */
+/* The values of iq4_nl and iq4_xs. */
 INLINE B16 uneven_table(void) {
-    static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    static const int8_t table[16] = {UNEVEN};
+    return b_load(table);
+}
+INLINE B16 fp4_table(void) {
+    static const int8_t table[16] = {FP4_TWICE};
     return b_load(table);
 }
 
@@ -89,12 +96,13 @@ INLINE V16 decode16_iq4_nl(const char *row, int64_t k) {
     return v_mul(v_from_i8(b_lookup(q, uneven_table())), v_set1(f16_at(b)));
 }
 
-/* Formats of 256 keep what core/quant_k.c does with their scales. */
-INLINE V16 decode16_k(Dtype t, const char *row, int64_t k) {
+/* The others keep what core/quant_*.c does with their scales. */
+INLINE V16 decode16_part(Dtype t, const char *row, int64_t k) {
     QuantPart p;
     dtype_info[t].part(row, k / 32, &p);
     V16 q = v_from_i8(b_load((const char *)p.q + k % 32));
-    return p.has_min ? v_fma(q, v_set1(p.d[0]), v_set1(p.m)) : v_mul(q, v_set1(p.d[k % 32 / 16]));
+    return p.has_min ? v_fma(q, v_set1(p.d[k % 32 / 16]), v_set1(p.m[k % 32 / 16]))
+                     : v_mul(q, v_set1(p.d[k % 32 / 16]));
 }
 
 /* Elements k..k+15 of a row; k is a multiple of 16. t is a constant wherever this is called. */
@@ -109,7 +117,7 @@ INLINE V16 decode16(Dtype t, const char *row, int64_t k) {
     case DT_q5_1: return decode16_q5_1(row, k);
     case DT_iq4_nl: return decode16_iq4_nl(row, k);
     case DT_q4_1: return decode16_q4_1(row, k);
-    default: return decode16_k(t, row, k);
+    default: return decode16_part(t, row, k);
     }
 }
 
@@ -169,10 +177,14 @@ UNPACK_F32(q4_0)
 UNPACK_F32(q4_1)
 UNPACK_F32(q5_0)
 UNPACK_F32(q5_1)
+UNPACK_F32(q2_k)
+UNPACK_F32(q3_k)
 UNPACK_F32(q4_k)
 UNPACK_F32(q5_k)
 UNPACK_F32(q6_k)
 UNPACK_F32(iq4_nl)
+UNPACK_F32(iq4_xs)
+UNPACK_F32(mxfp4)
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
@@ -190,28 +202,30 @@ INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint3
 /* ---- blocks of integers ---- */
 
 /* How the integers of a dtype meet those of x (matmul_a8.h): signed ones, in w8_form; unsigned ones of 7 bits or less
- * that stand a8_offset too high; unsigned ones with a minimum; as the second, 16 elements to a scale. */
-typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN, A8_HALVES } A8Form;
+ * that stand a8_offset too high; unsigned ones with a minimum; as these two, 16 elements to a scale. */
+typedef enum A8Form { A8_SIGNED, A8_OFFSET, A8_MIN, A8_HALVES, A8_HALVES_MIN } A8Form;
 
 INLINE A8Form a8_form(Dtype t) {
-    if (t == DT_q8_0 || t == DT_iq4_nl) return A8_SIGNED;
-    if (t == DT_q6_k) return A8_HALVES;
+    if (t == DT_q8_0 || t == DT_iq4_nl || t == DT_iq4_xs || t == DT_mxfp4) return A8_SIGNED;
+    if (t == DT_q2_k) return A8_HALVES_MIN;
+    if (t == DT_q3_k || t == DT_q6_k) return A8_HALVES;
     return t == DT_q4_0 || t == DT_q5_0 ? A8_OFFSET : A8_MIN;
 }
-INLINE int32_t a8_offset(Dtype t) { return t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : t == DT_q6_k ? 32 : 0; }
+INLINE int32_t a8_offset(Dtype t) {
+    return t == DT_q3_k ? 4 : t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : t == DT_q6_k ? 32 : 0;
+}
 
 /* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
     I16 q[8];
-    V16 d, m; /* m: the minimum; of A8_HALVES the scale of the second 16 */
+    V16 d[2], m[2]; /* scales, minima; the second ones only of halves, minima only where there are any */
 } RowBlock;
 
 INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ8_0);
     rows_load8(row, off + (int64_t)offsetof(BlockQ8_0, q), out->q);
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(out->q[j]);
-    out->d = v_from_f16(h_gather(row, off));
-    out->m = v_zero();
+    out->d[0] = v_from_f16(h_gather(row, off));
 }
 
 /* q[0..3]: the bytes of two elements each. */
@@ -225,8 +239,7 @@ INLINE void load_q4_0(const char *const row[16], int64_t b, RowBlock *out) {
     I16 q[4];
     rows_load4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
     split_nibbles(q, out->q);
-    out->d = v_from_f16(h_gather(row, off));
-    out->m = v_zero();
+    out->d[0] = v_from_f16(h_gather(row, off));
 }
 
 /* Blocks b and b + 1: 36 bytes a row, the first 32 of which hold both scales; the first block's bytes lie across its
@@ -239,16 +252,15 @@ INLINE void load_q4_0_pair(const char *const row[16], int64_t b, RowBlock out[2]
     UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(head[j]), i_shl16(head[j + 1]));
     split_nibbles(q, out[0].q);
     split_nibbles(tail, out[1].q);
-    out[0].d = v_from_f16(i_low16(head[0]));
-    out[1].d = v_from_f16(i_low16(i_shr16(head[4])));
-    out[0].m = out[1].m = v_zero();
+    out[0].d[0] = v_from_f16(i_low16(head[0]));
+    out[1].d[0] = v_from_f16(i_low16(i_shr16(head[4])));
 }
 
 /* dm: d and m of each row. */
 INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
     split_nibbles(q, out->q);
-    out->d = v_from_f16(i_low16(dm));
-    out->m = v_from_f16(i_low16(i_shr16(dm)));
+    out->d[0] = v_from_f16(i_low16(dm));
+    out->m[0] = v_from_f16(i_low16(i_shr16(dm)));
 }
 
 INLINE void load_q4_1(const char *const row[16], int64_t b, RowBlock *out) {
@@ -283,8 +295,7 @@ INLINE void load_q5_0(const char *const row[16], int64_t b, RowBlock *out) {
     rows_load4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
     split_nibbles(q, out->q);
     join_fifth(rows_load1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
-    out->d = v_from_f16(h_gather(row, off));
-    out->m = v_zero();
+    out->d[0] = v_from_f16(h_gather(row, off));
 }
 
 /* Blocks b and b + 1: 44 bytes a row, dwords 0..7 and 7..10. The first block's bytes lie across its dwords. */
@@ -298,9 +309,8 @@ INLINE void load_q5_0_pair(const char *const row[16], int64_t b, RowBlock out[2]
     split_nibbles(tail, out[1].q);
     join_fifth(i_or(i_shr16(w[0]), i_shl16(w[1])), out[0].q);
     join_fifth(w[6], out[1].q);
-    out[0].d = v_from_f16(i_low16(w[0]));
-    out[1].d = v_from_f16(i_low16(i_shr16(w[5])));
-    out[0].m = out[1].m = v_zero();
+    out[0].d[0] = v_from_f16(i_low16(w[0]));
+    out[1].d[0] = v_from_f16(i_low16(i_shr16(w[5])));
 }
 
 INLINE void load_q5_1(const char *const row[16], int64_t b, RowBlock *out) {
@@ -317,6 +327,17 @@ INLINE void load_iq4_nl(const char *const row[16], int64_t b, RowBlock *out) {
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], uneven_table()));
 }
 
+INLINE void load_mxfp4(const char *const row[16], int64_t b, RowBlock *out) {
+    int64_t off = b * (int64_t)sizeof(BlockMXFP4);
+    I16 q[4], e = i_and(rows_load1(row, off), i_set1(255)), half = i_and(i_shr(e, 1), i_set1(127));
+    rows_load4(row, off + (int64_t)offsetof(BlockMXFP4, q), q);
+    split_nibbles(q, out->q);
+    UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], fp4_table()));
+    /* 2^(e - 128) may be subnormal: as a product of two that are not */
+    V16 upper = v_bits(i_shl(i_add(i_add(e, i_mul(half, i_set1(-1))), i_set1(62)), 23));
+    out->d[0] = v_mul(v_bits(i_shl(i_add(half, i_set1(64)), 23)), upper);
+}
+
 /* ---- formats of 256: pairs begin at an even b, so that both are of the same 32 bytes of nibbles ---- */
 
 /* head: the first 16 bytes of each row's block. Scale and minimum of part i, as core/quant_k.c has them. */
@@ -326,8 +347,8 @@ INLINE void scales_k(const I16 head[4], int i, RowBlock *out) {
     const I16 upper = i_set1(0x30), lower = i_set1(15), six = i_set1(63);
     const I16 scale = i < 4 ? i_and(s, six) : i_or(i_and(both, lower), i_and(i_shr(s, 2), upper));
     const I16 min = i < 4 ? i_and(m, six) : i_or(i_and(i_shr4(both), lower), i_and(i_shr(m, 2), upper));
-    out->d = v_mul(v_from_f16(i_low16(head[0])), v_from_int(scale));
-    out->m = v_neg(v_mul(v_from_f16(i_low16(i_shr16(head[0]))), v_from_int(min)));
+    out->d[0] = v_mul(v_from_f16(i_low16(head[0])), v_from_int(scale));
+    out->m[0] = v_neg(v_mul(v_from_f16(i_low16(i_shr16(head[0]))), v_from_int(min)));
 }
 
 INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock out[2]) {
@@ -364,8 +385,63 @@ INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]
             I16 bits = i_shl(i_and(i_shr(high[j], 2 * (k + p)), i_set1(0x03030303)), 4);
             out[p].q[j] = i_or(low, bits);
         }
-        out[p].d = v_mul(d, v_from_int(i_top8(i_shl(scales, 24 - 16 * p))));
-        out[p].m = v_mul(d, v_from_int(i_top8(i_shl(scales, 16 - 16 * p))));
+        UNROLL for (int h = 0; h < 2; h++) out[p].d[h] =
+            v_mul(d, v_from_int(i_top8(i_shl(scales, 24 - 16 * p - 8 * h))));
+    }
+}
+
+/* The 2 bits of parts k, k + 1 (k: 0 or 2) of 32 bytes of each row. */
+INLINE void split_twos(const char *const row[16], int64_t off, int k, RowBlock out[2]) {
+    I16 q[8];
+    rows_load8(row, off, q);
+    UNROLL for (int j = 0; j < 8; j++) UNROLL for (int p = 0; p < 2; p++) out[p].q[j] =
+        i_and(i_shr(q[j], 2 * (k + p)), i_set1(0x03030303));
+}
+
+INLINE void load_q2_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (int64_t)sizeof(BlockQ2_K);
+    const I16 scales = rows_load1(row, off + b % 8 * 2);
+    const I16 dm = rows_load1(row, off + (int64_t)offsetof(BlockQ2_K, d)), low = i_set1(15);
+    const V16 d = v_from_f16(i_low16(dm)), m = v_neg(v_from_f16(i_low16(i_shr16(dm))));
+    split_twos(row, off + (int64_t)offsetof(BlockQ2_K, q) + b % 8 / 4 * 32, (int)(b % 4), out);
+    UNROLL for (int p = 0; p < 2; p++) UNROLL for (int h = 0; h < 2; h++) {
+        const I16 s = i_shr(scales, 16 * p + 8 * h);
+        out[p].d[h] = v_mul(d, v_from_int(i_and(s, low)));
+        out[p].m[h] = v_mul(m, v_from_int(i_and(i_shr4(s), low)));
+    }
+}
+
+INLINE void load_q3_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (int64_t)sizeof(BlockQ3_K), at = off + (int64_t)offsetof(BlockQ3_K, scales);
+    const int i = (int)(b % 8), k = 2 * i; /* k: the first of four scales */
+    const V16 d = v_from_f16(h_gather(row, off + (int64_t)offsetof(BlockQ3_K, d)));
+    const I16 low = i_and(i_shr(rows_load1(row, at + k % 8), k / 8 * 4), i_set1(0x0f0f0f0f));
+    const I16 scales = i_or(low, i_shl(i_and(i_shr(rows_load1(row, at + 8), k / 4 * 2), i_set1(0x03030303)), 4));
+    I16 high[8];
+    split_twos(row, off + (int64_t)offsetof(BlockQ3_K, q) + b % 8 / 4 * 32, (int)(b % 4), out);
+    rows_load8(row, off, high);
+    UNROLL for (int p = 0; p < 2; p++) {
+        UNROLL for (int j = 0; j < 8; j++) out[p].q[j] =
+            i_or(out[p].q[j], i_shl(i_and(i_shr(high[j], i + p), i_set1(0x01010101)), 2));
+        UNROLL for (int h = 0; h < 2; h++) {
+            const I16 s = i_and(i_shr(scales, 16 * p + 8 * h), i_set1(63));
+            out[p].d[h] = v_mul(d, v_from_int(i_add(s, i_set1(-32))));
+        }
+    }
+}
+
+INLINE void load_iq4_xs_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+    const int64_t off = b / 8 * (int64_t)sizeof(BlockIQ4_XS);
+    const int i = (int)(b % 8);
+    const I16 head = rows_load1(row, off), low = rows_load1(row, off + (int64_t)offsetof(BlockIQ4_XS, scales_l));
+    const V16 d = v_from_f16(i_low16(head));
+    UNROLL for (int p = 0; p < 2; p++) {
+        I16 q[4], s = i_and(i_shr(low, 4 * (i + p)), i_set1(15));
+        rows_load4(row, off + (int64_t)offsetof(BlockIQ4_XS, q) + 16 * (i + p), q);
+        split_nibbles(q, out[p].q);
+        UNROLL for (int j = 0; j < 8; j++) out[p].q[j] = w8_form(i_lookup(out[p].q[j], uneven_table()));
+        s = i_or(s, i_shl(i_and(i_shr(head, 16 + 2 * (i + p)), i_set1(3)), 4));
+        out[p].d[0] = v_mul(d, v_from_int(i_add(s, i_set1(-32))));
     }
 }
 
@@ -376,6 +452,7 @@ INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *
     case DT_q5_0: load_q5_0(row, b, out); break;
     case DT_q5_1: load_q5_1(row, b, out); break;
     case DT_iq4_nl: load_iq4_nl(row, b, out); break;
+    case DT_mxfp4: load_mxfp4(row, b, out); break;
     case DT_q4_1: load_q4_1(row, b, out); break;
     default: break; /* formats of 256 come in pairs */
     }
@@ -389,6 +466,12 @@ INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, Ro
         load_q4_1_pair(row, b, out);
     else if (n == 2 && t == DT_q5_0)
         load_q5_0_pair(row, b, out);
+    else if (n == 2 && t == DT_q2_k)
+        load_q2_k_pair(row, b, out);
+    else if (n == 2 && t == DT_q3_k)
+        load_q3_k_pair(row, b, out);
+    else if (n == 2 && t == DT_iq4_xs)
+        load_iq4_xs_pair(row, b, out);
     else if (n == 2 && (t == DT_q4_k || t == DT_q5_k))
         load_k_pair(t, row, b, out);
     else if (n == 2 && t == DT_q6_k)

@@ -101,6 +101,13 @@ INLINE V16 v_mul(V16 a, V16 b) { return _mm512_mul_ps(a, b); }
 INLINE V16 v_div(V16 a, V16 b) { return _mm512_div_ps(a, b); }
 INLINE V16 v_sqrt(V16 a) { return _mm512_sqrt_ps(a); }
 INLINE V16 v_max(V16 a, V16 b) { return _mm512_max_ps(a, b); }
+INLINE V16 v_min(V16 a, V16 b) { return _mm512_min_ps(a, b); }
+/* yes in lanes where a < b, no elsewhere and where either is NaN. */
+INLINE V16 v_if_less(V16 a, V16 b, V16 yes, V16 no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), yes);
+}
+/* Lane at[l] of table, at in 0..15. */
+INLINE V16 v_pick(V16 table, I16 at) { return _mm512_permutexvar_ps(at, table); }
 INLINE V16 v_fma(V16 a, V16 b, V16 c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V16 v_abs(V16 a) { return _mm512_abs_ps(a); }
 INLINE V16 v_neg(V16 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
@@ -269,6 +276,16 @@ INLINE V16 v_mul(V16 x, V16 y) { return V16_OF(_mm256_mul_ps(x.a, y.a), _mm256_m
 INLINE V16 v_div(V16 x, V16 y) { return V16_OF(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
 INLINE V16 v_sqrt(V16 x) { return V16_OF(_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)); }
 INLINE V16 v_max(V16 x, V16 y) { return V16_OF(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
+INLINE V16 v_min(V16 x, V16 y) { return V16_OF(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+INLINE V16 v_if_less(V16 x, V16 y, V16 yes, V16 no) {
+    return V16_OF(_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
+                  _mm256_blendv_ps(no.b, yes.b, _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)));
+}
+INLINE __m256 ymm_pick(V16 table, __m256i at) { /* bit 3 says which half */
+    __m256 lo = _mm256_permutevar8x32_ps(table.a, at), hi = _mm256_permutevar8x32_ps(table.b, at);
+    return _mm256_blendv_ps(lo, hi, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+}
+INLINE V16 v_pick(V16 table, I16 at) { return V16_OF(ymm_pick(table, at.a), ymm_pick(table, at.b)); }
 INLINE V16 v_fma(V16 x, V16 y, V16 z) { return V16_OF(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 INLINE V16 v_abs(V16 x) {
     const __m256 sign = _mm256_set1_ps(-0.0f);

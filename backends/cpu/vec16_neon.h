@@ -111,6 +111,14 @@ INLINE V16 v_mul(V16 x, V16 y) { return V_ALL2(vmulq_f32, x, y); }
 INLINE V16 v_div(V16 x, V16 y) { return V_ALL2(vdivq_f32, x, y); }
 INLINE V16 v_sqrt(V16 x) { return V_ALL1(vsqrtq_f32, x); }
 INLINE V16 v_max(V16 x, V16 y) { return V_ALL2(vmaxq_f32, x, y); }
+INLINE V16 v_min(V16 x, V16 y) { return V_ALL2(vminq_f32, x, y); }
+INLINE float32x4_t q_if_less(float32x4_t x, float32x4_t y, float32x4_t yes, float32x4_t no) {
+    return vbslq_f32(vcltq_f32(x, y), yes, no);
+}
+INLINE V16 v_if_less(V16 x, V16 y, V16 yes, V16 no) {
+    return (V16){q_if_less(x.a, y.a, yes.a, no.a), q_if_less(x.b, y.b, yes.b, no.b), q_if_less(x.c, y.c, yes.c, no.c),
+                 q_if_less(x.d, y.d, yes.d, no.d)};
+}
 INLINE V16 v_fma(V16 x, V16 y, V16 z) {
     return (V16){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c),
                  vfmaq_f32(z.d, x.d, y.d)};
@@ -217,6 +225,17 @@ INLINE B16 i_to_i8(I16 x) {
 INLINE int32x4_t q_if_nan(float32x4_t v, int32x4_t yes, int32x4_t no) { return vbslq_s32(vceqq_f32(v, v), no, yes); }
 INLINE I16 i_if_nan(V16 v, I16 yes, I16 no) { return I_ALL3(q_if_nan, v, yes, no); }
 INLINE int32_t i_hsum(I16 x) { return vaddvq_s32(vaddq_s32(vaddq_s32(x.a, x.b), vaddq_s32(x.c, x.d))); }
+
+/* By bytes: the four of float i are 4i..4i+3. */
+INLINE float32x4_t q_pick(uint8x16x4_t table, int32x4_t at) {
+    int32x4_t bytes = vaddq_s32(vmulq_n_s32(at, 0x04040404), vdupq_n_s32(0x03020100));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_s32(bytes)));
+}
+INLINE V16 v_pick(V16 t, I16 at) {
+    const uint8x16x4_t table = {
+        {vreinterpretq_u8_f32(t.a), vreinterpretq_u8_f32(t.b), vreinterpretq_u8_f32(t.c), vreinterpretq_u8_f32(t.d)}};
+    return (V16){q_pick(table, at.a), q_pick(table, at.b), q_pick(table, at.c), q_pick(table, at.d)};
+}
 
 /* Signed bytes take any w, so both products are one. Without the instruction for it: two products of a byte -128..127
  * with one of -127..127 still fit 16 bits. */

@@ -58,12 +58,13 @@ static void region_release(Region *g) {
 
 /* ---- filling ---- */
 
-/* Where the f16 scales of a block stand, -1 for none. */
+/* Where the f16 scales of a block stand, -1 for none. Any byte is a scale of mxfp4. */
 static const struct {
     int d, m;
 } scale_at[DT_COUNT] = {
-    [DT_q8_0] = {0, -1}, [DT_q4_0] = {0, -1}, [DT_q4_1] = {0, 2},    [DT_q5_0] = {0, -1},   [DT_q5_1] = {0, 2},
-    [DT_q4_k] = {0, 2},  [DT_q5_k] = {0, 2},  [DT_q6_k] = {208, -1}, [DT_iq4_nl] = {0, -1},
+    [DT_q8_0] = {0, -1},   [DT_q4_0] = {0, -1},   [DT_q4_1] = {0, 2},    [DT_q5_0] = {0, -1},   [DT_q5_1] = {0, 2},
+    [DT_q4_k] = {0, 2},    [DT_q5_k] = {0, 2},    [DT_q6_k] = {208, -1}, [DT_iq4_nl] = {0, -1}, [DT_q2_k] = {80, 82},
+    [DT_q3_k] = {108, -1}, [DT_iq4_xs] = {0, -1}, [DT_mxfp4] = {-1, -1},
 };
 
 static void fill_block_row(Dtype t, void *row, int64_t n, Rng *r) { /* any bits, edge scales */
@@ -71,7 +72,7 @@ static void fill_block_row(Dtype t, void *row, int64_t n, Rng *r) { /* any bits,
         uint8_t *block = (uint8_t *)row + b * dtype_info[t].block_bytes;
         for (int i = 0; i < dtype_info[t].block_bytes; i++) block[i] = (uint8_t)rng_next(r);
         uint16_t d = edge_f16(r), m = edge_f16(r);
-        memcpy(block + scale_at[t].d, &d, 2);
+        if (scale_at[t].d >= 0) memcpy(block + scale_at[t].d, &d, 2);
         if (scale_at[t].m >= 0) memcpy(block + scale_at[t].m, &m, 2);
         if (t == DT_q8_0) block[2 + rng_below(r, 32)] = 0x80; /* -128 */
     }

@@ -33,24 +33,22 @@ static void half_floats(void **state) {
     assert_true(isnan(bf16_to_f32(f32_to_bf16(NAN))) && isinf(bf16_to_f32(f32_to_bf16(INFINITY))));
 }
 
-/* What encode loses is at most half a step of the format. */
+/* What encode loses is at most half a step of formats of 8 bits. */
 static void quantisation(void **state) {
     (void)state;
-    const Dtype types[] = {DT_q8_0, DT_q4_1, DT_a8};
+    const Dtype types[] = {DT_q8_0, DT_a8};
     float x[64], y[64];
     char bytes[128];
     for (int round = 0; round < 200; round++) {
-        float lo = 0, hi = 0, most = 0;
+        float most = 0;
         for (int i = 0; i < 64; i++) {
             x[i] = (float)((i * 37 + round * 101) % 997) / 100 - 4.5f;
-            if (i < 32)
-                lo = fminf(i ? lo : x[0], x[i]), hi = fmaxf(i ? hi : x[0], x[i]), most = fmaxf(most, fabsf(x[i]));
+            if (i < 32) most = fmaxf(most, fabsf(x[i]));
         }
         for (size_t t = 0; t < COUNT_OF(types); t++) {
             dtype_info[types[t]].encode(x, bytes, 64);
             dtype_info[types[t]].decode(bytes, y, 64);
-            float step = types[t] == DT_q4_1 ? (hi - lo) / 15 : most / 127,
-                  slack = fmaxf(most, hi - lo) * 0x1p-10f; /* f16 scale */
+            float step = most / 127, slack = most * 0x1p-10f; /* f16 scale */
             for (int i = 0; i < 32; i++)
                 if (fabsf(x[i] - y[i]) > step / 2 + slack)
                     fail_msg("%s: %g became %g", dtype_info[types[t]].name, (double)x[i], (double)y[i]);
@@ -88,8 +86,13 @@ static const struct {
     int scale_at[2];
     uint64_t hash;
 } goldens[] = {
-    {DT_q8_0, {0, 0}, 0x5362fb061551979d}, {DT_q4_0, {0, 0}, 0x28e2c7d2f1c58170}, {DT_q4_1, {0, 2}, 0xb9921b8ec094e1d1},
-    {DT_q5_0, {0, 0}, 0x5d85fa12b8c480fb}, {DT_q5_1, {0, 2}, 0xdde418067845e50f},
+    {DT_q8_0, {0, 0}, 0x5362fb061551979d},     {DT_q4_0, {0, 0}, 0x28e2c7d2f1c58170},
+    {DT_q4_1, {0, 2}, 0xb9921b8ec094e1d1},     {DT_q5_0, {0, 0}, 0x5d85fa12b8c480fb},
+    {DT_q5_1, {0, 2}, 0xdde418067845e50f},     {DT_q2_k, {80, 82}, 0x46c25829eed7cdb0},
+    {DT_q3_k, {108, 108}, 0x1b499bc3d182b831}, {DT_q4_k, {0, 2}, 0x921c79556c200278},
+    {DT_q5_k, {0, 2}, 0xb70346207029abe5},     {DT_q6_k, {208, 208}, 0x59556bb8f527445e},
+    {DT_iq4_nl, {0, 0}, 0x2bbf520b067125e5},   {DT_iq4_xs, {0, 0}, 0x0759674e54b96c38},
+    {DT_mxfp4, {0, 0}, 0xdc8fa19c838277e1},
 };
 
 static uint64_t decoded_hash(size_t i, size_t flip) {
@@ -103,7 +106,7 @@ static uint64_t decoded_hash(size_t i, size_t flip) {
     for (size_t k = 0; k < n; k++) bytes[k] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
     for (int b = 0; b < 8; b++)
         for (int k = 0; k < 2; k++) bytes[b * d->block_bytes + goldens[i].scale_at[k] + 1] &= 0xbf;
-    if (flip < n) bytes[flip] ^= 8;
+    if (flip < n) bytes[flip] ^= 0xff;
     d->decode(bytes, x, 8 * d->block);
     for (size_t k = 0; k < (size_t)d->block * 8 * 4; k++) hash = (hash ^ ((const uint8_t *)x)[k]) * 0x100000001b3;
     return hash;
@@ -119,7 +122,7 @@ static void golden_blocks(void **state) {
 }
 
 /* What encode loses of normal random numbers, relative, root mean square: at most 5 % above what it lost when written.
- * Of q8_0, q4_0, q4_1, q5_0 and q5_1 the Python package gguf writes the same bytes. */
+ * llama.cpp's encoders lose 0.0054 (q8_0, the same bytes) to 10 % more (tests/parity/check_rmse.py). */
 static const struct {
     Dtype t;
     double loss;
