@@ -48,6 +48,23 @@ void unmap_file(Mapping *m);
  */
 bool path_exists(const char *path);
 
+/* How much each column of a matrix matters: mean squares of what it was multiplied with, by the tensor's name in GGUF.
+ */
+typedef struct ImatrixEntry {
+    const char *name;
+    float *values; /* [n]: columns, of every expert where the tensor holds several; >= 0 */
+    size_t n;
+} ImatrixEntry;
+typedef struct Imatrix { /* all zero: empty */
+    ImatrixEntry *entries;
+    size_t n;
+    StrMap index;
+    Arena arena;
+} Imatrix;
+bool imatrix_open(const char *path, Imatrix *m, Err *e);
+void imatrix_release(Imatrix *m);
+const ImatrixEntry *imatrix_find(const Imatrix *m, const char *name); /* NULL: none */
+
 /* ---- writing ---- */
 
 /* A file that appears under its name only when it is whole. The mode of a file that it replaces is kept, a symbolic
@@ -64,6 +81,9 @@ typedef struct FileSource FileSource;
 bool file_source_open(const char *path, FileSource **out, Err *e);
 Source file_source(FileSource *f);
 void file_source_close(FileSource *f);
+
+/* Whether p[0..n) lies in a file that f has mapped; its whole pages then leave memory, until they are read again. */
+bool tensor_file_forget(const TensorFile *f, const void *p, size_t n);
 
 typedef struct OutTensor {
     const char *name;
@@ -84,8 +104,15 @@ bool safetensors_write(const char *path, const Value *metadata, const OutTensor 
  * made. */
 bool safetensors_write_dir(const char *dir, int64_t max_shard, const OutTensor *tensors, size_t n, Err *e);
 bool write_text_file(const char *path, Str text, Err *e);
-/* Appends a tokenizer.json to *out: byte-level BPE with splits by patterns, as trainer.h makes it; another kind is an
- * error. */
-bool hf_tok_write(const TokSpec *spec, Buf *out, Err *e);
+/* Appends a tokenizer.json to *out. A step that the format has no word for is an error. Lists the spec's merges where
+ * it has none. */
+bool hf_tok_write(TokSpec *spec, Buf *out, Err *e);
+/* tokenizer_config.json and special_tokens_map.json for a tokenizer that came without. */
+void hf_tok_config_write(const TokSpec *spec, int64_t ctx, Buf *config, Buf *special);
+
+/* tokenizer.ggml.* and tokenizer.chat_template*, as llama.cpp reads them. rows: of the embedding, ids beyond the
+ * vocabulary are called [PAD123]. pre: NULL, or the tag to write whatever the splits are. Put into *meta, made in a;
+ * borrows from the spec, to which missing scores are added. */
+bool gguf_tok_write(TokSpec *spec, int64_t rows, const char *pre, Arena *a, Value *meta, Err *e);
 
 #endif

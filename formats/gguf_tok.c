@@ -60,15 +60,37 @@ static const Value *key_of(const TensorFile *f, const char *name) {
     return value_get(&f->meta, key);
 }
 
+static bool same_pre(const PreRow *row, const TokSpec *spec) {
+    int n = 0;
+    for (; n < (int)COUNT_OF(row->splits) && row->splits[n].pattern; n++) {
+        const SplitSpec *s = &spec->splits[n];
+        if (n == spec->n_splits || s->kind != SPLIT_REGEX || s->behavior != SPLIT_ISOLATED || s->invert ||
+            strcmp(s->pattern, row->splits[n].pattern) != 0)
+            return false;
+    }
+    bool nfc = spec->n_norms == 1 && spec->norms[0].kind == NORM_NFC;
+    return n == spec->n_splits && (nfc || !spec->n_norms) && nfc == row->nfc &&
+           spec->ignore_merges == row->ignore_merges;
+}
+
+const char *gguf_pre_of(const TokSpec *spec) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++)
+        if (same_pre(&pre_rows[i], spec)) return pre_rows[i].tag;
+    return NULL;
+}
+
+void gguf_pre_names(Buf *out) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++) buf_printf(out, "%s%s", i ? ", " : "", pre_rows[i].tag);
+}
+
 static bool read_pre(const TensorFile *f, TokSpec *spec, const PreRow **row, Err *e) {
     Str pre = {"", 0};
     Buf known = {0};
     TRY(value_as_str(key_of(f, "pre"), "tokenizer.ggml.pre", &pre, e));
     *row = NULL;
-    for (size_t i = 0; i < COUNT_OF(pre_rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++)
         if (str_is(pre, pre_rows[i].tag)) *row = &pre_rows[i];
-        buf_printf(&known, "%s%s", i ? ", " : "", pre_rows[i].tag);
-    }
+    gguf_pre_names(&known);
     if (!*row) err_set(e, ERR_INPUT, "tokenizer.ggml.pre '%.*s' is not known (known: %s)", STR_ARG(pre), known.s);
     buf_release(&known);
     if (!*row) return false;
