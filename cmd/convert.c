@@ -117,7 +117,7 @@ static bool convert_all(Job *j, Err *e) {
 /* ---- the report ---- */
 
 static void count_types(const Job *j, size_t count[DT_COUNT]) {
-    for (size_t i = 0; i < j->x.n; i++) count[j->tensors[i].to]++;
+    for (size_t i = 0; i < j->x.n; i++) count[j->outs[i].dtype]++;
 }
 
 static void report_json(const Job *j, Buf *b, double bits, double seconds) {
@@ -154,7 +154,7 @@ static void report_text(const Job *j, Buf *b, double bits, double seconds) {
     buf_char(b, '\n');
 }
 
-static bool report(const Job *j, Err *e) {
+bool convert_report(const Job *j, Err *e) {
     Buf b = {0};
     double seconds = (double)(now_ns() - j->start_ns) * 1e-9;
     double bits = 8 * (double)j->bytes_after / (double)MAX(j->m.params, 1);
@@ -203,19 +203,18 @@ static bool convert_model(Job *j, Err *e) {
     TRY(open_model(j, e) && target_check(j, e));
     TRY(!j->o->imatrix || imatrix_open(j->o->imatrix, &j->imatrix, e));
     TRY(j->to_gguf ? export_gguf(&j->m, &j->x, e) : export_hf(&j->m, &j->x, e));
-    TRY(plan_tensors(j, e) && merges_open(j, e) && (!j->to_gguf || gguf_rest(j, e)));
+    TRY(plan_tensors(j, e) && plan_merges(j, e) && (!j->to_gguf || gguf_rest(j, e)));
     TRY(target_fits(j, j->bytes_after, e) && convert_all(j, e));
-    return report(j, e);
+    return convert_report(j, e);
 }
 
 static bool convert_run(const void *opts, Err *e) {
     Job j = {.o = opts, .ui = ui_of(opts), .start_ns = now_ns()};
     int64_t memory = memory_now();
     stop_remember(true);
-    bool ok = read_options(&j, e) && (is_adapter(j.in) ? convert_adapter(&j, e) : convert_model(&j, e));
+    bool ok = read_options(&j, e) && (adapter_is(j.in) ? convert_adapter(&j, e) : convert_model(&j, e));
     stop_remember(false);
     memory_phase_end(&j.ui, "convert", memory);
-    merges_release(&j);
     arena_release(&j.x.arena);
     tok_spec_release(&j.tok);
     imatrix_release(&j.imatrix);

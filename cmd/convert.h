@@ -26,15 +26,18 @@ typedef struct Job {
     ConvertTensor *tensors; /* [x.n] */
     OutTensor *outs;        /* [x.n] */
     Imatrix imatrix;
-    TokSpec tok;          /* what the export's metadata borrows from */
-    struct Merge *merges; /* of --lora */
-    size_t n_merges;
+    TokSpec tok; /* what the export's metadata borrows from */
     Converter *converter;
     Progress progress;
     int64_t bytes_before, bytes_after;
     int64_t start_ns;
     Arena arena;
 } Job;
+
+/* ---- convert.c ---- */
+
+/* What was done, on stdout. */
+bool convert_report(const Job *j, Err *e);
 
 /* ---- convert_plan.c ---- */
 
@@ -64,11 +67,9 @@ void stage_abort(const char *stage);
 
 /* ---- convert_lora.c ---- */
 
-/* True for an adapter: a PEFT directory, or a GGUF file that says so. */
-bool is_adapter(const char *path);
+/* IN is an adapter: writes it in the other format. */
 bool convert_adapter(Job *j, Err *e);
-/* Reads the adapters of --lora and makes the tensors add them; merges_release frees them. */
-bool merges_open(Job *j, Err *e);
-void merges_release(Job *j);
+/* Makes the tensors add the adapters of --lora. */
+bool plan_merges(Job *j, Err *e);
 
 #endif

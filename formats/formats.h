@@ -65,6 +65,31 @@ bool imatrix_open(const char *path, Imatrix *m, Err *e);
 void imatrix_release(Imatrix *m);
 const ImatrixEntry *imatrix_find(const Imatrix *m, const char *name); /* NULL: none */
 
+/* A low-rank adapter: what is added to a weight is scale * b * a. */
+typedef struct AdapterPair {
+    const char *module;  /* of the base model, as the adapter's format names it: "model.layers.0.self_attn.q_proj" */
+    const Tensor *a, *b; /* [r, in], [out, r] */
+} AdapterPair;
+typedef struct Adapter {
+    StoreFormat format;
+    const char *path;
+    AdapterPair *pairs;
+    size_t n;
+    double alpha;
+    bool root;       /* alpha is divided by the root of the rank, not by the rank (rsLoRA) */
+    bool plain;      /* alpha is not used: the scale is 1 */
+    Value config;    /* adapter_config.json, or null */
+    Str config_text; /* the same as text; n == 0: none */
+    TensorFile file;
+    Arena arena;
+} Adapter;
+/* A PEFT directory, or a GGUF file with general.type "adapter". */
+bool adapter_open(const char *path, Adapter *x, Err *e);
+void adapter_close(Adapter *x);
+/* Whether a path looks like one. */
+bool adapter_is(const char *path);
+double adapter_scale(const Adapter *x, const AdapterPair *p);
+
 /* ---- writing ---- */
 
 /* A file that appears under its name only when it is whole. The mode of a file that it replaces is kept, a symbolic
