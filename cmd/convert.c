@@ -67,7 +67,7 @@ static const OptRow convert_rows[] = {
 };
 
 static const OptTable opts_convert = {"Conversion", convert_rows, COUNT_OF(convert_rows)};
-static const OptTable *const tables[] = {&opts_convert, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model, &opts_convert, &opts_output, NULL};
 
 /* ---- writing ---- */
 
@@ -173,9 +173,13 @@ static bool read_options(Job *j, Err *e) {
     const ConvertOpts *o = j->o;
     size_t n = o->output ? strlen(o->output) : 0;
     Buf names = {0};
-    if (!o->run.args.n) return err_set(e, ERR_USAGE, "no model: name a .gguf file or a Hugging Face directory");
+    if (o->run.args.n && o->run.model)
+        return err_set(e, ERR_USAGE, "two models: '%s' and -m '%s'; give one", o->run.args.items[0], o->run.model);
+    if (o->run.args.n)
+        j->in = o->run.args.items[0];
+    else
+        TRY(model_path(&o->run, &j->in, e));
     if (!n) return err_set(e, ERR_USAGE, "where to? name a .gguf file or a directory with -o");
-    j->in = o->run.args.items[0];
     j->out = o->output;
     j->to_gguf = n > 5 && str_ends(str_of(j->out), ".gguf");
     j->mix = o->type ? mix_find(o->type) : NULL;
@@ -224,11 +228,10 @@ static bool convert_run(const void *opts, Err *e) {
 }
 
 static const Example examples[] = {
-    {"A directory from the hub as one quantised GGUF file:", "llmws convert model/ -o model.gguf --type q4_k_m"},
-    {"The weights as they are, and back again:", "llmws convert model.gguf -o model/"},
-    {"Quantised with what matters in mind:",
-     "llmws convert model-f16.gguf -o model-iq4.gguf --type iq4_nl --imatrix imatrix.gguf"},
-    {"With an adapter merged in, in bfloat16:", "llmws convert model/ -o merged/ --lora adapter/ --type bf16"},
+    {"A directory from the hub as one quantised GGUF file:", "llmws convert model/ -o q4.gguf --type q4_k_m"},
+    {"And back:", "llmws convert q4.gguf -o back/ --type bf16"},
+    {"Quantised with what matters in mind:", "llmws convert model/ -o small.gguf --type iq4_nl --imatrix imatrix.dat"},
+    {"With an adapter merged in, its effect halved:", "llmws convert model/ -o merged/ --lora adapter:0.5"},
     {"An adapter for llama.cpp:", "llmws convert adapter/ -o adapter.gguf --base model/"},
     {NULL, NULL},
 };

@@ -45,12 +45,16 @@ static bool keep_files(Job *j, Err *e) {
     return true;
 }
 
+/* The folder's name; in the cache of the hub, models--ORG--NAME/snapshots/HASH, the model's. */
 static void put_name(Job *j) {
     Arena *a = &j->x.arena;
     char real[PATH_MAX];
     value_put(a, &j->x.meta, STR("general.type"), value_str(STR("model")));
     if (value_get(&j->x.meta, "general.name") || !realpath(source_dir(j, a), real)) return;
+    char *hub = strstr(real, "/models--"), *snapshot = hub ? strstr(hub, "/snapshots/") : NULL;
+    if (snapshot) *snapshot = 0;
     const char *name = strrchr(real, '/') + 1;
+    for (const char *dash; snapshot && (dash = strstr(name, "--"));) name = dash + 2;
     if (*name && utf8_valid(str_of(name)))
         value_put(a, &j->x.meta, STR("general.name"), value_str(str_of(arena_strn(a, name, strlen(name)))));
 }

@@ -12,20 +12,18 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench test-models help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert bench help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --batch --parallel --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
         -f | --file) kind=file ;;
         --ids) kind=none ;;
         --prompt-cache) kind=file ;;
-        --batch) kind=none ;;
-        --parallel) kind=none ;;
         --system) kind=none ;;
         -n | --max-tokens) kind=none ;;
         --stop) kind=none ;;
@@ -114,7 +112,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -141,8 +139,23 @@ _llmws() {
         --color) words='auto always never' ;;
         esac
         ;;
+    convert)
+        options='--model --output --type --imatrix --lora --base --max-shard --pre --force --allow-nan --threads --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        -o | --output) kind=none ;;
+        --type) kind=none ;;
+        --imatrix) kind=file ;;
+        --lora) kind=none ;;
+        --base) kind=file ;;
+        --max-shard) kind=none ;;
+        --pre) kind=none ;;
+        -t | --threads) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -150,8 +163,6 @@ _llmws() {
         -d | --depth) kind=none ;;
         -b | --batch) kind=none ;;
         -r | --repeat) kind=none ;;
-        --ppl) kind=none ;;
-        --against) kind=file ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
@@ -159,19 +170,6 @@ _llmws() {
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;
-        --color) words='auto always never' ;;
-        esac
-        ;;
-    test-models)
-        options='--model --quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
-        case $before in
-        -m | --model) kind=file ;;
-        --record) kind=file ;;
-        --backend) words='all cpu cuda' ;;
-        -t | --threads) kind=none ;;
-        --kv-type) words='f32 f16 bf16 q8_0' ;;
-        --compute) words='auto f32 bf16 int8' ;;
-        --isa) kind=none ;;
         --color) words='auto always never' ;;
         esac
         ;;
@@ -185,4 +183,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench llmws-test-models
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-bench

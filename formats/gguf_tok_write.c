@@ -84,10 +84,13 @@ static void put_id(Writer *w, const char *key, int32_t id) {
     if (id >= 0) put(w, key, value_int(id));
 }
 
+/* GGUF knows what stands around a text as BOS and EOS alone; a tokenizer.json alone does not call it that. */
 static bool put_around(Writer *w) {
-    const TokSpec *spec = w->spec;
-    bool bos = spec->n_prefix == 1 && spec->prefix[0] == spec->bos, eos = spec->n_suffix == 1;
-    eos = eos && spec->suffix[0] == spec->eos;
+    TokSpec *spec = w->spec;
+    if (spec->bos < 0 && spec->n_prefix == 1) spec->bos = spec->prefix[0];
+    if (spec->eos < 0 && spec->n_suffix == 1) spec->eos = spec->suffix[0];
+    bool bos = spec->n_prefix == 1 && spec->prefix[0] == spec->bos;
+    bool eos = spec->n_suffix == 1 && spec->suffix[0] == spec->eos;
     if (spec->n_prefix > bos || spec->n_suffix > eos)
         return err_set(w->e, ERR_INPUT,
                        "GGUF has no form for a tokenizer that puts other tokens around a text than BOS and EOS");
