@@ -21,8 +21,8 @@ static const OptRow convert_rows[] = {
      .kind = OPT_TEXT,
      .arg = "TYPE",
      AT(type),
-     .help = "f32, f16, bf16, or for GGUF q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ... as llama.cpp names its mixes; default: "
-             "weights stay as they are"},
+     .help = "what the weights become: f32, f16, bf16; in GGUF also q8_0, q6_k, q5_k_m, q4_k_m, q4_0, ... as llama.cpp "
+             "names its mixes; default: as they are"},
     {.name = "imatrix",
      .kind = OPT_TEXT,
      .arg = "FILE",
@@ -33,7 +33,7 @@ static const OptRow convert_rows[] = {
      .kind = OPT_LIST,
      .arg = "DIR[:SCALE]",
      AT(lora),
-     .help = "add an adapter to the weights (PEFT directory or GGUF adapter); repeatable"},
+     .help = "add an adapter to the weights (a PEFT directory or a GGUF adapter)"},
     {.name = "base",
      .kind = OPT_TEXT,
      .arg = "MODEL",
@@ -44,8 +44,7 @@ static const OptRow convert_rows[] = {
      .kind = OPT_TEXT,
      .arg = "SIZE",
      AT(max_shard),
-     .init = "5GB",
-     .help = "most bytes of one .safetensors file of a directory"},
+     .help = "most bytes of one .safetensors file of a directory; default: 5GB"},
     {.name = "pre",
      .kind = OPT_TEXT,
      .arg = "NAME",
@@ -191,7 +190,10 @@ static bool read_options(Job *j, Err *e) {
     }
     if (o->imatrix && (!j->mix || dtype_info[j->mix->base].class != DTC_QUANT))
         return err_set(e, ERR_USAGE, "--imatrix is for quantising: add a --type such as q4_k_m");
-    return parse_bytes(o->max_shard, "--max-shard", &j->max_shard, e);
+    if (o->max_shard && j->to_gguf) return err_set(e, ERR_USAGE, "--max-shard is for directories; a GGUF file is one");
+    if (str_ends(str_of(j->out), ".safetensors"))
+        return err_set(e, ERR_USAGE, "'%s': name a directory; its weights will be in model.safetensors", j->out);
+    return parse_bytes(o->max_shard ? o->max_shard : "5GB", "--max-shard", &j->max_shard, e);
 }
 
 static bool open_model(Job *j, Err *e) {

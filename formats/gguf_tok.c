@@ -178,6 +178,23 @@ static bool read_types(const TensorFile *f, TokSpec *spec, Err *e) {
     return true;
 }
 
+/* What llmws remembers of added tokens beside GGUF's own keys: lists of ids. */
+static bool read_added(const TensorFile *f, TokSpec *spec, Err *e) {
+    for (size_t k = 0; k < ADDED_FLAGS; k++) {
+        const Value *ids = value_get(&f->meta, added_flags[k].key);
+        size_t cursor = 0;
+        Value id;
+        while (ids && value_next(ids, &cursor, &id)) {
+            int32_t i = 0;
+            while (i < spec->n_added && (id.kind != VALUE_INT || spec->added[i].id != id.i)) i++;
+            if (i == spec->n_added)
+                return err_set(e, ERR_INPUT, "%s names an id without an added token", added_flags[k].key);
+            *(bool *)((char *)&spec->added[i] + added_flags[k].at) = true;
+        }
+    }
+    return true;
+}
+
 static bool read_scores(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *scores = key_of(f, "scores");
     size_t cursor = 0, n = value_count(scores);
@@ -238,8 +255,8 @@ static bool read_bpe(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_ALPHABET};
     TRY(read_pre(f, spec, &row, e));
     flags.add_bos = row->add_bos;
-    TRY(read_texts(f, spec, e) && read_merges(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_merges(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     if (flags.space_prefix)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.add_space_prefix is not supported for byte-level BPE");
     spec->kind = arena_printf(&spec->arena, "%s, pre-tokenizer %s", tok_spec_kind(spec), row->tag);
@@ -271,8 +288,8 @@ static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->bos = 1;
     spec->eos = 2;
     spec->unk = 0;
-    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     strip_phi3(f, spec);
     if (flags.space_prefix) spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_PREPEND, .text = STR(SPACE_MARK)};
     spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_REPLACE, .from = STR(" "), .text = STR(SPACE_MARK)};
@@ -289,8 +306,8 @@ static bool read_unigram(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->fuse_unk = true;
     spec->eos = 1;
     spec->unk = 2;
-    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     if (map && (map->kind != VALUE_BLOB || map->blob.n_bytes != map->blob.n))
         return err_set(e, ERR_INPUT, "tokenizer.ggml.precompiled_charsmap is no list of bytes");
     if (map) norm.charsmap = (Str){(const char *)map->blob.bytes, map->blob.n_bytes};

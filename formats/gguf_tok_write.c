@@ -84,6 +84,24 @@ static void put_id(Writer *w, const char *key, int32_t id) {
     if (id >= 0) put(w, key, value_int(id));
 }
 
+const struct AddedFlag added_flags[ADDED_FLAGS] = {
+    {"llmws.added_tokens.lstrip", offsetof(AddedToken, lstrip)},
+    {"llmws.added_tokens.rstrip", offsetof(AddedToken, rstrip)},
+    {"llmws.added_tokens.single_word", offsetof(AddedToken, single_word)},
+    {"llmws.added_tokens.normalized", offsetof(AddedToken, normalized)}};
+
+static void put_added(Writer *w) {
+    const TokSpec *spec = w->spec;
+    for (size_t k = 0; k < ADDED_FLAGS; k++) {
+        Value ids = array_new(w, spec->n_added);
+        ids.array.n = 0;
+        for (int32_t i = 0; i < spec->n_added; i++)
+            if (*(const bool *)((const char *)&spec->added[i] + added_flags[k].at))
+                ids.array.items[ids.array.n++] = value_int(spec->added[i].id);
+        if (ids.array.n) value_put(w->a, w->meta, str_of(added_flags[k].key), ids);
+    }
+}
+
 /* GGUF knows what stands around a text as BOS and EOS alone; a tokenizer.json alone does not call it that. */
 static bool put_around(Writer *w) {
     TokSpec *spec = w->spec;
@@ -208,6 +226,7 @@ bool gguf_tok_write(TokSpec *spec, int64_t rows, const char *pre, Arena *a, Valu
                        "a tekken.json cannot be written to GGUF; put the tokenizer.json of the model beside it");
     find_types(&w);
     TRY(spec->model == TOK_BPE && spec->symbols == SYM_ALPHABET ? put_bpe(&w, pre) : put_spm(&w));
+    put_added(&w);
     put_templates(&w);
     return put_around(&w);
 }

@@ -69,6 +69,12 @@ bool chat_texts_dir(const char *dir, bool keep, TokSpec *spec, Err *e);
 const char *gguf_pre_of(const TokSpec *spec);
 /* Appends the values of tokenizer.ggml.pre that are known, comma separated. */
 void gguf_pre_names(Buf *out);
+/* Flags of added tokens that GGUF has no words for, and the keys under which llmws lists the ids that have them. */
+enum { ADDED_FLAGS = 4 };
+extern const struct AddedFlag {
+    const char *key;
+    size_t at; /* of the bool in AddedToken */
+} added_flags[ADDED_FLAGS];
 /* Lists the merges that a spec with merge_by_text goes by, and the other way round: gives every token the score that
  * makes merge_by_text go by the list. */
 void tok_merges(TokSpec *spec);

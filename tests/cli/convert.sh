@@ -17,7 +17,7 @@ gone() { # FILE
 # ---- there and back: tensors, settings, files, ids, prompts; greedy tokens of the GGUF file against transformers ----
 
 families=(llama2 llama3 mistral mistral_nemo qwen2 qwen2_yarn qwen3 smollm3 phi2 phi3 phi3_longrope gemma2 gemma3 gpt2)
-text='Hello  wörld, 123 tests: 你好!  It'"'"'s <|im_start|>'
+text='Hello  wörld, 123 tests: 你好!  It'"'"'s <|im_start|> <|user|>  b'
 ids() { "$LLMWS" inspect "$1" --tokenize "$text" --json | grep -oP '"ids":\[\K[0-9,]+'; }
 prompt() { "$LLMWS" inspect "$1" --template messages.json; }
 echo '[{"role":"user","content":"Why?"},{"role":"assistant","content":"So."},{"role":"user","content":"é"}]' >messages.json
@@ -162,6 +162,8 @@ gone x.gguf
 
 usage 'where to?' "$LLMWS" convert llama3
 usage 'no model' "$LLMWS" convert -o x.gguf
+usage '--max-shard is for directories' "$LLMWS" convert llama3 -o x.gguf --max-shard 1G
+usage 'name a directory' "$LLMWS" convert llama3 -o x.safetensors
 usage "'q9' is not known; known: f32, f16" "$LLMWS" convert llama3 -o x.gguf --type q9
 usage 'a directory holds f32, f16 or bf16' "$LLMWS" convert llama3 -o x --type q4_0
 usage "'./llama3.gguf' is what is read" "$LLMWS" convert llama3.gguf -o ./llama3.gguf
