@@ -253,6 +253,14 @@ interrupt KILL old.gguf 2>err
 t 0 '' '' cmp llama3.gguf old.gguf
 find "$T" -maxdepth 1 -name '.llmws-*' -delete
 
+# On a terminal it shows how far it is, and takes that away.
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    TERM=xterm timeout 100 script -qec "'$LLMWS' convert big -o big.gguf --type q5_1 -t 1" /dev/null </dev/null >out 2>&1
+    LC_ALL=C grep -qaP '\rconverting \[#* *\] \d+ %, [\d.]+ \w+/s, \d+ s left\x1b\[K' out || bad "no progress: $(head -c 600 out | cat -v)"
+    [[ $(<out) == *$'\r\e[Kbig.gguf: '* ]] || bad "the line is not taken away: $(tail -c 300 out | cat -v)"
+    count=$((count + 2))
+fi
+
 # Memory does not grow with the model: 732 MiB of weights.
 t 0 '*' '*memory?*' c big -o big.gguf --type q8_0 -v -t 2
 peak=$(grep -oP 'peak=\K[0-9]+' err)
