@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "backends/cpu/cpu.h"
 #include "backends/cpu/host.h"
 #include "cmd/json_out.h"
 
@@ -97,6 +98,7 @@ static bool write_out(Job *j, Err *e) {
 static bool convert_all(Job *j, Err *e) {
     const ConvertSpec spec = {.threads = j->o->run.threads == OPT_UNSET ? host_cores() : (int)j->o->run.threads,
                               .allow_nonfinite = j->o->allow_nan,
+                              .quantize = cpu_quantize_rows(NULL),
                               .used = on_used,
                               .progress = on_progress,
                               .ctx = j};

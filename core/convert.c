@@ -68,10 +68,25 @@ static Block line_take(const Converter *c, Line *at) {
     return b;
 }
 
-static bool is_finite(const float *x, int64_t n, float limit) {
-    bool fine = true;
-    for (int64_t i = 0; i < n; i++) fine &= fabsf(x[i]) < limit;
-    return fine;
+/* All values are of less magnitude than limit: their bits without the sign are as numbers. */
+static bool all_below(const float *x, int64_t n, float limit) {
+    enum { LANES = 16 };
+    int32_t most[LANES] = {0}, last = 0, bound;
+    int64_t i = 0;
+    memcpy(&bound, &limit, sizeof bound);
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            int32_t v;
+            memcpy(&v, &x[i + j], sizeof v);
+            v &= INT32_MAX;
+            most[j] = v > most[j] ? v : most[j];
+        }
+    for (; i < n; i++) {
+        memcpy(&last, &x[i], sizeof last);
+        most[0] = MAX(most[0], last & INT32_MAX);
+    }
+    for (int j = 0; j < LANES; j++) last = MAX(last & INT32_MAX, most[j]);
+    return last < bound;
 }
 
 /* What a value must stay below: f16 rounds to infinity from 65520 on, bf16 from just below 2^128. */
@@ -89,7 +104,7 @@ static bool bad_row(const ConvertTensor *t, int64_t r, const float *row, Err *e)
 static bool check_rows(const Block *b, const float *values, Err *e) {
     const int64_t width = width_of(b->t);
     for (int64_t r = b->r0; r < b->r1; r++, values += width)
-        if (!is_finite(values, width, limit_of(b->t->to))) return bad_row(b->t, r, values, e);
+        if (!all_below(values, width, limit_of(b->t->to))) return bad_row(b->t, r, values, e);
     return true;
 }
 

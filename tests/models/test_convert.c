@@ -180,6 +180,24 @@ static void largest_values(void **state) {
     arena_release(&s.arena);
 }
 
+/* Whole rows of f16 are widened as single values are, bit by bit. */
+static void every_half(void **state) {
+    (void)state;
+    enum { HALVES = 1 << 16 };
+    uint16_t *h = mem_alloc(HALVES, sizeof *h);
+    float *row = mem_alloc(HALVES, sizeof *row);
+    for (int i = 0; i < HALVES; i++) h[i] = (uint16_t)i;
+    for (int skip = 0; skip < 16; skip += 5) {
+        dtype_info[DT_f16].decode(h + skip, row, HALVES - skip);
+        for (int i = skip; i < HALVES; i++) {
+            float want = f16_to_f32(h[i]);
+            if (memcmp(&row[i - skip], &want, sizeof want) != 0) fail_msg("%#x", (unsigned)i);
+        }
+    }
+    free(h);
+    free(row);
+}
+
 static void stops(void **state) {
     (void)state;
     for (int threads = 1; threads <= 3; threads++) {
@@ -306,7 +324,8 @@ static void tokenizers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes), cmocka_unit_test(first_bad_row), cmocka_unit_test(largest_values),
-        cmocka_unit_test(stops),      cmocka_unit_test(write_fails),   cmocka_unit_test(tokenizers),
+        cmocka_unit_test(every_half), cmocka_unit_test(stops),         cmocka_unit_test(write_fails),
+        cmocka_unit_test(tokenizers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
