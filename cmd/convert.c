@@ -56,18 +56,10 @@ static const OptRow convert_rows[] = {
      .kind = OPT_FLAG,
      AT(allow_nan),
      .help = "take weights that are NaN, infinite or too large for the type; without it they are an error"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 1,
-     .hi = 1024,
-     AT(run.threads),
-     .help = "worker threads; default: one per physical core that the program may use"},
 };
 
 static const OptTable opts_convert = {"Conversion", convert_rows, COUNT_OF(convert_rows)};
-static const OptTable *const tables[] = {&opts_model, &opts_convert, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model, &opts_convert, &opts_threads, &opts_output, NULL};
 
 /* ---- writing ---- */
 
@@ -137,6 +129,7 @@ static void report_json(const Job *j, Buf *b, double bits, double seconds) {
     json_int(b, "bytes_before", j->bytes_before);
     json_int(b, "bytes_after", j->bytes_after);
     json_num(b, "bits_per_weight", bits);
+    if (j->imatrix.n) json_int(b, "without_importance", j->unimportant);
     json_num(b, "seconds", seconds);
     event_end(b);
 }

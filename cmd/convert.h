@@ -26,7 +26,8 @@ typedef struct Job {
     ConvertTensor *tensors; /* [x.n] */
     OutTensor *outs;        /* [x.n] */
     Imatrix imatrix;
-    TokSpec tok; /* what the export's metadata borrows from */
+    int64_t unimportant; /* quantised tensors that the importance matrix has nothing for */
+    TokSpec tok;         /* what the export's metadata borrows from */
     Converter *converter;
     Progress progress;
     int64_t bytes_before, bytes_after;

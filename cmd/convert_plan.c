@@ -3,7 +3,7 @@
 
 #include "cmd/convert.h"
 
-/* What the file holds as: vectors of a GGUF file are f32, whatever they were. */
+/* In a GGUF file these are f32, whatever they were. */
 static bool is_vector(const ExportTensor *t) { return t->ndim < 2; }
 
 static Dtype hf_dtype(const Job *j, const ExportTensor *t) {
@@ -51,6 +51,10 @@ static void put_file_type(Job *j) {
     if (j->mix || !value_get(&j->x.meta, "general.file_type"))
         value_put(a, &j->x.meta, STR("general.file_type"), value_int(type));
     value_put(a, &j->x.meta, STR("general.quantization_version"), value_int(2));
+    if (!j->imatrix.n) return;
+    const char *slash = strrchr(j->o->imatrix, '/');
+    value_put(a, &j->x.meta, STR("quantize.imatrix.file"), value_str(str_of(slash ? slash + 1 : j->o->imatrix)));
+    value_put(a, &j->x.meta, STR("quantize.imatrix.entries_count"), value_int((int64_t)j->imatrix.n));
 }
 
 /* All vectors of the directory are of one type, and GGUF makes them f32: remembered for the way back. */
@@ -101,6 +105,7 @@ static bool use_imatrix(Job *j, Err *e) {
         ui_warn(&j->ui, "the importance matrix has nothing for %zu of %zu quantised tensors: %s%s", n, quantised,
                 missing.s, n > 3 ? ", ..." : "");
     buf_release(&missing);
+    j->unimportant = (int64_t)n;
     return ok;
 }
 

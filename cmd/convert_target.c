@@ -94,30 +94,41 @@ bool stage_begin(const char *out, Arena *a, const char **stage, Err *e) {
     return err_set(e, ERR_IO, "cannot write '%s': %s", out, strerror(errno));
 }
 
-/* Weights of an older model: they would be read instead of the new ones. */
-static bool is_stale(const char *name) {
-    return str_ends(str_of(name), ".safetensors") || str_ends(str_of(name), ".safetensors.index.json");
+typedef enum Which {
+    ALL,
+    STALE,     /* weights of an older model, which would be read instead of the new ones */
+    NAMES,     /* what makes a directory a model: to be moved last */
+    BUT_NAMES, /* all others */
+} Which;
+
+static bool is_among(const char *name, bool dir, Which which) {
+    Str s = str_of(name);
+    bool names = strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, "config.json") == 0;
+    bool weights = str_starts(s, "model") && (str_ends(s, ".safetensors") || str_ends(s, ".safetensors.index.json"));
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
+    return which == ALL || (which == STALE ? weights && !dir : names == (which == NAMES));
 }
 
-/* The files of `from` to `to`, or where `to` is NULL gone; only those that is_stale where `stale` is set. */
-static bool move_files(const char *from, const char *to, bool stale, bool late, Err *e) {
+static bool move_files(const char *from, const char *to, Which which, Err *e);
+
+static bool move_one(const char *path, const char *there, bool dir, Err *e) {
+    if (dir && there && mkdir(there, 0777) != 0 && errno != EEXIST)
+        return err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno));
+    if (dir) return move_files(path, there, ALL, e) && (rmdir(path), true);
+    return (there ? rename(path, there) : unlink(path)) == 0 ||
+           err_set(e, ERR_IO, "cannot %s '%s': %s", there ? "move" : "remove", path, strerror(errno));
+}
+
+/* Files of `from` to `to`, or where that is NULL away. */
+static bool move_files(const char *from, const char *to, Which which, Err *e) {
     Arena a = {0};
     DIR *d = opendir(from);
     bool ok = d || err_set(e, ERR_IO, "cannot open '%s': %s", from, strerror(errno));
     for (struct dirent *x; ok && (x = readdir(d));) {
         const char *path = path_join(&a, from, x->d_name);
         struct stat st;
-        bool index = strcmp(x->d_name, "model.safetensors.index.json") == 0 || strcmp(x->d_name, "config.json") == 0;
-        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0 || lstat(path, &st) != 0) continue;
-        if ((stale && !is_stale(x->d_name)) || (to && index != late)) continue;
-        if (S_ISDIR(st.st_mode)) {
-            const char *there = to ? path_join(&a, to, x->d_name) : NULL;
-            if (there && mkdir(there, 0777) != 0 && errno != EEXIST)
-                ok = err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno));
-            ok = ok && move_files(path, there, false, false, e) && (rmdir(path), true);
-        } else if (to ? rename(path, path_join(&a, to, x->d_name)) != 0 : unlink(path) != 0) {
-            ok = err_set(e, ERR_IO, "cannot %s '%s': %s", to ? "move" : "remove", path, strerror(errno));
-        }
+        if (lstat(path, &st) != 0 || !is_among(x->d_name, S_ISDIR(st.st_mode), which)) continue;
+        ok = move_one(path, to ? path_join(&a, to, x->d_name) : NULL, S_ISDIR(st.st_mode), e);
     }
     if (d) closedir(d);
     arena_release(&a);
@@ -142,8 +153,7 @@ bool stage_commit(const char *stage, const char *out, Err *e) {
     errno = why;
     if (errno != ENOTEMPTY && errno != EEXIST) return err_set(e, ERR_IO, "cannot write '%s': %s", out, strerror(errno));
     /* weights, then what names them: until then there is no model, not half of one */
-    TRY(move_files(out, NULL, true, false, e) && move_files(stage, out, false, false, e) &&
-        move_files(stage, out, false, true, e));
+    TRY(move_files(out, NULL, STALE, e) && move_files(stage, out, BUT_NAMES, e) && move_files(stage, out, NAMES, e));
     rmdir(stage);
     sync_folder(out);
     return true;
@@ -151,6 +161,6 @@ bool stage_commit(const char *stage, const char *out, Err *e) {
 
 void stage_abort(const char *stage) {
     if (!stage) return;
-    move_files(stage, NULL, false, false, NULL);
+    move_files(stage, NULL, ALL, NULL);
     rmdir(stage);
 }

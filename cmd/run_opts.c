@@ -89,6 +89,7 @@ static const OptRow output_rows[] = {
 
 const OptTable opts_model = {"Model", model_rows, COUNT_OF(model_rows)};
 const OptTable opts_session = {"Computation and memory", session_rows, COUNT_OF(session_rows)};
+const OptTable opts_threads = {"Computation", &session_rows[1], 1}; /* of the table above */
 const OptTable opts_output = {"Output", output_rows, COUNT_OF(output_rows)};
 
 Ui ui_of(const RunOpts *o) { return ui_make(o->json, o->quiet, o->verbose, o->color); }

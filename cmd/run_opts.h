@@ -15,7 +15,8 @@ typedef struct RunOpts { /* first field of every command's options */
 
 extern const OptTable opts_model; /* -m */
 extern const OptTable opts_session;
-extern const OptTable opts_output; /* --json -q -v --color -h */
+extern const OptTable opts_threads; /* -t alone */
+extern const OptTable opts_output;  /* --json -q -v --color -h */
 
 Ui ui_of(const RunOpts *o);
 

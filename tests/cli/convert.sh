@@ -116,6 +116,7 @@ t 0 '*' '' c qwen3 -o im.gguf --type q4_0 --imatrix one.dat
 t 0 '*' '*nothing for * of * quantised tensors: token_embd.weight, *' c qwen3 -o im.gguf --type q4_0 --imatrix one.dat -v
 count=$((count + 1))
 cmp -s im.gguf q-q4_0.gguf && bad "importance changed nothing"
+t 0 '*"without_importance":[1-9]*' '' c qwen3 -o im.gguf --type q4_0 --imatrix one.dat --json
 usage '--imatrix is for quantising' "$LLMWS" convert qwen3 -o x.gguf --imatrix one.dat
 {
     printf '\1\0\0\0'
@@ -170,11 +171,12 @@ usage "'./llama3.gguf' is what is read" "$LLMWS" convert llama3.gguf -o ./llama3
 usage "'./llama3/' is what is read" "$LLMWS" convert llama3 -o ./llama3/ --force
 t 3 '' "llmws: cannot open 'nowhere': *" c nowhere -o x.gguf
 t 1 '' "llmws: cannot write 'no/such/x.gguf': *No such file*" c llama3 -o no/such/x.gguf
-mkdir full && echo mine >full/notes.txt && echo old >full/model.safetensors
+mkdir full && echo mine >full/notes.txt && cp full/notes.txt full/adapter_model.safetensors && echo old >full/model.safetensors
 t 1 '' "llmws: cannot write 'full': the directory is not empty; --force replaces its model" c llama3 -o full
 t 0 '=old' '' cat full/model.safetensors
 t 0 '*' '' c llama3 -o full --force --max-shard 100K
 t 0 '=mine' '' cat full/notes.txt
+t 0 '=mine' '' cat full/adapter_model.safetensors
 gone full/model.safetensors
 t 0 '' '' same llama3 full
 mkdir empty
