@@ -167,6 +167,9 @@ static bool read_options(Job *j, Err *e) {
     const ConvertOpts *o = j->o;
     size_t n = o->output ? strlen(o->output) : 0;
     Buf names = {0};
+    if (o->run.args.n > 1)
+        return err_set(e, ERR_USAGE, "unexpected argument '%s'; what to write is given as -o %s", o->run.args.items[1],
+                       o->run.args.items[1]);
     if (o->run.args.n && o->run.model)
         return err_set(e, ERR_USAGE, "two models: '%s' and -m '%s'; give one", o->run.args.items[0], o->run.model);
     if (o->run.args.n)
@@ -244,6 +247,6 @@ const Cmd cmd_convert = {
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(ConvertOpts),
-    .max_args = 1,
+    .max_args = 2,
     .run = convert_run,
 };
