@@ -22,6 +22,7 @@ static Dtype gguf_dtype(const Job *j, const ExportTensor *t) {
     const QuantModel model = {.layers = j->m.cfg.layers,
                               .heads = j->m.cfg.heads,
                               .kv_heads = j->m.cfg.kv_heads,
+                              .experts = j->m.cfg.experts,
                               .tied = j->m.cfg.tied,
                               .importance = j->imatrix.n > 0};
     if (!t->w || !j->mix) return t->dtype;

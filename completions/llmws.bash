@@ -12,18 +12,20 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert bench help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert bench test-models help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --batch --parallel --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
         -f | --file) kind=file ;;
         --ids) kind=none ;;
         --prompt-cache) kind=file ;;
+        --batch) kind=none ;;
+        --parallel) kind=none ;;
         --system) kind=none ;;
         -n | --max-tokens) kind=none ;;
         --stop) kind=none ;;
@@ -112,7 +114,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -155,7 +157,7 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -163,6 +165,8 @@ _llmws() {
         -d | --depth) kind=none ;;
         -b | --batch) kind=none ;;
         -r | --repeat) kind=none ;;
+        --ppl) kind=none ;;
+        --against) kind=file ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         -c | --ctx) kind=none ;;
@@ -170,6 +174,19 @@ _llmws() {
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
         --chunk) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    test-models)
+        options='--model --quick --verify --record --markdown --backend --threads --kv-type --compute --isa --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        --record) kind=file ;;
+        --backend) words='all cpu cuda' ;;
+        -t | --threads) kind=none ;;
+        --kv-type) words='f32 f16 bf16 q8_0' ;;
+        --compute) words='auto f32 bf16 int8' ;;
+        --isa) kind=none ;;
         --color) words='auto always never' ;;
         esac
         ;;
@@ -183,4 +200,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-bench
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-bench llmws-test-models

@@ -16,7 +16,7 @@ gone() { # FILE
 
 # ---- there and back: tensors, settings, files, ids, prompts; greedy tokens of the GGUF file against transformers ----
 
-families=(llama2 llama3 mistral mistral_nemo qwen2 qwen2_yarn qwen3 smollm3 phi2 phi3 phi3_longrope gemma2 gemma3 gpt2)
+families=(llama2 llama3 mistral mistral_nemo mixtral qwen3_moe qwen2 qwen2_yarn qwen3 smollm3 phi2 phi3 phi3_longrope gemma2 gemma3 gpt2)
 text='Hello  wörld, 123 tests: 你好!  It'"'"'s <|im_start|> <|user|>  b'
 ids() { "$LLMWS" inspect "$1" --tokenize "$text" --json | grep -oP '"ids":\[\K[0-9,]+'; }
 prompt() { "$LLMWS" inspect "$1" --template messages.json; }
