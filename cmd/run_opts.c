@@ -89,6 +89,7 @@ static const OptRow output_rows[] = {
 
 const OptTable opts_model = {"Model", model_rows, COUNT_OF(model_rows)};
 const OptTable opts_session = {"Computation and memory", session_rows, COUNT_OF(session_rows)};
+const OptTable opts_threads = {"Computation", &session_rows[1], 1}; /* of the table above */
 const OptTable opts_output = {"Output", output_rows, COUNT_OF(output_rows)};
 
 Ui ui_of(const RunOpts *o) { return ui_make(o->json, o->quiet, o->verbose, o->color); }
@@ -104,7 +105,7 @@ bool model_path(const RunOpts *o, const char **path, Err *e) {
     return true;
 }
 
-static void on_log(void *ctx, int level, const char *line) {
+void ui_log(void *ctx, int level, const char *line) {
     if (level == LLMWS_LOG_WARN)
         ui_warn(ctx, "%s", line);
     else
@@ -134,8 +135,7 @@ static void names_release(OptList *names) {
 static bool any_name(const char *name) { return (void)name, true; }
 static bool gguf_name(const char *name) { return str_ends(str_of(name), ".gguf"); }
 
-/* A path that is no model: was another one meant? A near name beside it, or a GGUF file in the folder. */
-static void suggest_model(const char *path, Err *e) {
+void suggest_model(const char *path, Err *e) {
     struct stat st;
     bool missing = stat(path, &st) != 0;
     if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
@@ -161,7 +161,7 @@ static void suggest_model(const char *path, Err *e) {
 
 bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e) {
     Ui *shown = (Ui *)(uintptr_t)ui;
-    *out = llmws_model_open(path, &(LlmwsModelOptions){.log = on_log, .log_ctx = shown}, e);
+    *out = llmws_model_open(path, &(LlmwsModelOptions){.log = ui_log, .log_ctx = shown}, e);
     if (!*out && e->code == ERR_INPUT) suggest_model(path, e);
     return *out != NULL;
 }

@@ -15,7 +15,8 @@ typedef struct RunOpts { /* first field of every command's options */
 
 extern const OptTable opts_model; /* -m */
 extern const OptTable opts_session;
-extern const OptTable opts_output; /* --json -q -v --color -h */
+extern const OptTable opts_threads; /* -t alone */
+extern const OptTable opts_output;  /* --json -q -v --color -h */
 
 Ui ui_of(const RunOpts *o);
 
@@ -23,6 +24,11 @@ Ui ui_of(const RunOpts *o);
 bool model_path(const RunOpts *o, const char **path, Err *e);
 /* Opens it; warnings and messages of the library go through *ui, which must outlive the model. */
 bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e);
+/* An LlmwsLogFn over a Ui. */
+void ui_log(void *ui, int level, const char *line);
+/* A path that is no model: was another one meant? A near name beside it, or a GGUF file in the folder, is put into the
+ * error. */
+void suggest_model(const char *path, Err *e);
 /* ERR_BACKEND for a backend that this build lacks, ERR_USAGE for one that does not exist. */
 bool backend_check(const RunOpts *o, Err *e);
 LlmwsSessionOptions session_options(const RunOpts *o);

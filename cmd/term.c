@@ -169,7 +169,14 @@ void progress_clear(void) {
 
 static void put_progress(Buf *b, const Progress *p, int64_t done, int64_t total) {
     double seconds = (double)(p->drawn_ns - p->start_ns) * 1e-9, rate = (double)done / seconds;
-    if (p->phase == LLMWS_PHASE_WEIGHTS) {
+    if (p->phase == PHASE_CONVERT) {
+        enum { WIDTH = 24 };
+        int full = (int)(total ? done * WIDTH / total : 0);
+        buf_printf(b, "converting [%.*s%.*s] %lld %%, ", full, "########################", WIDTH - full,
+                   "                        ", (long long)(total ? done * 100 / total : 0));
+        put_bytes(b, (int64_t)rate);
+        buf_str(b, "/s");
+    } else if (p->phase == LLMWS_PHASE_WEIGHTS) {
         buf_str(b, "reading weights ");
         put_bytes(b, done);
         buf_str(b, " of ");
@@ -261,11 +268,15 @@ void memory_phase_end(const Ui *ui, const char *name, int64_t before) {
 
 static _Atomic(LlmwsSession *) watched;
 static atomic_int caught;
-static atomic_bool asking;
+static atomic_bool asking, remembering;
 
 static void on_stop(int sig) {
     LlmwsSession *s = watched;
     if (asking) {
+        caught = sig;
+        return;
+    }
+    if (remembering && !caught) {
         caught = sig;
         return;
     }
@@ -290,6 +301,7 @@ void stop_watch(LlmwsSession *s) {
     watched = s;
 }
 int stop_signal(void) { return caught; }
+void stop_remember(bool on) { remembering = on; }
 void stop_forget(void) { caught = 0; }
 
 static void on_change(int sig) { (void)sig; } /* only so that a wait ends */

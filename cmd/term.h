@@ -45,6 +45,8 @@ void ui_error(bool color, const char *message);
 
 /* ---- progress ---- */
 
+enum { PHASE_CONVERT = 100 }; /* beside LLMWS_PHASE_*: bytes of a file that is written */
+
 typedef struct Progress { /* one line on stderr, redrawn while something takes longer than half a second */
     const Ui *ui;
     int64_t before,
@@ -81,6 +83,8 @@ void stop_install(void);
 void stop_watch(LlmwsSession *s); /* NULL: none */
 int stop_signal(void);            /* the remembered signal, 0: none */
 void stop_forget(void);
+/* While files are written a signal is only remembered, so that they are removed; a second one ends the program. */
+void stop_remember(bool on);
 /* While a user is asked something a signal is only remembered, and ends input_wait. */
 void stop_ask(bool on);
 /* Waits for input at fd, at most ms milliseconds (-1: as long as it takes); only while stop_ask is on. False: none

@@ -12,7 +12,7 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect bench test-models help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert bench test-models help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
@@ -141,6 +141,21 @@ _llmws() {
         --color) words='auto always never' ;;
         esac
         ;;
+    convert)
+        options='--model --output --type --imatrix --lora --base --max-shard --pre --force --allow-nan --threads --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        -o | --output) kind=none ;;
+        --type) kind=none ;;
+        --imatrix) kind=file ;;
+        --lora) kind=none ;;
+        --base) kind=file ;;
+        --max-shard) kind=none ;;
+        --pre) kind=none ;;
+        -t | --threads) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
     bench)
         options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --json --quiet --verbose --color --help'
         case $before in
@@ -185,4 +200,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-bench llmws-test-models
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-bench llmws-test-models

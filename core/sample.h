@@ -49,6 +49,9 @@ typedef struct SampleDefaults {
 
 /* Values out of range are warned of and not used; one of a wrong kind is an error. */
 bool sample_defaults_read(SampleDefaults *d, const TensorFile *f, const Log *log, Err *e);
+/* What `from`, a generation_config.json, says about sampling, as GGUF's general.sampling.*; or the other way round,
+ * from a GGUF file's metadata. Members of *to, made in a; values are borrowed. */
+void sample_defaults_convert(const Value *from, bool to_gguf, Arena *a, Value *to);
 const char *sample_defaults_origin(const SampleDefaults *d, const char *name);
 
 #endif

@@ -95,6 +95,17 @@ bool sample_defaults_read(SampleDefaults *d, const TensorFile *f, const Log *log
     return f->format == STORE_GGUF ? read_order(d, f, log, e) : read_greedy(d, f, e);
 }
 
+void sample_defaults_convert(const Value *from, bool to_gguf, Arena *a, Value *to) {
+    const Value *sample = to_gguf ? value_get(from, "do_sample") : NULL;
+    for (size_t i = 0; i < SAMPLE_SETTINGS; i++) {
+        const Setting *row = &settings[i];
+        const Value *v = row->hf && row->gguf ? value_get(from, to_gguf ? row->hf : row->gguf) : NULL;
+        if (v && (v->kind == VALUE_INT || v->kind == VALUE_FLOAT))
+            value_put(a, to, str_of(to_gguf ? row->gguf : row->hf), *v);
+    }
+    if (sample && sample->kind == VALUE_BOOL && !sample->b) value_put(a, to, str_of(settings[0].gguf), value_float(0));
+}
+
 const char *sample_defaults_origin(const SampleDefaults *d, const char *name) {
     if (strcmp(name, "samplers") == 0) return d->order_from;
     for (size_t i = 0; i < SAMPLE_SETTINGS; i++)

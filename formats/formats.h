@@ -48,6 +48,48 @@ void unmap_file(Mapping *m);
  */
 bool path_exists(const char *path);
 
+/* How much each column of a matrix matters: mean squares of what it was multiplied with, by the tensor's name in GGUF.
+ */
+typedef struct ImatrixEntry {
+    const char *name;
+    float *values; /* [n]: columns, of every expert where the tensor holds several; >= 0 */
+    size_t n;
+} ImatrixEntry;
+typedef struct Imatrix { /* all zero: empty */
+    ImatrixEntry *entries;
+    size_t n;
+    StrMap index;
+    Arena arena;
+} Imatrix;
+bool imatrix_open(const char *path, Imatrix *m, Err *e);
+void imatrix_release(Imatrix *m);
+const ImatrixEntry *imatrix_find(const Imatrix *m, const char *name); /* NULL: none */
+
+/* A low-rank adapter: what is added to a weight is scale * b * a. */
+typedef struct AdapterPair {
+    const char *module;  /* of the base model, as the adapter's format names it: "model.layers.0.self_attn.q_proj" */
+    const Tensor *a, *b; /* [r, in], [out, r] */
+} AdapterPair;
+typedef struct Adapter {
+    StoreFormat format;
+    const char *path;
+    AdapterPair *pairs;
+    size_t n;
+    double alpha;
+    bool root;       /* alpha is divided by the root of the rank, not by the rank (rsLoRA) */
+    bool plain;      /* alpha is not used: the scale is 1 */
+    Value config;    /* adapter_config.json, or null */
+    Str config_text; /* the same as text; n == 0: none */
+    TensorFile file;
+    Arena arena;
+} Adapter;
+/* A PEFT directory, or a GGUF file with general.type "adapter". */
+bool adapter_open(const char *path, Adapter *x, Err *e);
+void adapter_close(Adapter *x);
+/* Whether a path looks like one. */
+bool adapter_is(const char *path);
+double adapter_scale(const Adapter *x, const AdapterPair *p);
+
 /* ---- writing ---- */
 
 /* A file that appears under its name only when it is whole. The mode of a file that it replaces is kept, a symbolic
@@ -64,6 +106,9 @@ typedef struct FileSource FileSource;
 bool file_source_open(const char *path, FileSource **out, Err *e);
 Source file_source(FileSource *f);
 void file_source_close(FileSource *f);
+
+/* Whether p[0..n) lies in a file that f has mapped; its whole pages then leave memory, until they are read again. */
+bool tensor_file_forget(const TensorFile *f, const void *p, size_t n);
 
 typedef struct OutTensor {
     const char *name;
@@ -84,8 +129,15 @@ bool safetensors_write(const char *path, const Value *metadata, const OutTensor 
  * made. */
 bool safetensors_write_dir(const char *dir, int64_t max_shard, const OutTensor *tensors, size_t n, Err *e);
 bool write_text_file(const char *path, Str text, Err *e);
-/* Appends a tokenizer.json to *out: byte-level BPE with splits by patterns, as trainer.h makes it; another kind is an
- * error. */
-bool hf_tok_write(const TokSpec *spec, Buf *out, Err *e);
+/* Appends a tokenizer.json to *out. A step that the format has no word for is an error. Lists the spec's merges where
+ * it has none. */
+bool hf_tok_write(TokSpec *spec, Buf *out, Err *e);
+/* tokenizer_config.json and special_tokens_map.json for a tokenizer that came without. */
+void hf_tok_config_write(const TokSpec *spec, int64_t ctx, Buf *config, Buf *special);
+
+/* tokenizer.ggml.* and tokenizer.chat_template*, as llama.cpp reads them. rows: of the embedding, ids beyond the
+ * vocabulary are called [PAD123]. pre: NULL, or the tag to write whatever the splits are. Put into *meta, made in a;
+ * borrows from the spec, to which missing scores are added. */
+bool gguf_tok_write(TokSpec *spec, int64_t rows, const char *pre, Arena *a, Value *meta, Err *e);
 
 #endif

@@ -60,15 +60,37 @@ static const Value *key_of(const TensorFile *f, const char *name) {
     return value_get(&f->meta, key);
 }
 
+static bool same_pre(const PreRow *row, const TokSpec *spec) {
+    int n = 0;
+    for (; n < (int)COUNT_OF(row->splits) && row->splits[n].pattern; n++) {
+        const SplitSpec *s = &spec->splits[n];
+        if (n == spec->n_splits || s->kind != SPLIT_REGEX || s->behavior != SPLIT_ISOLATED || s->invert ||
+            strcmp(s->pattern, row->splits[n].pattern) != 0)
+            return false;
+    }
+    bool nfc = spec->n_norms == 1 && spec->norms[0].kind == NORM_NFC;
+    return n == spec->n_splits && (nfc || !spec->n_norms) && nfc == row->nfc &&
+           spec->ignore_merges == row->ignore_merges;
+}
+
+const char *gguf_pre_of(const TokSpec *spec) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++)
+        if (same_pre(&pre_rows[i], spec)) return pre_rows[i].tag;
+    return NULL;
+}
+
+void gguf_pre_names(Buf *out) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++) buf_printf(out, "%s%s", i ? ", " : "", pre_rows[i].tag);
+}
+
 static bool read_pre(const TensorFile *f, TokSpec *spec, const PreRow **row, Err *e) {
     Str pre = {"", 0};
     Buf known = {0};
     TRY(value_as_str(key_of(f, "pre"), "tokenizer.ggml.pre", &pre, e));
     *row = NULL;
-    for (size_t i = 0; i < COUNT_OF(pre_rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(pre_rows); i++)
         if (str_is(pre, pre_rows[i].tag)) *row = &pre_rows[i];
-        buf_printf(&known, "%s%s", i ? ", " : "", pre_rows[i].tag);
-    }
+    gguf_pre_names(&known);
     if (!*row) err_set(e, ERR_INPUT, "tokenizer.ggml.pre '%.*s' is not known (known: %s)", STR_ARG(pre), known.s);
     buf_release(&known);
     if (!*row) return false;
@@ -156,6 +178,23 @@ static bool read_types(const TensorFile *f, TokSpec *spec, Err *e) {
     return true;
 }
 
+/* What llmws remembers of added tokens beside GGUF's own keys: lists of ids. */
+static bool read_added(const TensorFile *f, TokSpec *spec, Err *e) {
+    for (size_t k = 0; k < ADDED_FLAGS; k++) {
+        const Value *ids = value_get(&f->meta, added_flags[k].key);
+        size_t cursor = 0;
+        Value id;
+        while (ids && value_next(ids, &cursor, &id)) {
+            int32_t i = 0;
+            while (i < spec->n_added && (id.kind != VALUE_INT || spec->added[i].id != id.i)) i++;
+            if (i == spec->n_added)
+                return err_set(e, ERR_INPUT, "%s names an id without an added token", added_flags[k].key);
+            *(bool *)((char *)&spec->added[i] + added_flags[k].at) = true;
+        }
+    }
+    return true;
+}
+
 static bool read_scores(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *scores = key_of(f, "scores");
     size_t cursor = 0, n = value_count(scores);
@@ -216,8 +255,8 @@ static bool read_bpe(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->decodes[spec->n_decodes++] = (DecodeSpec){.kind = DECODE_ALPHABET};
     TRY(read_pre(f, spec, &row, e));
     flags.add_bos = row->add_bos;
-    TRY(read_texts(f, spec, e) && read_merges(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_merges(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     if (flags.space_prefix)
         return err_set(e, ERR_INPUT, "tokenizer.ggml.add_space_prefix is not supported for byte-level BPE");
     spec->kind = arena_printf(&spec->arena, "%s, pre-tokenizer %s", tok_spec_kind(spec), row->tag);
@@ -249,8 +288,8 @@ static bool read_spm(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->bos = 1;
     spec->eos = 2;
     spec->unk = 0;
-    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     strip_phi3(f, spec);
     if (flags.space_prefix) spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_PREPEND, .text = STR(SPACE_MARK)};
     spec->norms[spec->n_norms++] = (NormSpec){.kind = NORM_REPLACE, .from = STR(" "), .text = STR(SPACE_MARK)};
@@ -267,8 +306,8 @@ static bool read_unigram(const TensorFile *f, TokSpec *spec, Err *e) {
     spec->fuse_unk = true;
     spec->eos = 1;
     spec->unk = 2;
-    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_flags(f, &flags, e) &&
-        read_ids(f, spec, &flags, e));
+    TRY(read_texts(f, spec, e) && read_scores(f, spec, e) && read_types(f, spec, e) && read_added(f, spec, e) &&
+        read_flags(f, &flags, e) && read_ids(f, spec, &flags, e));
     if (map && (map->kind != VALUE_BLOB || map->blob.n_bytes != map->blob.n))
         return err_set(e, ERR_INPUT, "tokenizer.ggml.precompiled_charsmap is no list of bytes");
     if (map) norm.charsmap = (Str){(const char *)map->blob.bytes, map->blob.n_bytes};

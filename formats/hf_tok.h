@@ -65,6 +65,21 @@ bool chat_texts_config(const Value *v, TokSpec *spec, Err *e);
 bool chat_texts_gguf(const Value *meta, TokSpec *spec, Err *e);
 bool chat_texts_dir(const char *dir, bool keep, TokSpec *spec, Err *e);
 
+/* The value of tokenizer.ggml.pre that stands for the spec's splits and normalizers; NULL: none of those known does. */
+const char *gguf_pre_of(const TokSpec *spec);
+/* Appends the values of tokenizer.ggml.pre that are known, comma separated. */
+void gguf_pre_names(Buf *out);
+/* Flags of added tokens that GGUF has no words for, and the keys under which llmws lists the ids that have them. */
+enum { ADDED_FLAGS = 4 };
+extern const struct AddedFlag {
+    const char *key;
+    size_t at; /* of the bool in AddedToken */
+} added_flags[ADDED_FLAGS];
+/* Lists the merges that a spec with merge_by_text goes by, and the other way round: gives every token the score that
+ * makes merge_by_text go by the list. */
+void tok_merges(TokSpec *spec);
+void tok_scores(TokSpec *spec);
+
 /* The id that the vocabulary or the added tokens give a text; -1: none. Looks at every token. */
 int32_t tok_spec_find(const TokSpec *spec, Str text);
 bool path_is_dir(const char *path);

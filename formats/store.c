@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- ownership ---- */
 
@@ -38,6 +40,20 @@ bool store_map(TensorFile *f, const char *path, Mapping *m, Err *e) {
     f->n_files = all->n;
     f->mapped_bytes += (int64_t)m->n;
     return true;
+}
+
+bool tensor_file_forget(const TensorFile *f, const void *p, size_t n) {
+    const Maps *all = f->mappings;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)p;
+    for (size_t i = 0; i < all->n; i++) {
+        const Mapping *m = &all->maps[i];
+        uintptr_t base = (uintptr_t)m->bytes;
+        if (from < base || from + n > base + m->n) continue;
+        uintptr_t lo = (from + page - 1) / page * page, hi = (from + n) / page * page;
+        if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED); /* the mapping is private and never written to */
+        return true;
+    }
+    return false;
 }
 
 bool store_end(TensorFile *f, bool ok) {

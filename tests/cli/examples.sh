@@ -8,6 +8,11 @@ printf 'There was a boat that nobody had ever seen. %.0s' {1..40} >text.txt
 ln -s "$M" original && mkdir models && ln -s "$M" models/
 export XDG_CONFIG_HOME=$T # no machine file
 printf '[{"role": "user", "content": "Hello"}]' >messages.json
+cp -r "$M" model && chmod -R u+w model && cp -r "$SRC/tests/data/adapters/llama3" adapter
+{ # an importance matrix of one tensor: its name, one call, 64 values of 1
+    printf '\1\0\0\0\21\0\0\0token_embd.weight\1\0\0\0\100\0\0\0'
+    for ((i = 0; i < 64; i++)); do printf '\0\0\200\77'; done
+} >imatrix.dat
 
 lines() { # FILE: the text between .nf and .fi below EXAMPLES, as a reader sees it
     sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/p' "$1" | sed -n '/^\.nf/,/^\.fi/{/^\./!p}' |
@@ -19,11 +24,11 @@ for page in "$SRC"/man/llmws-*.1; do
     while IFS= read -r line; do
         run=${line// -m model.gguf/}
         run=${run// model.gguf/}
-        [[ $run != *.gguf* ]] || bad "${page##*/}: a model that the test does not know: $line"
+        [[ $page == */llmws-convert.1 || $run != *.gguf* ]] || bad "${page##*/}: a model that the test does not know: $line"
         t 0 '*' '' bash -o pipefail -c "$run" </dev/null
         [[ ! -s after.json || -e before.json ]] || cp after.json before.json
     done < <(lines "$page")
     ((count > before)) || bad "${page##*/} has no examples"
 done
-for f in story.txt logits.safetensors layer.safetensors after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
+for f in q4.gguf back/model.safetensors small.gguf merged/model.safetensors adapter.gguf story.txt logits.safetensors layer.safetensors after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
 finish

@@ -4,7 +4,8 @@
     python3 tests/models/make_oracle_data.py ORACLE NAME ...        # needs the PyPI package safetensors
 
 ORACLE: the folder with expected.json, expected/ and models/. Of each model the configuration and weights, without a tokenizer (tests/data/tokenizer
-has those); of what is expected what test_models.c and test_train.c read: ids, greedy tokens, logits and hidden states, norms of gradients; no adapters.
+has those); of what is expected what test_models.c and test_train.c read: ids, greedy tokens, logits and hidden states, norms of gradients.
+With --adapters instead of names: every adapter, and the greedy tokens with it after the short prompt (tests/data/adapters/greedy.txt).
 """
 import glob
 import json
@@ -17,8 +18,24 @@ from safetensors.numpy import load_file, save_file
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 
 
+def adapters(oracle):
+    expected = json.load(open(os.path.join(oracle, "expected.json"), encoding="utf-8"))["models"]
+    lines = []
+    for name in sorted(os.listdir(os.path.join(oracle, "adapters"))):
+        to = os.path.join(DATA, "adapters", name)
+        os.makedirs(to, exist_ok=True)
+        for f in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(os.path.join(oracle, "adapters", name, f), os.path.join(to, f))
+        lists = expected[name]["cases"]["short"]["ids"], expected[name]["lora"]["greedy"]
+        lines.append(" ".join([name] + [",".join(map(str, x)) for x in lists]) + "\n")
+    with open(os.path.join(DATA, "adapters", "greedy.txt"), "w", encoding="ascii") as f:
+        f.writelines(lines)
+
+
 def main():
     oracle = sys.argv[1]
+    if sys.argv[2:] == ["--adapters"]:
+        return adapters(oracle)
     path = os.path.join(DATA, "expected", "expected.json")
     mine = json.load(open(path, encoding="utf-8"))
     all_models = json.load(open(os.path.join(oracle, "expected.json"), encoding="utf-8"))["models"]

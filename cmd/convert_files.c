@@ -1,0 +1,296 @@
+/* What stands beside the weights: tokenizer, templates, generation settings; and the place that all of it goes to. */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "cmd/convert.h"
+#include "formats/hf_tok.h"
+#include "formats/json.h"
+
+/* ---- small files ---- */
+
+/* The directory of the source's own files. */
+static const char *source_dir(const Job *j, Arena *a) { return path_is_dir(j->in) ? j->in : path_folder(a, j->in); }
+
+/* The text of a file of the source's directory, in the arena; n == 0: there is none. */
+static bool read_beside(const Job *j, const char *name, Arena *a, Str *out, Err *e) {
+    Mapping m;
+    const char *path = path_join(a, source_dir(j, a), name);
+    *out = (Str){"", 0};
+    if (!path_exists(path)) return true;
+    TRY(map_file(path, &m, e));
+    *out = (Str){arena_strn(a, m.bytes, m.n), m.n};
+    unmap_file(&m);
+    return utf8_valid(*out) || err_set(e, ERR_INPUT, "cannot use '%s': no valid UTF-8 text", path);
+}
+
+/* ---- to GGUF ---- */
+
+/* Files that are kept as they are, for the way back. */
+static const struct Kept {
+    const char *file, *key;
+} kept[] = {{"generation_config.json", "llmws.generation"},
+            {"tokenizer_config.json", "llmws.tokenizer_config"},
+            {"special_tokens_map.json", "llmws.special_tokens_map"},
+            {"tokenizer.json", "tokenizer.huggingface.json"}};
+
+static bool keep_files(Job *j, Err *e) {
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        Str text;
+        TRY(read_beside(j, kept[i].file, &j->x.arena, &text, e));
+        if (text.n) value_put(&j->x.arena, &j->x.meta, str_of(kept[i].key), value_str(text));
+    }
+    return true;
+}
+
+/* The folder's name; in the cache of the hub, models--ORG--NAME/snapshots/HASH, the model's. */
+static void put_name(Job *j) {
+    Arena *a = &j->x.arena;
+    char real[PATH_MAX];
+    value_put(a, &j->x.meta, STR("general.type"), value_str(STR("model")));
+    if (value_get(&j->x.meta, "general.name") || !realpath(source_dir(j, a), real)) return;
+    char *hub = strstr(real, "/models--"), *snapshot = hub ? strstr(hub, "/snapshots/") : NULL;
+    if (snapshot) *snapshot = 0;
+    const char *name = strrchr(real, '/') + 1;
+    for (const char *dash; snapshot && (dash = strstr(name, "--"));) name = dash + 2;
+    if (*name && utf8_valid(str_of(name)))
+        value_put(a, &j->x.meta, STR("general.name"), value_str(str_of(arena_strn(a, name, strlen(name)))));
+}
+
+/* config.json names a special token by its id where the tokenizer's own files do not. */
+static int32_t config_id(const Job *j, const char *key, int32_t id, int32_t n_vocab) {
+    const Value *v = value_get(&j->m.file.meta, key);
+    Value first = v && v->kind == VALUE_ARRAY && v->array.n ? v->array.items[0] : v ? *v : (Value){VALUE_NULL, {0}};
+    if (id >= 0 || first.kind != VALUE_INT || first.i < 0 || first.i >= n_vocab) return id;
+    return (int32_t)first.i;
+}
+
+/* The ids that end an answer: EOS is said already, GGUF has names for two more. */
+static void put_ends(Job *j, const TokSpec *spec) {
+    static const char *const names[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    const Value *ends = value_get(&j->m.file.generation, "eos_token_id");
+    size_t n = 0;
+    if (!ends) ends = value_get(&j->m.file.meta, "eos_token_id");
+    for (size_t i = 0; ends && n < COUNT_OF(names); i++) {
+        if (ends->kind == VALUE_ARRAY && i == ends->array.n) break;
+        if (ends->kind != VALUE_ARRAY && i) break;
+        Value v = ends->kind == VALUE_ARRAY ? ends->array.items[i] : *ends;
+        if (v.kind == VALUE_INT && v.i >= 0 && v.i < spec->n_vocab && v.i != spec->eos)
+            value_put(&j->x.arena, &j->x.meta, str_of(names[n++]), v);
+    }
+}
+
+/* Scores that SentencePiece gave, instead of those that a list of merges comes to; the same vocabulary, or nothing. */
+static bool take_scores(const Job *j, TokSpec *spec, Err *e) {
+    const char *path = path_join(&spec->arena, source_dir(j, &spec->arena), "tokenizer.model");
+    TokSpec spm;
+    if (spec->scores || spec->symbols != SYM_CHARS || !path_exists(path)) return true;
+    TRY(hf_tok_spec(path, &spm, e));
+    bool same = spm.n_vocab <= spec->n_vocab && spm.scores && spm.symbols == SYM_CHARS && spm.model == spec->model;
+    for (int32_t id = 0; same && id < spm.n_vocab; id++) same = str_eq(spm.vocab[id], spec->vocab[id]);
+    if (same) {
+        spec->scores = ARENA_NEW(&spec->arena, double, spec->n_vocab);
+        memcpy(spec->scores, spm.scores, (size_t)spm.n_vocab * sizeof *spec->scores);
+    }
+    tok_spec_release(&spm);
+    return true;
+}
+
+static bool has_tokenizer(const Job *j) {
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tekken.json"};
+    Arena a = {0};
+    bool any = false;
+    for (size_t i = 0; i < COUNT_OF(names); i++) any |= path_exists(path_join(&a, source_dir(j, &a), names[i]));
+    arena_release(&a);
+    return any;
+}
+
+static bool put_tokenizer(Job *j, Err *e) {
+    TokSpec *spec = &j->tok;
+    if (!has_tokenizer(j)) {
+        ui_warn(&j->ui, "'%s' has no tokenizer: the GGUF file will have none either", j->in);
+        return true;
+    }
+    TRY(hf_tok_spec(j->in, spec, e));
+    spec->bos = config_id(j, "bos_token_id", spec->bos, spec->n_vocab);
+    spec->eos = config_id(j, "eos_token_id", spec->eos, spec->n_vocab);
+    spec->pad = config_id(j, "pad_token_id", spec->pad, spec->n_vocab);
+    TRY(take_scores(j, spec, e));
+    put_ends(j, spec);
+    return gguf_tok_write(spec, j->m.cfg.vocab, j->o->pre, &j->x.arena, &j->x.meta, e) ||
+           err_prefix(e, "cannot write the tokenizer of '%s'", j->in);
+}
+
+bool gguf_rest(Job *j, Err *e) {
+    put_name(j);
+    if (j->m.file.format == STORE_GGUF) return true;
+    sample_defaults_convert(&j->m.file.generation, true, &j->x.arena, &j->x.meta);
+    return put_tokenizer(j, e) && keep_files(j, e);
+}
+
+/* ---- to a directory ---- */
+
+static bool write_json(const char *dir, const char *name, const Value *v, Err *e) {
+    Arena a = {0};
+    Buf text = {0};
+    json_put_value(&text, v, 0);
+    buf_char(&text, '\n');
+    bool ok = write_text_file(path_join(&a, dir, name), buf_view(&text), e);
+    buf_release(&text);
+    arena_release(&a);
+    return ok;
+}
+
+static bool write_text(const char *dir, const char *name, Str text, Err *e) {
+    Arena a = {0};
+    bool ok = write_text_file(path_join(&a, dir, name), text, e);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- ... from a directory: all of its files but those of weights ---- */
+
+static bool is_weights(const char *name) {
+    static const char *const ends[] = {
+        ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth", ".h5", ".msgpack",
+        ".onnx"};
+    for (size_t i = 0; i < COUNT_OF(ends); i++)
+        if (str_ends(str_of(name), ends[i])) return true;
+    return strcmp(name, "config.json") == 0;
+}
+
+static bool copy_file(const char *from, const char *to, Err *e) {
+    Mapping m;
+    TRY(map_file(from, &m, e));
+    bool ok = write_text_file(to, (Str){m.bytes, m.n}, e);
+    unmap_file(&m);
+    return ok;
+}
+
+static bool copy_files(const char *from, const char *to, Err *e) {
+    Arena a = {0};
+    DIR *d = opendir(from);
+    bool ok = d || err_set(e, ERR_INPUT, "cannot open '%s': %s", from, strerror(errno));
+    for (struct dirent *x; ok && (x = readdir(d));) {
+        struct stat st;
+        const char *path = path_join(&a, from, x->d_name);
+        if (x->d_name[0] == '.' || is_weights(x->d_name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) continue;
+        ok = copy_file(path, path_join(&a, to, x->d_name), e);
+    }
+    if (d) closedir(d);
+    arena_release(&a);
+    return ok;
+}
+
+static const char templates_dir[] = "additional_chat_templates";
+
+static bool copy_all(const Job *j, const char *to, Err *e) {
+    Arena a = {0};
+    const char *from = source_dir(j, &a), *more = path_join(&a, from, templates_dir),
+               *there = path_join(&a, to, templates_dir);
+    bool ok = copy_files(from, to, e);
+    if (ok && path_is_dir(more))
+        ok = (mkdir(there, 0777) == 0 || err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno))) &&
+             copy_files(more, there, e);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- ... from GGUF ---- */
+
+static const Value *kept_text(const Job *j, const char *key) {
+    const Value *v = value_get(&j->m.file.meta, key);
+    return v && v->kind == VALUE_STR && v->s.n ? v : NULL;
+}
+
+static bool write_generation(Job *j, const char *dir, Err *e) {
+    static const char *const ids[][2] = {{"bos_token_id", "tokenizer.ggml.bos_token_id"},
+                                         {"eos_token_id", "tokenizer.ggml.eos_token_id"},
+                                         {"pad_token_id", "tokenizer.ggml.padding_token_id"}};
+    static const char *const more[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    Arena *a = &j->arena;
+    const Value *meta = &j->m.file.meta;
+    Value g = {.kind = VALUE_OBJECT}, ends = {.kind = VALUE_ARRAY, .array = {ARENA_NEW(a, Value, 3), 0}};
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        const Value *v = value_get(meta, ids[i][1]);
+        if (v) value_put(a, &g, str_of(ids[i][0]), *v);
+    }
+    if (value_get(&g, "eos_token_id")) ends.array.items[ends.array.n++] = *value_get(&g, "eos_token_id");
+    for (size_t i = 0; i < COUNT_OF(more); i++) {
+        const Value *v = value_get(meta, more[i]);
+        if (v && v->kind == VALUE_INT && ends.array.n && v->i != ends.array.items[0].i)
+            ends.array.items[ends.array.n++] = *v;
+    }
+    if (ends.array.n > 1) value_put(a, &g, STR("eos_token_id"), ends);
+    size_t before = g.object.n;
+    sample_defaults_convert(meta, false, a, &g);
+    if (g.object.n > before) value_put(a, &g, STR("do_sample"), value_bool(true));
+    return !g.object.n || write_json(dir, "generation_config.json", &g, e);
+}
+
+static bool write_templates(const Job *j, const char *dir, const TokSpec *spec, Err *e) {
+    Arena a = {0};
+    const char *more = path_join(&a, dir, templates_dir);
+    bool ok = true;
+    for (int32_t i = 0; ok && i < spec->n_templates; i++) {
+        const ChatText *t = &spec->templates[i];
+        bool plain = strcmp(t->name, "default") == 0;
+        if (!plain && (strchr(t->name, '/') || t->name[0] == '.'))
+            ok = err_set(e, ERR_INPUT, "the chat template '%s' of '%s' has a name that no file can have", t->name,
+                         j->in);
+        else if (!plain && mkdir(more, 0777) != 0 && errno != EEXIST)
+            ok = err_set(e, ERR_IO, "cannot make '%s': %s", more, strerror(errno));
+        else
+            ok = write_text(plain ? dir : more, plain ? "chat_template.jinja" : arena_printf(&a, "%s.jinja", t->name),
+                            str_of(t->text), e);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+/* Templates stand in tokenizer_config.json, or in files of their own. */
+static bool config_has_template(const Job *j) {
+    const Value *text = kept_text(j, "llmws.tokenizer_config");
+    Arena a = {0};
+    Value v;
+    bool has = text && json_parse(text->s, "tokenizer_config.json", &a, &v, NULL) && value_get(&v, "chat_template") &&
+               value_get(&v, "chat_template")->kind != VALUE_NULL;
+    arena_release(&a);
+    return has;
+}
+
+static bool write_tokenizer(Job *j, const char *dir, Err *e) {
+    Buf json = {0}, config = {0}, special = {0};
+    if (!value_get(&j->m.file.meta, "tokenizer.ggml.model")) {
+        ui_warn(&j->ui, "'%s' has no tokenizer: the directory will have none either", j->in);
+        return true;
+    }
+    TRY(gguf_tok_spec(&j->m.file, &j->tok, e));
+    hf_tok_config_write(&j->tok, j->m.cfg.ctx, &config, &special);
+    bool ok = kept_text(j, "tokenizer.huggingface.json") ||
+              (hf_tok_write(&j->tok, &json, e) && write_text(dir, "tokenizer.json", buf_view(&json), e));
+    if (ok && !kept_text(j, "llmws.tokenizer_config"))
+        ok = write_text(dir, "tokenizer_config.json", buf_view(&config), e) &&
+             (kept_text(j, "llmws.special_tokens_map") ||
+              write_text(dir, "special_tokens_map.json", buf_view(&special), e));
+    if (ok && !config_has_template(j)) ok = write_templates(j, dir, &j->tok, e);
+    buf_release(&json);
+    buf_release(&config);
+    buf_release(&special);
+    return ok;
+}
+
+static bool write_all(Job *j, const char *dir, Err *e) {
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        const Value *text = kept_text(j, kept[i].key);
+        if (text) TRY(write_text(dir, kept[i].file, text->s, e));
+    }
+    return (kept_text(j, "llmws.generation") || write_generation(j, dir, e)) && write_tokenizer(j, dir, e);
+}
+
+bool hf_rest(Job *j, const char *dir, Err *e) {
+    TRY(j->m.file.format == STORE_HF ? copy_all(j, dir, e) : write_all(j, dir, e));
+    return write_json(dir, "config.json", &j->x.meta, e);
+}

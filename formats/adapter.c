@@ -1,0 +1,159 @@
+/* LoRA adapters: a PEFT directory (adapter_config.json, adapter_model.safetensors), or a GGUF file as llama.cpp's
+ * convert_lora_to_gguf writes it. What would change the result and is not known is an error. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "formats/hf_tok.h"
+#include "formats/json.h"
+#include "formats/store.h"
+
+#define CONFIG  "adapter_config.json"
+#define WEIGHTS "adapter_model.safetensors"
+
+typedef struct Ends { /* of the names of the two tensors of a pair */
+    const char *a, *b;
+} Ends;
+static const Ends peft_ends[] = {{".lora_A.weight", ".lora_B.weight"},
+                                 {".lora_A.default.weight", ".lora_B.default.weight"}};
+static const Ends gguf_ends[] = {{".weight.lora_a", ".weight.lora_b"}};
+
+static bool check_pair(const AdapterPair *p, Err *e) {
+    bool fine = p->a && p->b && p->a->ndim == 2 && p->b->ndim == 2 && p->a->ne[0] == p->b->ne[1] &&
+                dtype_info[p->a->dtype].class <= DTC_QUANT && dtype_info[p->b->dtype].class <= DTC_QUANT;
+    return fine || err_set(e, ERR_INPUT, "module '%s' has no lora_A [r, in] and lora_B [out, r] that belong together",
+                           p->module);
+}
+
+/* Every tensor is half of a pair. */
+static bool add_pairs(Adapter *x, const Ends *ends, size_t n_ends, Err *e) {
+    TensorFile *f = &x->file;
+    StrMap index = {0};
+    x->pairs = ARENA_NEW(&x->arena, AdapterPair, f->n + 1);
+    for (size_t i = 0; i < f->n; i++) {
+        const NamedTensor *t = &f->tensors[i];
+        Str name = t->name;
+        const char *end = NULL;
+        bool is_a = false;
+        for (size_t k = 0; k < n_ends && !end; k++) {
+            is_a = str_ends(name, ends[k].a);
+            end = is_a ? ends[k].a : str_ends(name, ends[k].b) ? ends[k].b : NULL;
+        }
+        if (!end)
+            return err_set(e, ERR_INPUT, "tensor '%s' is neither A nor B of a low-rank pair; only those are supported",
+                           name.s);
+        name.n -= strlen(end);
+        if (x->format == STORE_HF && str_starts(name, "base_model.model.")) name.s += 17, name.n -= 17;
+        int32_t at = strmap_get(&index, name);
+        if (at < 0) {
+            at = (int32_t)x->n++;
+            x->pairs[at].module = arena_strn(&x->arena, name.s, name.n);
+            strmap_put(&index, &x->arena, str_of(x->pairs[at].module), at);
+        }
+        *(is_a ? &x->pairs[at].a : &x->pairs[at].b) = &t->t;
+    }
+    for (size_t i = 0; i < x->n; i++) TRY(check_pair(&x->pairs[i], e));
+    return x->n || err_set(e, ERR_INPUT, "it holds no low-rank pairs");
+}
+
+/* ---- PEFT ---- */
+
+/* A setting that changes what the pairs mean: only the value that changes nothing is supported. */
+static bool must_be_off(const Value *config, const char *key, Err *e) {
+    const Value *v = value_get(config, key);
+    bool off = !v || v->kind == VALUE_NULL || (v->kind == VALUE_BOOL && !v->b) ||
+               (v->kind == VALUE_OBJECT && !v->object.n) || (v->kind == VALUE_ARRAY && !v->array.n) ||
+               (v->kind == VALUE_STR && str_is(v->s, "none"));
+    return off || err_set(e, ERR_INPUT, "'%s' of " CONFIG " is set, which is not supported", key);
+}
+
+static bool read_config(Adapter *x, Err *e) {
+    static const char *const off[] = {"use_dora",          "use_qalora",
+                                      "lora_bias",         "bias",
+                                      "modules_to_save",   "use_bdlora",
+                                      "alpha_pattern",     "layer_replication",
+                                      "target_parameters", "trainable_token_indices"};
+    const Value *config = &x->config;
+    Str type = STR("LORA");
+    int64_t r = 0;
+    TRY(value_as_str(value_get(config, "peft_type"), "peft_type", &type, e) &&
+        value_as_int(value_get(config, "r"), "r", &r, e) &&
+        value_as_float(value_get(config, "lora_alpha"), "lora_alpha", &x->alpha, e) &&
+        value_as_bool(value_get(config, "use_rslora"), "use_rslora", &x->root, e));
+    if (!str_is(type, "LORA"))
+        return err_set(e, ERR_INPUT, "peft_type '%.*s' is not supported, only LORA", STR_ARG(type));
+    for (size_t i = 0; i < COUNT_OF(off); i++) TRY(must_be_off(config, off[i], e));
+    return r > 0 || err_set(e, ERR_INPUT, "'r' of " CONFIG " must be above 0");
+}
+
+static bool open_peft(const char *dir, Adapter *x, Err *e) {
+    Mapping m;
+    const char *path = store_join(&x->arena, dir, CONFIG);
+    TRY(map_file(path, &m, e));
+    x->config_text = (Str){arena_strn(&x->arena, m.bytes, m.n), m.n};
+    unmap_file(&m);
+    TRY(json_parse(x->config_text, path, &x->arena, &x->config, e) && read_config(x, e));
+    return safetensors_open(store_join(&x->arena, dir, WEIGHTS), &x->file, e) &&
+           add_pairs(x, peft_ends, COUNT_OF(peft_ends), e);
+}
+
+/* ---- GGUF ---- */
+
+static bool open_gguf(const char *path, Adapter *x, Err *e) {
+    Str type = {"", 0}, kind = {"", 0};
+    TRY(gguf_open(path, &x->file, e));
+    const Value *meta = &x->file.meta, *text = value_get(meta, "llmws.adapter_config");
+    TRY(value_as_str(value_get(meta, "general.type"), "general.type", &type, e) &&
+        value_as_str(value_get(meta, "adapter.type"), "adapter.type", &kind, e) &&
+        value_as_float(value_get(meta, "adapter.lora.alpha"), "adapter.lora.alpha", &x->alpha, e));
+    if (!str_is(type, "adapter") || !str_is(kind, "lora"))
+        return err_set(e, ERR_INPUT, "adapter.type '%.*s' is not supported, only lora", STR_ARG(kind));
+    x->plain = !(x->alpha > 0 || x->alpha < 0); /* as llama.cpp takes 0 */
+    if (text && text->kind == VALUE_STR) {
+        x->config_text = text->s;
+        TRY(json_parse(text->s, "llmws.adapter_config", &x->arena, &x->config, e));
+    }
+    return add_pairs(x, gguf_ends, COUNT_OF(gguf_ends), e);
+}
+
+/* ---- both ---- */
+
+static bool is_folder(const char *path) {
+    Arena a = {0};
+    bool yes = path_is_dir(path) && path_exists(store_join(&a, path, CONFIG));
+    arena_release(&a);
+    return yes;
+}
+
+bool adapter_open(const char *path, Adapter *x, Err *e) {
+    *x = (Adapter){.format = is_folder(path) ? STORE_HF : STORE_GGUF, .alpha = 0};
+    x->path = arena_strn(&x->arena, path, strlen(path));
+    if (x->format == STORE_HF ? open_peft(path, x, e) : open_gguf(path, x, e)) return true;
+    adapter_close(x);
+    return err_prefix(e, "cannot use the adapter '%s'", path);
+}
+
+void adapter_close(Adapter *x) {
+    if (x->file.close) x->file.close(&x->file);
+    arena_release(&x->arena);
+    *x = (Adapter){0};
+}
+
+bool adapter_is(const char *path) {
+    Mapping m;
+    TensorFile f;
+    if (is_folder(path)) return true;
+    if (!map_file(path, &m, NULL)) return false;
+    bool gguf = m.n >= 4 && memcmp(m.bytes, "GGUF", 4) == 0;
+    unmap_file(&m);
+    if (!gguf || !gguf_open(path, &f, NULL)) return false;
+    const Value *type = value_get(&f.meta, "general.type");
+    bool yes = type && type->kind == VALUE_STR && str_is(type->s, "adapter");
+    f.close(&f);
+    return yes;
+}
+
+double adapter_scale(const Adapter *x, const AdapterPair *p) {
+    double r = (double)p->a->ne[0];
+    return x->plain ? 1 : x->alpha / (x->root ? sqrt(r) : r);
+}
