@@ -40,25 +40,23 @@ typedef void FillRows(const Tensor *w, int64_t r, int64_t n, int64_t col, void *
     static void fill_pairs_##t(const Tensor *w, int64_t r, int64_t n, int64_t col, void *panel) {                      \
         fill_rows(DT_##t, true, w, r, n, col, panel);                                                                  \
     }
-FILL(f32)
-FILL(f16)
-FILL(bf16)
-FILL(q8_0)
-FILL(q4_0)
-FILL(q4_1)
-FILL(q5_0)
-FILL(q5_1)
-FILL(q4_k)
-FILL(q5_k)
-FILL(q6_k)
-FILL(iq4_nl)
+#define FILL_FLOAT(t) FILL(t)
+#define FILL_QUANT(t) FILL(t)
+#define FILL_ACT(t)
+#define FILL_INT(t)
+#define DTYPE(name, block, bytes, gguf, tag, class) FILL_##class(name)
+#include "core/dtypes.def"
+#undef DTYPE
 #undef FILL
 
 static FillRows *const fills[DT_COUNT][2] = {
-#define ROW(t) [DT_##t] = {fill_##t, fill_pairs_##t}
-    ROW(f32),  ROW(f16),  ROW(bf16), ROW(q8_0), ROW(q4_0), ROW(q4_1),
-    ROW(q5_0), ROW(q5_1), ROW(q4_k), ROW(q5_k), ROW(q6_k), ROW(iq4_nl),
-#undef ROW
+#define ROW_FLOAT(t) [DT_##t] = {fill_##t, fill_pairs_##t},
+#define ROW_QUANT(t) ROW_FLOAT(t)
+#define ROW_ACT(t)
+#define ROW_INT(t)
+#define DTYPE(name, block, bytes, gguf, tag, class) ROW_##class(name)
+#include "core/dtypes.def"
+#undef DTYPE
 };
 
 static int64_t dx_units(const OpArgs *a) { return div_up(a->in[1].ne[1], LANES); }

@@ -350,7 +350,7 @@ static const Row rows[] = {
     {"wrong shape", INFO_DIM1, "blk.0.attn_q.weight", 31, .status = 3, .says = "expected"},
     {"vocabulary of 2^40", INFO_DIM1, "token_embd.weight", 1ull << 40, .status = 3, .says = "cut off"},
     {"a smaller vocabulary", INFO_DIM1, "token_embd.weight", 4, .status = 3, .says = "vocabulary"},
-    {"type Q2_K", INFO_TYPE, "blk.0.attn_q.weight", 10, .status = 3, .says = "Q2_K"},
+    {"type IQ2_XXS", INFO_TYPE, "blk.0.attn_q.weight", 16, .status = 3, .says = "IQ2_XXS"},
     {"type 1000", INFO_TYPE, "blk.0.attn_q.weight", 1000, .status = 3, .says = "type 1000"},
     {"type 2^32-1", INFO_TYPE, "blk.0.attn_q.weight", 0xffffffff, .status = 3, .says = "unknown"},
     {"rows of half blocks", INFO_TYPE, "blk.0.attn_q.weight", 12, .status = 3, .says = "whole blocks"},

@@ -1,5 +1,4 @@
 /* Files of models with experts: every form in which they come is the same model, and what is wrong with one is said. */
-#include "core/export.h"
 #include "oracle.h"
 
 #define GGUF TEST_TMP "/experts.gguf"
@@ -182,30 +181,8 @@ static void refusals(void **state) {
     }
 }
 
-/* What GGUF cannot say is not written. */
-static void not_written(void **state) {
-    (void)state;
-    const char *says[] = {"without experts in layer 0", "not normalised"};
-    for (size_t i = 0; i < COUNT_OF(says); i++) {
-        Err e = {0};
-        TensorFile f;
-        Model m;
-        Export x;
-        open_file(TEST_DATA "/qwen3_moe_mixed", &f);
-        open_model(&m, &f);
-        if (i == 0)
-            m.cfg.experts_normalised = true;
-        else
-            m.cfg.experts_period = 1, m.cfg.dense = NULL;
-        assert_false(export_gguf(&m, &x, &e));
-        if (!strstr(e.msg, says[i])) fail_msg("'%s' does not say '%s'", e.msg, says[i]);
-        arena_release(&x.arena);
-        model_release(&m);
-    }
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(quantised), cmocka_unit_test(refusals),
-                                       cmocka_unit_test(not_written)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(quantised),
+                                       cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
