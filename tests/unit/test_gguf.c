@@ -272,7 +272,6 @@ static const Damage damages[] = {
     {DIM0, 1ull << 40, "cut off or damaged"},
     {DIM0, 9, "overlap"},
     {TYPE, 16, "type 16 (IQ2_XXS)"},
-    {TYPE, 16, "type 16 (IQ2_XXS)"},
     {TYPE, 1000, "type 1000 (unknown)"},
     {TYPE, 8, "whole blocks"},
     {OFFSET, 1, "no multiple of 32"},
