@@ -361,8 +361,8 @@ static void store_codes(const Batch *b, int len, uint8_t *q) {
 static void choose(Dtype t, Batch *b, Chosen *out) {
     switch (t) {
     case DT_q8_0: choose_q8_0(b, out); break;
-    case DT_q4_0: choose_scaled(b, (Grid){SPREAD_EVEN, -8, 7}, 6, 0.35f, out); break;
-    case DT_q5_0: choose_scaled(b, (Grid){SPREAD_EVEN, -16, 15}, 6, 0.35f, out); break;
+    case DT_q4_0: choose_scaled(b, (Grid){SPREAD_EVEN, -8, 7}, 3, 0.6f, out); break;
+    case DT_q5_0: choose_scaled(b, (Grid){SPREAD_EVEN, -16, 15}, 3, 0.6f, out); break;
     case DT_q4_1: choose_affine(b, 15, out); break;
     case DT_q5_1: choose_affine(b, 31, out); break;
     case DT_iq4_nl: choose_scaled(b, (Grid){SPREAD_UNEVEN, -127, 113}, 7, 3.5f, out); break;
