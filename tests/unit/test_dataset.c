@@ -133,7 +133,7 @@ static void assert_fails(const DataSpec *spec, const char *want) {
 static void test_forms(void **state) {
     (void)state;
     const char *path = write_file(
-        "forms.jsonl", "{\"text\":\"ab\"}\n"
+        "forms.jsonl", "\xef\xbb\xbf{\"text\":\"ab\"}\n"
                        "\r\n"
                        "{\"prompt\":\"a\",\"completion\":\"b\",\"source\":{\"x\":[1]}}\r\n"
                        "{\"text\":\"x\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
