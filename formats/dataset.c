@@ -179,14 +179,15 @@ static bool begin_batch(Dataset *d, int64_t batch, Err *e) {
     return start_reading(d, e);
 }
 
-static bool gather(Dataset *d, int64_t batch, int64_t *rows, Err *e) {
+/* *after: the place behind the batch. */
+static bool gather(Dataset *d, int64_t batch, int64_t *rows, Place *after, Err *e) {
     TRY(begin_batch(d, batch, e));
     for (*rows = 0; *rows < batch; ++*rows) {
         const Row *row = next_row(d->ahead);
         if (row->end && *rows) return true;
         tell_bad(d, row);
         if (row->failed) return *e = row->err, false;
-        d->place = row->after;
+        *after = row->after;
         bool end = row->end;
         if (!end) add_row(d, row);
         drop_row(d->ahead);
@@ -198,11 +199,12 @@ static bool gather(Dataset *d, int64_t batch, int64_t *rows, Err *e) {
 bool dataset_next(Dataset *d, int64_t batch, DataBatch *out, Err *e) {
     int64_t rows = 0;
     *out = (DataBatch){0};
-    if (!d->err.code && !gather(d, batch, &rows, &d->err)) d->batch.n = 0;
-    if (d->err.code) {
+    Place after = d->place;
+    if (d->err.code || !gather(d, batch, &rows, &after, &d->err)) {
         if (e) *e = d->err;
         return false;
     }
+    d->place = after; /* all of the batch or nothing: rows before one that failed are not lost to who goes on */
     const PackRow *b = &d->batch;
     *out = (DataBatch){b->ids, b->labels, b->index, b->n, b->n_labels, rows, d->docs, d->n_docs};
     return true;

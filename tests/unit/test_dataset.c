@@ -324,6 +324,31 @@ static void test_bad_lines(void **state) {
     }
 }
 
+/* Where a batch failed half-way, the place is before it: nothing is lost to who goes on without the bad line. */
+static void test_place_of_failure(void **state) {
+    (void)state;
+    const char *path =
+        write_file("half.jsonl", "{\"ids\":[20,21]}\n{\"ids\":[22,23]}\n{\"ids\":[24,25]}\nx\n{\"ids\":[26,27]}\n");
+    DataSpec spec = spec_of(&path, 8);
+    spec.no_pack = true;
+    Dataset *d = open_data(&spec);
+    DataBatch b;
+    Buf place = {0};
+    assert_int_equal(next_batch(d, 2).rows, 2);
+    assert_false(dataset_next(d, 2, &b, NULL));
+    dataset_save(d, &place);
+    dataset_close(d);
+    spec.skip_bad = true;
+    d = open_data(&spec);
+    assert_true(dataset_restore(d, buf_view(&place), NULL));
+    b = next_batch(d, 2);
+    assert_int_equal(b.rows, 2);
+    assert_int_equal(b.ids[0], 24);
+    assert_int_equal(b.ids[2], 26);
+    buf_release(&place);
+    dataset_close(d);
+}
+
 static void repeat(Buf *b, const char *s, int n) {
     while (n--) buf_str(b, s);
 }
@@ -706,21 +731,14 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_docs),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_rewind),
-        cmocka_unit_test(test_states),
-        cmocka_unit_test(test_shuffle),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_packed_equals_unpacked),
-        cmocka_unit_test(test_preview),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_forms),     cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_docs),      cmocka_unit_test(test_text),
+        cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_place_of_failure),
+        cmocka_unit_test(test_hostile),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_resume),    cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_states),    cmocka_unit_test(test_shuffle),
+        cmocka_unit_test(test_split),     cmocka_unit_test(test_packed_equals_unpacked),
+        cmocka_unit_test(test_preview),   cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
