@@ -143,9 +143,17 @@ INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, i
     }
 }
 
-INLINE void a8_unpack(Dtype t, const char *const row[16], int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
+/* n blocks from b0 on, of the 16 rows from n0 on, into group g. Sixteen rows at a time are more streams than the
+ * prefetchers of a core follow, and with few tokens the tiles do not hide what the first touch of a row costs. */
+INLINE void a8_unpack(Dtype t, const Mm *mm, int64_t n0, int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
+    const char *row[16];
+    const int64_t bytes = LANES * part_bytes(t);
     int64_t b = 0;
-    for (; b + 2 <= n; b += 2) a8_unpack_n(t, 2, row, b0, b, p, g);
+    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+    for (; b + 2 <= n; b += 2) {
+        mm_prefetch(mm, n0, (b0 + b) * bytes, 2 * bytes);
+        a8_unpack_n(t, 2, row, b0, b, p, g);
+    }
     if (b < n && !in_pairs(t)) a8_unpack_n(t, 1, row, b0, b, p, g);
 }
 
@@ -153,11 +161,7 @@ INLINE void a8_panel(Dtype t, const Mm *mm, int64_t n0, int64_t groups, PanelA8 
     int64_t blocks = mm->K / 32;
     for (int64_t b = 0; b == 0 || b < blocks; b += A8_CHUNK) {
         int64_t n = MIN(A8_CHUNK, blocks - b);
-        for (int64_t g = 0; g < groups; g++) {
-            const char *row[16];
-            rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
-            a8_unpack(t, row, b, n, p, g);
-        }
+        for (int64_t g = 0; g < groups; g++) a8_unpack(t, mm, n0 + g * LANES, b, n, p, g);
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= A8_G ? A8_G : 1;
             for (int64_t m = 0; m < mm->T; m += A8_M) {
