@@ -75,7 +75,7 @@ typedef struct SplitSpec {
 } SplitSpec;
 
 typedef enum DecodeKind {
-    DECODE_ALPHABET,      /* a token's letters are bytes of GPT-2's alphabet */
+    DECODE_ALPHABET,      /* a token whose letters are all of GPT-2's alphabet is those bytes */
     DECODE_BYTE_FALLBACK, /* <0x41> is the byte 0x41 */
     DECODE_REPLACE,       /* every `from` by text, in each token */
     DECODE_FUSE,          /* what follows sees one text */

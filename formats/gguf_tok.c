@@ -146,6 +146,15 @@ static int64_t type_at(const Value *types, size_t i) {
     return item.kind == VALUE_INT ? item.i : 0;
 }
 
+/* The first id from `id` on that is no ordinary token: nearly all are. */
+static int32_t skip_normal(const Value *types, int32_t id, int32_t n) {
+    int32_t type;
+    if (types->kind != VALUE_BLOB || types->blob.kind != BLOB_I32) return id;
+    for (; id < n; id++)
+        if (memcpy(&type, types->blob.bytes + 4 * (size_t)id, sizeof type), type != TOK_NORMAL) break;
+    return id;
+}
+
 /* token_type of every id; a SentencePiece model works with the types, byte-level BPE with the added tokens alone. */
 static bool read_types(const TensorFile *f, TokSpec *spec, Err *e) {
     const Value *types = key_of(f, "token_type");
@@ -158,6 +167,7 @@ static bool read_types(const TensorFile *f, TokSpec *spec, Err *e) {
         return err_set(e, ERR_INPUT, "tokenizer.ggml.token_type is no list of integers");
     if (!bpe) spec->types = arena_alloc(&spec->arena, n, 1);
     for (int32_t id = 0; id < spec->n_vocab; id++) {
+        if (bpe && (id = skip_normal(types, id, spec->n_vocab)) == spec->n_vocab) break;
         int64_t type = type_at(types, (size_t)id);
         if (!bpe) {
             if (type < TOK_NORMAL || type > TOK_BYTE) {

@@ -96,6 +96,25 @@ static inline size_t first_difference(const char *token, const char *line, size_
     return i;
 }
 
+static inline uint64_t load8(const char *s) {
+    uint64_t w;
+    memcpy(&w, s, 8);
+    return w;
+}
+
+/* line_cut for tokens of 8 to 16 bytes, by words that overlap: branches would be guessed wrong as often as not. */
+static inline size_t line_cut_16(Str token, Str line) {
+    size_t last = token.n - 8; /* where the token's last word begins */
+    uint64_t head = load8(token.s) ^ load8(line.s), tail = load8(token.s + last) ^ load8(line.s + last);
+    size_t from = head ? 0 : last;
+    uint64_t apart = head ? head : tail;
+    if (!apart) return 0;
+    size_t cut = from + (size_t)__builtin_ctzll(apart) / 8, right = MIN(cut, last);
+    uint64_t differs = (load8(token.s + right) ^ load8(line.s + right + 1)) |
+                       (right == last ? 0 : load8(token.s + last) ^ load8(line.s + last + 1));
+    return line.s[cut] == ' ' && !(differs >> 8 * (cut - right)) ? cut : 0;
+}
+
 /* Bytes of a token's left part, where line is its text with a space put in; 0: it is not. */
 static inline size_t line_cut(Str token, Str line) {
     if (line.n != token.n + 1 || token.n < 2) return 0;
@@ -105,6 +124,7 @@ static inline size_t line_cut(Str token, Str line) {
         uint64_t rest = l >> 8 * cut;
         return (rest & 0xff) == ' ' && rest >> 8 == t >> 8 * cut && cut < token.n ? cut : 0;
     }
+    if (token.n <= 16) return line_cut_16(token, line);
     size_t cut = first_difference(token.s, line.s, token.n);
     if (cut == 0 || cut == token.n || line.s[cut] != ' ') return 0;
     return memcmp(token.s + cut, line.s + cut + 1, token.n - cut) == 0 ? cut : 0;

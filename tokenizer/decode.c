@@ -89,10 +89,7 @@ static void run_step(const TokSpec *spec, int i, const DecodeToken *token, Step 
     int byte;
     buf_clear(to);
     switch (d->kind) {
-    case DECODE_ALPHABET:
-        if (token->added) return;
-        alphabet_decode(x->s, to);
-        break;
+    case DECODE_ALPHABET: alphabet_decode(x->s, to); break;
     case DECODE_BYTE_FALLBACK:
         byte = byte_of(x->s);
         if (byte < 0) return;

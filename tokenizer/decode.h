@@ -13,7 +13,6 @@ int decode_strip(const TokSpec *spec);
 /* Appends what a token stands for. */
 typedef struct DecodeToken {
     Str text;
-    bool added; /* it is spelled as it stands in text */
     bool first; /* no token came before */
     int *strip; /* what may still be taken off the start */
 } DecodeToken;

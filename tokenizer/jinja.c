@@ -206,8 +206,7 @@ static void put_name(Jinja *j, Str name, JValue v) {
     j->values[at] = v;
 }
 
-static bool render(Jinja *j, const JinjaTemplate *t, const JinjaVar *vars, size_t n) {
-    if (setjmp(j->exit)) return false;
+static void put_names(Jinja *j, const JinjaVar *vars, size_t n) {
     j->values = JINJA_NEW(j, JValue, n + jinja_n_globals);
     for (size_t i = 0; i < jinja_n_globals; i++) {
         JFunc *f = JINJA_NEW(j, JFunc, 1);
@@ -215,6 +214,11 @@ static bool render(Jinja *j, const JinjaTemplate *t, const JinjaVar *vars, size_
         put_name(j, str_of(f->row->name), (JValue){.kind = J_FUNC, .func = f});
     }
     for (size_t i = 0; i < n; i++) put_name(j, str_of(vars[i].name), input(j, vars[i].value, &vars[i]));
+}
+
+static bool render(Jinja *j, const JinjaTemplate *t, const JinjaVar *vars, size_t n) {
+    if (setjmp(j->exit)) return false;
+    put_names(j, vars, n);
     j->out = j->root_out = jtail_new(j);
     j->answers = jtail_new(j);
     jexec(j, t);

@@ -385,7 +385,7 @@ bool tokenizer_decode(TokDecoder *d, int32_t id, Buf *out) {
     const Tokenizer *t = d->t;
     if (id < 0 || id >= t->spec->n_vocab) return false;
     if (t->marks[id] & MARK_SPECIAL && !d->keep_special) return true;
-    decode_token(t->spec, &(DecodeToken){text_of(t, id), t->marks[id] & MARK_ADDED, !d->inside, &d->strip}, out);
+    decode_token(t->spec, &(DecodeToken){text_of(t, id), !d->inside, &d->strip}, out);
     d->inside = true;
     return true;
 }

@@ -38,12 +38,17 @@ uint64_t vocab_key(Str s) {
     return mix(h, 0) * 0xd6e8feb86659fd93u;
 }
 
+/* What the slot of a text with that key holds above its id. */
+static inline uint32_t tag_of(const Vocab *v, uint64_t key) { return (uint32_t)key << v->id_bits; }
+static inline bool has_tag(const Vocab *v, uint32_t slot, uint32_t tag) { return !((slot ^ tag) >> v->id_bits); }
+static inline int32_t id_of(const Vocab *v, uint32_t slot) { return (int32_t)(slot & ((1u << v->id_bits) - 1)) - 1; }
+
 /* The slot that holds text, or the free one where it belongs. */
-static inline struct VocabSlot *slot_of(const Vocab *v, uint64_t key, Str text) {
+static inline uint32_t *slot_of(const Vocab *v, uint64_t key, Str text) {
+    uint32_t tag = tag_of(v, key);
     for (size_t i = key >> v->shift;; i = (i + 1) & v->mask) {
-        struct VocabSlot *slot = &v->slots[i];
-        if (!slot->id_1) return slot;
-        if (slot->tag == (uint32_t)key && str_eq(v->text[slot->id_1 - 1], text)) return slot;
+        uint32_t *slot = &v->slots[i];
+        if (!*slot || (has_tag(v, *slot, tag) && str_eq(v->text[id_of(v, *slot)], text))) return slot;
     }
 }
 
@@ -61,10 +66,11 @@ static void touch_ahead(void *p, size_t n) {
 
 bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *out, Err *e) {
     uint64_t keys[AHEAD];
-    int bits = 4;
+    int bits = 4, id_bits = 1;
     while ((int64_t)1 << bits < (int64_t)n * 4 / 3)
         bits++; /* memory that is touched first costs more than a longer way */
-    *out = (Vocab){ARENA_NEW(a, struct VocabSlot, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, text, 0};
+    while (n >> id_bits) id_bits++;
+    *out = (Vocab){ARENA_NEW(a, uint32_t, (size_t)1 << bits), ((size_t)1 << bits) - 1, 64 - bits, id_bits, text, 0};
     touch_ahead(out->slots, sizeof *out->slots << bits);
     for (int32_t from = 0; from < n; from += AHEAD) {
         for (int32_t i = 0; i < MIN(AHEAD, n - from); i++) {
@@ -75,11 +81,11 @@ bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *
             int32_t id = from + i;
             out->text_max = MAX(out->text_max, text[id].n);
             if (!text[id].n || (skip && skip[id])) continue;
-            struct VocabSlot *slot = slot_of(out, keys[i], text[id]);
-            if (slot->id_1)
-                return err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(text[id]), slot->id_1 - 1,
-                               id);
-            *slot = (struct VocabSlot){(uint32_t)keys[i], id + 1};
+            uint32_t *slot = slot_of(out, keys[i], text[id]);
+            if (*slot)
+                return err_set(e, ERR_INPUT, "token '%.*s' has two ids, %d and %d", STR_ARG(text[id]),
+                               id_of(out, *slot), id);
+            *slot = tag_of(out, keys[i]) | (uint32_t)(id + 1);
         }
     }
     return true;
@@ -87,8 +93,10 @@ bool vocab_build(const Str *text, int32_t n, const bool *skip, Arena *a, Vocab *
 
 bool vocab_may_have(const Vocab *v, uint64_t key) {
     for (size_t i = key >> v->shift;; i = (i + 1) & v->mask)
-        if (!v->slots[i].id_1 || v->slots[i].tag == (uint32_t)key) return v->slots[i].id_1;
+        if (!v->slots[i] || has_tag(v, v->slots[i], tag_of(v, key))) return v->slots[i];
 }
 
-int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text) { return text.n ? slot_of(v, key, text)->id_1 - 1 : -1; }
+int32_t vocab_find_key(const Vocab *v, uint64_t key, Str text) {
+    return text.n ? id_of(v, *slot_of(v, key, text)) : -1;
+}
 int32_t vocab_find(const Vocab *v, Str text) { return vocab_find_key(v, vocab_key(text), text); }

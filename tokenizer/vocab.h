@@ -11,14 +11,11 @@ static inline uint64_t key_mix(uint64_t key) {
 }
 
 typedef struct Vocab {
-    struct VocabSlot {
-        uint32_t tag; /* low half of the text's key */
-        int32_t id_1; /* id + 1; 0: free */
-    } * slots;
+    uint32_t *slots; /* id + 1 in the low id_bits, above them that many bits of the text's key; 0: free */
     size_t mask;
-    int shift;       /* 64 - log2(slots) */
-    const Str *text; /* [n], borrowed */
-    size_t text_max; /* bytes of the longest */
+    int shift, id_bits; /* shift: 64 - log2(slots) */
+    const Str *text;    /* [n], borrowed */
+    size_t text_max;    /* bytes of the longest */
 } Vocab;
 
 /* Indexes the non-empty texts; an id whose `skip` is set is left out (skip may be NULL). Two ids of the same text are
