@@ -84,17 +84,10 @@ static bool merge_pair(Job *j, const Adapter *x, const AdapterPair *p, double sc
 }
 
 static bool merge_all(Job *j, const char *arg, Adapter *x, Err *e) {
-    const char *colon = strrchr(arg, ':');
-    double scale = 1;
-    Arena a = {0};
-    if (colon && !path_exists(arg)) {
-        if (!parse_float(colon + 1, "the scale of --lora", -1e6, 1e6, &scale, e)) return false;
-        arg = arena_strn(&a, arg, (size_t)(colon - arg));
-    }
-    bool ok = adapter_open(arg, x, e);
+    double scale;
+    bool ok = adapter_open_scaled(arg, x, &scale, e);
     for (size_t i = 0; ok && i < x->n; i++)
         ok = merge_pair(j, x, &x->pairs[i], scale * adapter_scale(x, &x->pairs[i]), e);
-    arena_release(&a);
     return ok;
 }
 

@@ -15,14 +15,21 @@ bool train_prepare(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b
     return false;
 }
 
+static void load_weight(const Weight *w, float *dst) {
+    int64_t width = w->t.ne[w->t.ndim - 1];
+    for (int64_t r = 0; r < tensor_rows(&w->t); r++)
+        dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
+}
+
 /* Weights begin as the model has them, decoded to f32. */
 static void load_params(Trainer *t) {
     for (size_t i = 0; i < t->n_params; i++) {
-        const Weight *w = model_weight(t->m, t->params[i].name);
+        const char *name = t->params[i].name;
         float *dst = exec_data(&t->x, t->params[i].weight);
-        int64_t width = w->t.ne[w->t.ndim - 1];
-        for (int64_t r = 0; r < tensor_rows(&w->t); r++)
-            dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
+        if (t->spec.lora)
+            lora_init(t->spec.lora, name, t->spec.seed, dst);
+        else
+            load_weight(model_weight(t->m, name), dst);
     }
 }
 
@@ -37,7 +44,8 @@ bool train_reserve(Trainer *t, Plan *plan, Backend *b, Err *e) {
     if (t->io.rope >= 0) rope_frequencies(&near, t->freq[0]), rope_frequencies(&far, t->freq[1]);
     if (t->io.rope_local >= 0) rope_frequencies(&t->m->cfg.local, t->freq_local);
     t->step = (Step){.index = t->index, .reach = t->reach, .first_row = t->first_row};
-    if (!exec_open(&t->x, plan, b, (WeightSource){0}, &t->step, e)) return false;
+    LoraLeaves leaves = {.m = t->m};
+    if (!exec_open(&t->x, plan, b, (WeightSource){lora_find, &leaves}, &t->step, e)) return false;
     load_params(t);
     return true;
 }

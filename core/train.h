@@ -8,6 +8,7 @@
 
 #include "core/build.h"
 #include "core/exec.h"
+#include "core/lora.h"
 
 typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
 typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
@@ -18,6 +19,8 @@ typedef struct TrainSpec {
     bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
     Precision precision;
     Optimizer optimizer; /* NONE: gradients only */
+    const Lora *lora;    /* borrowed: its maps are trained in place of the model's weights; NULL: those are */
+    uint64_t seed;       /* of what is new in lora */
     /* Whether weight decay is on a weight; NULL: on all. */
     bool (*decays)(void *ctx, const char *name, int ndim);
     void *decays_ctx;
@@ -30,7 +33,7 @@ typedef struct Hyper { /* of one update; Loshchilov & Hutter 2019 */
 
 typedef struct TrainParam {
     const char *name; /* of the weight */
-    int weight, grad; /* nodes: f32 state in the file's row order */
+    int weight, grad; /* nodes: f32 state in the row order of the model's or the adapter's file */
     int state[2];     /* of the optimiser, -1: none */
 } TrainParam;
 

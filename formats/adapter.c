@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "formats/adapter.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
 #include "formats/store.h"
@@ -133,6 +134,23 @@ bool adapter_open(const char *path, Adapter *x, Err *e) {
     return err_prefix(e, "cannot use the adapter '%s'", path);
 }
 
+bool adapter_open_scaled(const char *arg, Adapter *x, double *scale, Err *e) {
+    const char *colon = path_exists(arg) ? NULL : strrchr(arg, ':');
+    char *end;
+    Arena a = {0};
+    *scale = 1;
+    if (colon) {
+        *scale = strtod(colon + 1, &end);
+        if (end == colon + 1 || *end || !(fabs(*scale) <= 1e6))
+            return err_set(e, ERR_USAGE, "adapter '%s': its scale '%s' must be a number from -1e6 to 1e6", arg,
+                           colon + 1);
+        arg = arena_strn(&a, arg, (size_t)(colon - arg));
+    }
+    bool ok = adapter_open(arg, x, e);
+    arena_release(&a);
+    return ok;
+}
+
 void adapter_close(Adapter *x) {
     if (x->file.close) x->file.close(&x->file);
     arena_release(&x->arena);
@@ -156,4 +174,14 @@ bool adapter_is(const char *path) {
 double adapter_scale(const Adapter *x, const AdapterPair *p) {
     double r = (double)p->a->ne[0];
     return x->plain ? 1 : x->alpha / (x->root ? sqrt(r) : r);
+}
+
+bool adapter_lora(const Adapter *x, const Model *m, double scale, Lora *l, Err *e) {
+    lora_begin(l);
+    for (size_t i = 0; i < x->n; i++) {
+        const AdapterPair *p = &x->pairs[i];
+        LoraPair pair = {p->module, x->format, p->a, p->b, scale * adapter_scale(x, p)};
+        if (!lora_add(l, m, &pair, e)) return err_prefix(e, "cannot use the adapter '%s'", x->path);
+    }
+    return true;
 }

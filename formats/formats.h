@@ -85,6 +85,8 @@ typedef struct Adapter {
 } Adapter;
 /* A PEFT directory, or a GGUF file with general.type "adapter". */
 bool adapter_open(const char *path, Adapter *x, Err *e);
+/* The same of "PATH" or "PATH:SCALE"; *scale is 1 where none is given. */
+bool adapter_open_scaled(const char *arg, Adapter *x, double *scale, Err *e);
 void adapter_close(Adapter *x);
 /* Whether a path looks like one. */
 bool adapter_is(const char *path);
