@@ -83,9 +83,23 @@ static int lora_leaf(Adapting *x, const LoraMap *map, int which) {
 
 static int rope_order(Graph *g, int id, int64_t head_dim, bool to_interleaved);
 
+/* What A reads of the value `in`: in training with dropout, each adapter's and map's its own. */
+static int dropped(Adapting *x, int in) {
+    Graph *g = &x->r.g;
+    if (!x->trainable || !(x->l->dropout > 0)) return in;
+    int32_t draw = strmap_get(&x->leaves, STR(LORA_DRAW));
+    if (draw < 0) {
+        draw = graph_leaf(g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM(2)}, LORA_DRAW);
+        strmap_put(&x->leaves, &x->arena, STR(LORA_DRAW), draw);
+    }
+    OpParams p = {.dropout = {x->l->dropout, (uint32_t)g->n}};
+    return graph_op(g, OP_dropout, &p, GRAPH_IN(in, draw));
+}
+
 /* y + scale * (x A^T) B^T */
 static int adapted(Adapting *x, const LoraMap *map, int in, int y) {
     Graph *g = &x->r.g;
+    in = dropped(x, in);
     OpParams p = {.scale = {map->scale}};
     int a = lora_leaf(x, map, LORA_A), b = lora_leaf(x, map, LORA_B);
     int down = graph_op(g, OP_scale, &p, GRAPH_IN(graph_op(g, OP_matmul, NULL, GRAPH_IN(in, a))));

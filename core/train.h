@@ -20,7 +20,7 @@ typedef struct TrainSpec {
     Precision precision;
     Optimizer optimizer; /* NONE: gradients only */
     const Lora *lora;    /* borrowed: its maps are trained in place of the model's weights; NULL: those are */
-    uint64_t seed;       /* of what is new in lora */
+    uint64_t seed;       /* of what is new in lora, and of dropout */
     /* Whether weight decay is on a weight; NULL: on all. */
     bool (*decays)(void *ctx, const char *name, int ndim);
     void *decays_ctx;
@@ -57,7 +57,8 @@ typedef struct Trainer {
     Step step;
     int32_t *index, *reach, *first_row; /* [tokens] */
     float *freq[2], *freq_local;        /* of sequences within the original context, and beyond */
-    int64_t updates;
+    int draw;                           /* node: what dropout draws by, -1: nothing does */
+    int64_t updates, micros;            /* so far; micro-steps of the next update so far */
 } Trainer;
 
 /* Plans a micro-step of spec->tokens tokens; train_reserve takes the memory and copies the weights. m and b are

@@ -150,7 +150,7 @@ static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
 
 static void move_all(Trainer *t, const int *moved) {
     int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
-                  &t->clip,   &t->norm2,   &t->hyper[0],      &t->hyper[1]};
+                  &t->clip,   &t->norm2,   &t->draw,          &t->hyper[0],     &t->hyper[1]};
     int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
     for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
     for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
@@ -191,6 +191,7 @@ bool train_graph(Trainer *t, Err *e) {
         head_parts(t, &gr);
         if (!gr.failed) walk_body(t, &gr, blocks);
         t->step_end = g->n;
+        t->draw = graph_find(g, LORA_DRAW);
         ok = !gr.failed;
         grad_close(&gr);
     }

@@ -69,11 +69,15 @@ static bool must_be_off(const Value *config, const char *key, Err *e) {
 }
 
 static bool read_config(Adapter *x, Err *e) {
-    static const char *const off[] = {"use_dora",          "use_qalora",
-                                      "lora_bias",         "bias",
-                                      "modules_to_save",   "use_bdlora",
-                                      "alpha_pattern",     "layer_replication",
-                                      "target_parameters", "trainable_token_indices"};
+    static const char *const off[] = {"use_dora",
+                                      "use_qalora",
+                                      "lora_bias",
+                                      "bias",
+                                      "modules_to_save",
+                                      "use_bdlora",
+                                      "layer_replication",
+                                      "target_parameters",
+                                      "trainable_token_indices"};
     const Value *config = &x->config;
     Str type = STR("LORA");
     int64_t r = 0;
@@ -87,6 +91,35 @@ static bool read_config(Adapter *x, Err *e) {
     return r > 0 || err_set(e, ERR_INPUT, "'r' of " CONFIG " must be above 0");
 }
 
+/* A key of alpha_pattern stands for the end of a module's name, words whole; with ^ for the whole name. As regular
+ * expressions, which they may be, they are not supported. */
+static bool key_is_of(Str key, const char *module) {
+    Str name = str_of(module);
+    const bool whole = key.n && key.s[0] == '^';
+    if (whole) key.s++, key.n--;
+    if (key.n > name.n || memcmp(name.s + name.n - key.n, key.s, key.n) != 0) return false;
+    return key.n == name.n || (!whole && name.s[name.n - key.n - 1] == '.');
+}
+
+static bool read_alphas(Adapter *x, Err *e) {
+    const Value *pattern = value_get(&x->config, "alpha_pattern");
+    for (size_t i = 0; i < x->n; i++) x->pairs[i].alpha = x->alpha;
+    if (!pattern || pattern->kind == VALUE_NULL) return true;
+    if (pattern->kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "'alpha_pattern' of " CONFIG " is no object");
+    for (size_t k = pattern->object.n; k-- > 0;) { /* the first that matches counts */
+        Str key = pattern->object.keys[k];
+        double alpha = 0;
+        for (size_t i = 0; i < key.n; i++)
+            if (strchr("*+?()[]{}|$\\", key.s[i]))
+                return err_set(e, ERR_INPUT, "alpha_pattern '%.*s': regular expressions are not supported, only names",
+                               STR_ARG(key));
+        TRY(value_as_float(&pattern->object.items[k], "alpha_pattern", &alpha, e));
+        for (size_t i = 0; i < x->n; i++)
+            if (key_is_of(key, x->pairs[i].module)) x->pairs[i].alpha = alpha;
+    }
+    return true;
+}
+
 static bool open_peft(const char *dir, Adapter *x, Err *e) {
     Mapping m;
     const char *path = store_join(&x->arena, dir, CONFIG);
@@ -95,7 +128,7 @@ static bool open_peft(const char *dir, Adapter *x, Err *e) {
     unmap_file(&m);
     TRY(json_parse(x->config_text, path, &x->arena, &x->config, e) && read_config(x, e));
     return safetensors_open(store_join(&x->arena, dir, WEIGHTS), &x->file, e) &&
-           add_pairs(x, peft_ends, COUNT_OF(peft_ends), e);
+           add_pairs(x, peft_ends, COUNT_OF(peft_ends), e) && read_alphas(x, e);
 }
 
 /* ---- GGUF ---- */
@@ -173,7 +206,7 @@ bool adapter_is(const char *path) {
 
 double adapter_scale(const Adapter *x, const AdapterPair *p) {
     double r = (double)p->a->ne[0];
-    return x->plain ? 1 : x->alpha / (x->root ? sqrt(r) : r);
+    return x->plain ? 1 : p->alpha / (x->root ? sqrt(r) : r);
 }
 
 bool adapter_lora(const Adapter *x, const Model *m, double scale, Lora *l, Err *e) {

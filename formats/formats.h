@@ -69,6 +69,7 @@ const ImatrixEntry *imatrix_find(const Imatrix *m, const char *name); /* NULL: n
 typedef struct AdapterPair {
     const char *module;  /* of the base model, as the adapter's format names it: "model.layers.0.self_attn.q_proj" */
     const Tensor *a, *b; /* [r, in], [out, r] */
+    double alpha;        /* its own, where alpha_pattern has one, or the adapter's */
 } AdapterPair;
 typedef struct Adapter {
     StoreFormat format;

@@ -35,6 +35,20 @@ static void run_close(Run *r) {
     oracle_close(&r->o);
 }
 
+/* The weights in another dtype first, and then as f32 where that is asked for. */
+static void run_open_cast(Run *r, const char *name, Dtype first, bool then_f32) {
+    Err e = {0};
+    TensorFile f = {0};
+    char dir[256];
+    snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
+    run_open(r, name, dir);
+    model_release(&r->m);
+    OK(tensor_file_open(dir, &f, &e), e);
+    cast_weights(&f, first);
+    if (then_f32) cast_weights(&f, DT_f32);
+    OK(model_init(&r->m, &f, (Log){0}, &e), e);
+}
+
 /* A GGUF file of the model, which orders rows of queries and keys its own way where the family has it so. */
 static const char *as_gguf(const char *name, char path[64]) {
     char dir[256];
@@ -153,6 +167,29 @@ static void taps(void **state) {
     }
     assert_true(max_diff(got[0], got[1], count) <= LOGIT_TOL);
     for (int i = 0; i < 2; i++) free(got[i]);
+}
+
+/* Added to the weights, an adapter does what it does beside them. */
+static void merged(void **state) {
+    (void)state;
+    for (int gguf = 0; gguf < 2; gguf++) {
+        Run r;
+        Err e = {0};
+        char path[64];
+        run_open(&r, "llama3", gguf ? as_gguf("llama3", path) : TEST_DATA "/llama3");
+        TensorFile f = {0};
+        model_release(&r.m);
+        OK(tensor_file_open(gguf ? path : TEST_DATA "/llama3", &f, &e), e);
+        cast_weights(&f, DT_f32); /* copies */
+        OK(model_init(&r.m, &f, (Log){0}, &e), e);
+        OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
+        for (size_t i = 0; i < r.m.n; i++)
+            if (r.m.weights[i].t.ndim == 2)
+                lora_merge_rows(&r.lora, &r.m.weights[i], 0, r.m.weights[i].t.ne[0], r.m.weights[i].t.data);
+        lora_release(&r.lora);
+        check_logits(&r, "lora.logits");
+        run_close(&r);
+    }
 }
 
 static bool to_buf(void *ctx, const void *bytes, size_t n, Err *e) {
@@ -280,8 +317,170 @@ static void training(void **state) {
     }
 }
 
+/* One step; the hash of its loss and of all gradients. */
+static uint64_t step_bits(Run *r, TrainSpec spec, int nth) {
+    Trainer t;
+    Err e = {0};
+    int32_t ids[64];
+    uint64_t h = 0;
+    spec.tokens = 64, spec.lora = &r->lora;
+    OK(train_open(&t, &r->m, &spec, r->b, &e), e);
+    int64_t n = (int64_t)oracle_ids(&r->o, "cases.short.ids", ids, COUNT_OF(ids));
+    for (int i = 0; i < nth; i++) micro(&t, ids, 1, n), train_clear(&t), t.updates++;
+    double loss = micro(&t, ids, 1, n);
+    h = hash_bytes(&loss, sizeof loss, h);
+    for (size_t i = 0; i < t.n_params; i++)
+        h = hash_bytes(exec_data(&t.x, t.params[i].grad), (size_t)train_count(&t, &t.params[i]) * sizeof(float), h);
+    train_close(&t);
+    return h;
+}
+
+/* Over a base of any dtype: what it would be over the same weights as f32, to the bit. */
+static void bases(void **state) {
+    (void)state;
+    const Dtype types[] = {DT_f16, DT_bf16, DT_q8_0, DT_q4_1};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        uint64_t bits[2];
+        for (int plain = 0; plain < 2; plain++) {
+            Run r;
+            Err e = {0};
+            run_open_cast(&r, "llama3", types[i], plain);
+            OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
+            bits[plain] = step_bits(&r, (TrainSpec){.checkpoint = true}, 0);
+            run_close(&r);
+        }
+        if (bits[0] != bits[1]) fail_msg("over %s gradients are not those over f32", dtype_info[types[i]].name);
+    }
+}
+
+/* What falls out is the same however gradients are computed, another with another seed or step, and nothing where there
+ * is no dropout. */
+static void dropout(void **state) {
+    (void)state;
+    Run r;
+    Err e = {0};
+    run_open(&r, "phi3", TEST_DATA "/phi3");
+    OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
+    const uint64_t without = step_bits(&r, (TrainSpec){.seed = 1}, 0);
+    assert_true(without == step_bits(&r, (TrainSpec){.seed = 2}, 1));
+    r.lora.dropout = 0.25f;
+    const uint64_t with = step_bits(&r, (TrainSpec){.seed = 1}, 0);
+    assert_true(with != without);
+    assert_true(with == step_bits(&r, (TrainSpec){.seed = 1, .checkpoint = true}, 0));
+    assert_true(with != step_bits(&r, (TrainSpec){.seed = 1}, 1));
+    assert_true(with != step_bits(&r, (TrainSpec){.seed = 2}, 0));
+    run_close(&r);
+}
+
+/* Of n ids, each told by the row of logits before it. */
+static double mean_loss(const float *logits, int64_t vocab, const int32_t *ids, int64_t n) {
+    double loss = 0;
+    for (int64_t k = 0; k + 1 < n; k++) {
+        const float *row = logits + k * vocab;
+        double z = 0;
+        for (int64_t v = 0; v < vocab; v++) z += exp((double)row[v]);
+        loss += (log(z) - (double)row[ids[k + 1]]) / (double)(n - 1);
+    }
+    return loss;
+}
+
+/* A new adapter changes nothing until it is trained; trained and saved, it does in a session what it did in training.
+ */
+static void from_new(void **state) {
+    (void)state;
+    const struct {
+        const char *name, *targets;
+        size_t maps;
+    } cases[] = {
+        {"llama3", NULL, 0}, {"qwen3", "all-linear", 0}, {"gpt2", "c_attn+mlp.c_proj", 2}, {"phi2", "lm_head", 0}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Run r;
+        Trainer t;
+        Err e = {0};
+        int32_t ids[64];
+        char dir[256];
+        snprintf(dir, sizeof dir, TEST_DATA "/%s", cases[i].name);
+        run_open(&r, cases[i].name, dir);
+        const LoraSpec made = {.rank = 3, .alpha = 6, .root = true, .targets = cases[i].targets};
+        OK(lora_new(&r.lora, &r.m, &made, &e), e);
+        if (cases[i].maps) assert_int_equal(r.lora.n, cases[i].maps * (size_t)r.m.cfg.layers);
+        if (!cases[i].targets) assert_int_equal(r.lora.n, 7 * r.m.cfg.layers);
+        const TrainSpec spec = {
+            .tokens = 64, .head_tokens = 20, .optimizer = OPTIMIZER_ADAMW, .lora = &r.lora, .seed = 3};
+        OK(train_open(&t, &r.m, &spec, r.b, &e), e);
+        assert_int_equal(t.n_params, 2 * r.lora.n);
+        const float *a = exec_data(&t.x, t.params[0].weight), *b = exec_data(&t.x, t.params[1].weight);
+        const double bound = 1 / sqrt((double)r.lora.maps[0].w->t.ne[1]);
+        const int64_t n_a = train_count(&t, &t.params[0]);
+        assert_true(norm2(b, train_count(&t, &t.params[1])) == 0);
+        for (int64_t k = 0; k < n_a; k++) assert_true(fabs((double)a[k]) <= bound);
+        /* variance of a uniform value: bound^2 / 3; 5 standard deviations of the mean of n squares, 0.9 of it */
+        assert_true(fabs(norm2(a, n_a) * norm2(a, n_a) / (double)n_a / (bound * bound / 3) - 1) <
+                    5 * 0.9 / sqrt((double)n_a));
+
+        int64_t n = (int64_t)oracle_ids(&r.o, "cases.short.ids", ids, COUNT_OF(ids));
+        const Hyper how = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+        double first = 0, last = 0;
+        for (int step = 0; step < 6; step++) {
+            last = micro(&t, ids, 1, n);
+            if (!step) first = last;
+            train_norm(&t);
+            if (step < 5) train_update(&t, &how);
+        }
+        const double base = mean_loss(oracle_array(&r.o, "short.logits")->data, r.m.cfg.vocab, ids, n);
+        printf("%s: loss %.6f without, %.6f with a new adapter, %.6f trained\n", r.o.name, base, first, last);
+        assert_true(fabs(first - base) <= 1e-5 * base && last < first - 0.05);
+
+        char path[64];
+        snprintf(path, sizeof path, "lora-%s", r.o.name);
+        OK(adapter_save(path, &t, &made, dir, &e), e);
+        train_close(&t);
+        lora_release(&r.lora);
+        adapter_close(&r.adapter);
+        OK(adapter_open(path, &r.adapter, &e), e);
+        OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
+        Session s;
+        SessionSpec all = exact;
+        all.all_logits = true;
+        session_with(&r, &s, all);
+        OK(session_eval(&s, 0, ids, (size_t)n, &e), e);
+        const double loss = mean_loss(exec_data(&s.x, s.io.logits), r.m.cfg.vocab, ids, n);
+        assert_true(fabs(loss - last) <= 1e-5 * last);
+        session_release(&s);
+        run_close(&r);
+    }
+}
+
+static void refused(void **state) {
+    (void)state;
+    Run r;
+    Err e = {0};
+    run_open(&r, "llama3", TEST_DATA "/gpt2");
+    assert_false(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e));
+    assert_non_null(strstr(e.msg, "model.layers.0.self_attn.q_proj"));
+    lora_release(&r.lora);
+    run_close(&r);
+    run_open(&r, "llama3", TEST_DATA "/qwen3"); /* the same names, other sizes */
+    assert_false(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e));
+    assert_non_null(strstr(e.msg, "B [64,4], and the model a weight [128,64]"));
+    lora_release(&r.lora);
+    const LoraSpec bad[] = {{.rank = 0, .alpha = 1},
+                            {.rank = 1, .alpha = 1, .dropout = 1},
+                            {.rank = 1, .alpha = 1, .targets = "q_proj+nothing"},
+                            {.rank = 1, .alpha = 1, .targets = "embed_tokens"},
+                            {.rank = 1, .alpha = 1, .targets = "proj"}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_false(lora_new(&r.lora, &r.m, &bad[i], &e));
+        assert_int_equal(e.code, ERR_USAGE);
+        lora_release(&r.lora);
+    }
+    run_close(&r);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(inference), cmocka_unit_test(several), cmocka_unit_test(taps),
-                                       cmocka_unit_test(saved_caches), cmocka_unit_test(training)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inference),    cmocka_unit_test(several),  cmocka_unit_test(taps),  cmocka_unit_test(merged),
+        cmocka_unit_test(saved_caches), cmocka_unit_test(training), cmocka_unit_test(bases), cmocka_unit_test(dropout),
+        cmocka_unit_test(from_new),     cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
