@@ -71,7 +71,7 @@ static const OptRow session_rows[] = {
      .kind = OPT_LIST,
      .arg = "DIR[:SCALE]",
      AT(lora),
-     .help = "use a LoRA adapter, a PEFT directory or a GGUF file, times SCALE; repeatable: all of them at once"},
+     .help = "use a LoRA adapter, a PEFT directory or a GGUF file, times SCALE; all of them at once"},
 };
 
 static const OptRow output_rows[] = {

@@ -48,6 +48,7 @@ static bool add_pairs(Adapter *x, const Ends *ends, size_t n_ends, Err *e) {
         int32_t at = strmap_get(&index, name);
         if (at < 0) {
             at = (int32_t)x->n++;
+            x->pairs[at].alpha = x->alpha;
             x->pairs[at].module = arena_strn(&x->arena, name.s, name.n);
             strmap_put(&index, &x->arena, str_of(x->pairs[at].module), at);
         }
@@ -103,7 +104,6 @@ static bool key_is_of(Str key, const char *module) {
 
 static bool read_alphas(Adapter *x, Err *e) {
     const Value *pattern = value_get(&x->config, "alpha_pattern");
-    for (size_t i = 0; i < x->n; i++) x->pairs[i].alpha = x->alpha;
     if (!pattern || pattern->kind == VALUE_NULL) return true;
     if (pattern->kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "'alpha_pattern' of " CONFIG " is no object");
     for (size_t k = pattern->object.n; k-- > 0;) { /* the first that matches counts */
