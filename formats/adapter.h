@@ -15,8 +15,9 @@ typedef struct AdapterConfig {
     const char *base; /* the model's path, NULL: unknown */
     int64_t rank;     /* of most pairs */
     double alpha, dropout;
-    bool root;       /* rsLoRA */
-    bool transposed; /* Hugging Face stores the weights [in, out] */
+    bool root;           /* rsLoRA */
+    bool transposed;     /* Hugging Face stores the weights [in, out] */
+    const char *targets; /* "q_proj+mlp.c_proj"; NULL: the last words of the tensors' modules */
 } AdapterConfig;
 
 /* An adapter_config.json for tensors that are called as PEFT calls them; made in *a. */

@@ -32,6 +32,17 @@ static Value target_modules(Arena *a, const OutTensor *t, size_t n) {
     return list;
 }
 
+/* Of "q_proj+v_proj" both. */
+static Value split_targets(Arena *a, const char *targets) {
+    Value list = {.kind = VALUE_ARRAY, .array = {ARENA_NEW(a, Value, strlen(targets) + 1), 0}};
+    for (const char *at = targets; *at; at += *at == '+') {
+        const size_t n = strcspn(at, "+");
+        if (n) list.array.items[list.array.n++] = value_str((Str){at, n});
+        at += n;
+    }
+    return list;
+}
+
 static Value rank_pattern(Arena *a, int64_t rank, const OutTensor *t, size_t n) {
     Value ranks = {.kind = VALUE_OBJECT};
     for (size_t i = 0; i < n; i++)
@@ -51,7 +62,8 @@ Value adapter_config(Arena *a, const AdapterConfig *c, const OutTensor *tensors,
     value_put(a, &config, STR("lora_dropout"), value_float(c->dropout));
     value_put(a, &config, STR("fan_in_fan_out"), value_bool(c->transposed));
     value_put(a, &config, STR("bias"), value_str(STR("none")));
-    value_put(a, &config, STR("target_modules"), target_modules(a, tensors, n));
+    value_put(a, &config, STR("target_modules"),
+              c->targets ? split_targets(a, c->targets) : target_modules(a, tensors, n));
     value_put(a, &config, STR("inference_mode"), value_bool(true));
     return config;
 }
@@ -72,7 +84,13 @@ bool adapter_save(const char *dir, const Trainer *t, const LoraSpec *spec, const
     Arena a = {0};
     Buf text = {0};
     OutTensor *out = ARENA_NEW(&a, OutTensor, t->n_params);
-    AdapterConfig c = {base, spec->rank, spec->alpha, spec->dropout, spec->root, false};
+    const char *targets = spec->targets ? spec->targets : t->m->arch->lora_targets;
+    AdapterConfig c = {.base = base,
+                       .rank = spec->rank,
+                       .alpha = spec->alpha,
+                       .dropout = spec->dropout,
+                       .root = spec->root,
+                       .targets = strcmp(targets, "all-linear") ? targets : NULL};
     for (size_t i = 0; i < t->n_params; i++) {
         const Tensor *w = &t->x.values[t->params[i].weight];
         out[i] = (OutTensor){.name = t->params[i].name, .dtype = DT_f32, .ndim = 2, .data = w->data};

@@ -438,6 +438,8 @@ static void from_new(void **state) {
         lora_release(&r.lora);
         adapter_close(&r.adapter);
         OK(adapter_open(path, &r.adapter, &e), e);
+        for (const char *word = "c_attn\0mlp.c_proj\0"; *word && cases[i].maps == 2; word += strlen(word) + 1)
+            assert_non_null(strstr(r.adapter.config_text.s, word)); /* not c_proj alone: attention has one too */
         OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
         Session s;
         SessionSpec all = exact;
