@@ -83,7 +83,7 @@ static int lora_leaf(Adapting *x, const LoraMap *map, int which) {
 
 static int rope_order(Graph *g, int id, int64_t head_dim, bool to_interleaved);
 
-/* What A reads of the value `in`: in training with dropout, each adapter's and map's its own. */
+/* What A reads of the value `in`: with dropout in training a part of it, which each map draws for itself. */
 static int dropped(Adapting *x, int in) {
     Graph *g = &x->r.g;
     if (!x->trainable || !(x->l->dropout > 0)) return in;
