@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cmd/convert.h"
+#include "formats/adapter.h"
 #include "formats/json.h"
 
 /* ---- pairs and weights ---- */
@@ -84,17 +85,10 @@ static bool merge_pair(Job *j, const Adapter *x, const AdapterPair *p, double sc
 }
 
 static bool merge_all(Job *j, const char *arg, Adapter *x, Err *e) {
-    const char *colon = strrchr(arg, ':');
-    double scale = 1;
-    Arena a = {0};
-    if (colon && !path_exists(arg)) {
-        if (!parse_float(colon + 1, "the scale of --lora", -1e6, 1e6, &scale, e)) return false;
-        arg = arena_strn(&a, arg, (size_t)(colon - arg));
-    }
-    bool ok = adapter_open(arg, x, e);
+    double scale;
+    bool ok = adapter_open_scaled(arg, x, &scale, e);
     for (size_t i = 0; ok && i < x->n; i++)
         ok = merge_pair(j, x, &x->pairs[i], scale * adapter_scale(x, &x->pairs[i]), e);
-    arena_release(&a);
     return ok;
 }
 
@@ -175,6 +169,9 @@ static bool adapter_gguf(Job *j, const Adapter *x, Err *e) {
     for (size_t i = 0; x->root && i < x->n; i++)
         if (x->pairs[i].a->ne[0] != x->pairs[0].a->ne[0])
             return err_set(e, ERR_INPUT, "'%s': GGUF has no form for rsLoRA with more than one rank", x->path);
+    for (size_t i = 0; i < x->n && !x->plain; i++)
+        if (x->pairs[i].alpha < alpha || x->pairs[i].alpha > alpha)
+            return err_set(e, ERR_INPUT, "'%s': GGUF has no form for more than one alpha", x->path);
     if (x->root) alpha *= sqrt((double)x->pairs[0].a->ne[0]);
     if (!j->m.arch->gguf) return err_set(e, ERR_INPUT, "family '%s' has no name in GGUF", j->m.arch->name);
     value_put(a, meta, STR("general.architecture"), value_str(str_of(j->m.arch->gguf)));
@@ -186,57 +183,18 @@ static bool adapter_gguf(Job *j, const Adapter *x, Err *e) {
     return target_fits(j, j->bytes_after, e) && gguf_write(j->out, meta, j->outs, j->x.n, e);
 }
 
-/* The names of the modules, each once, for target_modules. */
-static Value target_modules(Job *j) {
-    Value list = {.kind = VALUE_ARRAY, .array = {ARENA_NEW(&j->arena, Value, j->x.n), 0}};
-    for (size_t i = 0; i < j->x.n; i++) {
-        const char *end = strstr(j->outs[i].name, ".lora_"), *at = end;
-        while (at > j->outs[i].name && at[-1] != '.') at--;
-        Str name = {at, (size_t)(end - at)};
-        bool known = false;
-        for (size_t k = 0; k < list.array.n; k++) known |= str_eq(list.array.items[k].s, name);
-        if (!known) list.array.items[list.array.n++] = value_str(name);
-    }
-    return list;
-}
-
-/* An adapter_config.json for a file that came without. */
-static Value make_config(Job *j, const Adapter *x) {
-    Arena *a = &j->arena;
-    const int64_t r = x->pairs[0].a->ne[0];
-    Value config = {.kind = VALUE_OBJECT}, ranks = {.kind = VALUE_OBJECT};
-    for (size_t i = 0; i < j->x.n; i += 2)
-        if (j->outs[i].ne[0] != r) {
-            const char *name = j->outs[i].name + strlen("base_model.model."), *end = strstr(name, ".lora_");
-            value_put(a, &ranks, (Str){name, (size_t)(end - name)}, value_int(j->outs[i].ne[0]));
-        }
-    value_put(a, &config, STR("peft_type"), value_str(STR("LORA")));
-    value_put(a, &config, STR("task_type"), value_str(STR("CAUSAL_LM")));
-    value_put(a, &config, STR("base_model_name_or_path"), value_str(str_of(j->o->base ? j->o->base : "")));
-    value_put(a, &config, STR("r"), value_int(r));
-    value_put(a, &config, STR("lora_alpha"), value_float(x->plain ? (double)r : x->alpha));
-    value_put(a, &config, STR("rank_pattern"), ranks);
-    value_put(a, &config, STR("lora_dropout"), value_float(0));
-    value_put(a, &config, STR("bias"), value_str(STR("none")));
-    value_put(a, &config, STR("target_modules"), target_modules(j));
-    value_put(a, &config, STR("inference_mode"), value_bool(true));
-    return config;
-}
-
 static bool adapter_peft(Job *j, const Adapter *x, Err *e) {
     const char *stage = NULL;
     Buf text = {0};
-    Str key = STR("format");
-    Value pt = value_str(STR("pt")), metadata = {.kind = VALUE_OBJECT, .object = {&key, &pt, 1}};
-    Value made = make_config(j, x);
+    const int64_t rank = x->pairs[0].a->ne[0];
+    const AdapterConfig c = {.base = j->o->base, .rank = rank, .alpha = x->plain ? (double)rank : x->alpha};
+    Value made = adapter_config(&j->arena, &c, j->outs, j->x.n);
     if (x->config_text.n)
         buf_put(&text, x->config_text.s, x->config_text.n);
     else
         json_put_value(&text, &made, 0);
     bool ok = target_fits(j, j->bytes_after, e) && stage_begin(j->out, &j->arena, &stage, e);
-    ok = ok && write_text_file(path_join(&j->arena, stage, "adapter_config.json"), buf_view(&text), e) &&
-         safetensors_write(path_join(&j->arena, stage, "adapter_model.safetensors"), &metadata, j->outs, j->x.n, e) &&
-         stage_commit(stage, j->out, e);
+    ok = ok && adapter_write(stage, buf_view(&text), j->outs, j->x.n, e) && stage_commit(stage, j->out, e);
     if (!ok) stage_abort(stage);
     buf_release(&text);
     return ok;

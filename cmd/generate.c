@@ -274,6 +274,8 @@ static const Example examples[] = {
     {"Without the feed-forward part of one layer, and with what another one gives kept:",
      "llmws generate -m model.gguf -p Hello -n 16 --intervene 'model.layers.2.mlp = 0' --capture model.layers.1 "
      "-o layer.safetensors"},
+    {"With a LoRA adapter beside the weights, its effect halved:",
+     "llmws generate -m model.gguf -p Hello -n 16 --lora adapter:0.5"},
     {"JSON of a given form:",
      "llmws generate -m model.gguf -p 'A person as JSON: ' -n 80 "
      "--json-schema '{\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"age\":{\"type\":\"integer\"}},"

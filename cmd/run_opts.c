@@ -67,6 +67,11 @@ static const OptRow session_rows[] = {
      AT(chunk),
      .init = "512",
      .help = "tokens of one prompt step"},
+    {.name = "lora",
+     .kind = OPT_LIST,
+     .arg = "DIR[:SCALE]",
+     AT(lora),
+     .help = "use a LoRA adapter, a PEFT directory or a GGUF file, times SCALE; all of them at once"},
 };
 
 static const OptRow output_rows[] = {
@@ -182,6 +187,8 @@ LlmwsSessionOptions session_options(const RunOpts *o) {
                                  .kv_type = o->kv_type,
                                  .threads = o->threads == OPT_UNSET ? 0 : (int)o->threads,
                                  .ctx = o->ctx == OPT_UNSET ? 0 : o->ctx,
+                                 .adapters = o->lora.items,
+                                 .n_adapters = o->lora.n,
                                  .chunk = o->chunk};
 }
 

@@ -10,6 +10,7 @@ typedef struct RunOpts { /* first field of every command's options */
     const char *color, *model;
     const char *backend, *kv_type, *compute, *isa;
     int64_t threads, ctx, chunk;
+    OptList lora;
     OptList args; /* words that are no options; filled by main */
 } RunOpts;
 

@@ -324,6 +324,9 @@ typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *const *taps;         /* NULL-terminated patterns of values to keep, see llmws_tap */
     const LlmwsPatch *patches;
     size_t n_patches;
+    const char *const *adapters; /* LoRA adapters, all of them at once: "PATH" or "PATH:SCALE" of a PEFT directory or a
+                                    GGUF file; the weights stay as they are */
+    size_t n_adapters;
     LlmwsProgressFn *progress; /* NULL: nobody is told */
     void *progress_ctx;
 } LlmwsSessionOptions;
@@ -361,7 +364,8 @@ LLMWS_API int64_t llmws_seq_len(const LlmwsSession *s, int seq);
 LLMWS_API const int32_t *llmws_seq_tokens(const LlmwsSession *s, int seq, size_t *n);
 /* Forgets all tokens from position len on. */
 LLMWS_API bool llmws_seq_truncate(LlmwsSession *s, int seq, int64_t len, LlmwsErr *e);
-/* One sequence to and from a file. A file made with other weights, KV type, positions or instruction set is refused. */
+/* One sequence to and from a file. A file made with other weights, adapters, KV type, positions or instruction set is
+ * refused. */
 LLMWS_API bool llmws_seq_save(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
 LLMWS_API bool llmws_seq_load(LlmwsSession *s, int seq, const char *path, LlmwsErr *e);
 

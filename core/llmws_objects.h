@@ -39,6 +39,9 @@ struct LlmwsSession {
     Session s;
     LlmwsModel *m;
     Backend *b;
+    Adapter *adapters;
+    size_t n_adapters;
+    Lora lora; /* borrows from them */
 };
 
 /* Makes the tokenizer of t->spec; closes t on failure and returns NULL. path: for the error. */

@@ -3,6 +3,7 @@
 
 #include "backends/cpu/cpu.h"
 #include "core/llmws_objects.h"
+#include "formats/adapter.h"
 
 static bool backend_open(const LlmwsSessionOptions *o, Backend **b, Err *e) {
     const char *name = o->backend ? o->backend : "auto";
@@ -35,14 +36,28 @@ static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
     return true;
 }
 
+static bool adapters_open(LlmwsSession *s, const LlmwsSessionOptions *o, Err *e) {
+    if (o->n_adapters) s->adapters = mem_alloc(o->n_adapters, sizeof *s->adapters);
+    for (size_t i = 0; i < o->n_adapters; i++) {
+        Adapter *x = &s->adapters[i];
+        double scale;
+        TRY(adapter_open_scaled(o->adapters[i], x, &scale, e));
+        s->n_adapters++;
+        TRY(adapter_lora(x, &s->m->m, scale, &s->lora, e));
+        log_put(&s->m->m.log, LOG_INFO, "adapter '%s': on %zu linear maps, scale %g", x->path, x->n, scale);
+    }
+    return true;
+}
+
 static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, Err *e) {
     const LlmwsSessionOptions none = {0};
     SessionSpec spec;
     LlmwsSession *s = mem_alloc(1, sizeof *s);
     s->m = m;
     if (!opt) opt = &none;
-    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e)) {
+    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e) && adapters_open(s, opt, e)) {
         spec.rewrite = m->rewrite;
+        spec.lora = s->n_adapters ? &s->lora : NULL;
         if (session_prepare(&s->s, &m->m, s->b, &spec, e)) return s;
     }
     llmws_session_close(s);
@@ -67,9 +82,9 @@ static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
         tensor_bytes(m->file.tensors[i].t.dtype, m->file.tensors[i].t.ndim, m->file.tensors[i].t.ne, &bytes);
         weights += bytes;
     }
-    add_row(plan, "file tables",
-            MAX(m->file.mapped_bytes - weights, 0) +
-                (int64_t)(m->file.arena.bytes + m->arena.bytes + s->m->arena.bytes));
+    size_t tables = m->file.arena.bytes + m->arena.bytes + s->m->arena.bytes + s->lora.arena.bytes;
+    for (size_t i = 0; i < s->n_adapters; i++) tables += s->adapters[i].file.arena.bytes + s->adapters[i].arena.bytes;
+    add_row(plan, "file tables", MAX(m->file.mapped_bytes - weights, 0) + (int64_t)tables);
     add_row(plan, "program", s->m->program_bytes);
 }
 
@@ -92,6 +107,9 @@ void llmws_session_close(LlmwsSession *s) {
     if (!s) return;
     if (s->s.m) session_release(&s->s);
     if (s->b) s->b->close(s->b);
+    lora_release(&s->lora);
+    for (size_t i = 0; i < s->n_adapters; i++) adapter_close(&s->adapters[i]);
+    free(s->adapters);
     free(s);
 }
 

@@ -24,6 +24,7 @@ typedef union OpParams {
     RouteParams route;
     ExpertsParams experts;
     ScaleParams scale;
+    DropoutParams dropout;
     CapParams cap;
     RopeParams rope;
     RopeOrderParams rope_order;

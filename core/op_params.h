@@ -42,6 +42,10 @@ enum { MAX_EXPERTS = 4096 }; /* stacked in one weight */
 typedef struct ScaleParams {
     float by;
 } ScaleParams;
+typedef struct DropoutParams {
+    float p;         /* in [0, 1) */
+    uint32_t stream; /* tells the dropouts of a graph apart */
+} DropoutParams;
 typedef struct CapParams {
     float cap; /* above 0 */
 } CapParams;

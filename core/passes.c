@@ -57,6 +57,82 @@ static bool rebuild_end(Rebuild *r, Err *e) {
     return false;
 }
 
+/* ---- adapters ---- */
+
+typedef struct Adapting {
+    Rebuild r;
+    const Lora *l;
+    bool trainable;
+    StrMap leaves; /* A and B that are there: name -> node */
+    Arena arena;
+} Adapting;
+
+static int lora_leaf(Adapting *x, const LoraMap *map, int which) {
+    const char *name = map->leaf[which];
+    int32_t have = strmap_get(&x->leaves, str_of(name));
+    if (have >= 0) return have;
+    const Tensor *t = map->t[which];
+    const int64_t *w = map->w->t.ne;
+    int id =
+        graph_leaf(&x->r.g, x->trainable ? NODE_STATE : NODE_WEIGHT, x->trainable || !t ? DT_f32 : t->dtype, 2,
+                   which == LORA_A ? (Dim[]){DIM(map->rank), DIM(w[1])} : (Dim[]){DIM(w[0]), DIM(map->rank)}, name);
+    x->r.g.nodes[id].trainable = x->trainable;
+    strmap_put(&x->leaves, &x->arena, str_of(name), id);
+    return id;
+}
+
+static int rope_order(Graph *g, int id, int64_t head_dim, bool to_interleaved);
+
+/* What A reads of the value `in`: with dropout in training a part of it, which each map draws for itself. */
+static int dropped(Adapting *x, int in) {
+    Graph *g = &x->r.g;
+    if (!x->trainable || !(x->l->dropout > 0)) return in;
+    int32_t draw = strmap_get(&x->leaves, STR(LORA_DRAW));
+    if (draw < 0) {
+        draw = graph_leaf(g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM(2)}, LORA_DRAW);
+        strmap_put(&x->leaves, &x->arena, STR(LORA_DRAW), draw);
+    }
+    OpParams p = {.dropout = {x->l->dropout, (uint32_t)g->n}};
+    return graph_op(g, OP_dropout, &p, GRAPH_IN(in, draw));
+}
+
+/* y + scale * (x A^T) B^T */
+static int adapted(Adapting *x, const LoraMap *map, int in, int y) {
+    Graph *g = &x->r.g;
+    in = dropped(x, in);
+    OpParams p = {.scale = {map->scale}};
+    int a = lora_leaf(x, map, LORA_A), b = lora_leaf(x, map, LORA_B);
+    int down = graph_op(g, OP_scale, &p, GRAPH_IN(graph_op(g, OP_matmul, NULL, GRAPH_IN(in, a))));
+    int up = graph_op(g, OP_matmul, NULL, GRAPH_IN(down, b));
+    if (map->interleaved != map->w->interleaved) up = rope_order(g, up, map->w->head_dim, map->w->interleaved);
+    return graph_op(g, OP_add, NULL, GRAPH_IN(y, up));
+}
+
+/* The first map of what node i multiplies with, -1: it is none. */
+static int32_t map_of(const Lora *l, const Graph *g, int i) {
+    const Node *n = &g->nodes[i];
+    if (n->kind != NODE_OP || n->op != OP_matmul || !g->nodes[n->in[1]].name) return -1;
+    return strmap_get(&l->by_weight, str_of(g->nodes[n->in[1]].name));
+}
+
+bool pass_lora(Graph *g, const Lora *l, int from, bool trainable, int *moved, Err *e) {
+    Adapting x = {.l = l, .trainable = trainable};
+    const int n = g->n;
+    rebuild_begin(&x.r, g);
+    for (int i = 0; i < n; i++) {
+        int id = rebuild_copy(&x.r, i);
+        if (i < from && g->nodes[i].kind != NODE_OP) strmap_put(&x.leaves, &x.arena, str_of(g->nodes[i].name), id);
+        for (int32_t m = i < from ? -1 : map_of(l, g, i); m >= 0 && !x.r.g.failed; m = l->maps[m].next) {
+            int now = adapted(&x, &l->maps[m], x.r.map[g->nodes[i].in[0]], id);
+            if (!x.r.g.failed) x.r.g.nodes[id].name = NULL, x.r.g.nodes[id].keep = false;
+            id = rebuild_carry(&x.r, i, now);
+        }
+    }
+    if (moved) memcpy(moved, x.r.map, (size_t)n * sizeof *moved);
+    arena_release(&x.arena);
+    return rebuild_end(&x.r, e);
+}
+
 /* ---- taps and patches ---- */
 
 /* The name under which pattern finds node i, NULL where it does not. */

@@ -1,6 +1,6 @@
 /* Rewrites of a graph, in the one order in which they may be used:
  *
- *     row -> graph (build.h) -> taps and patches -> autodiff (grad.h) -> cache -> compute -> plan (plan.h)
+ *     row -> graph (build.h) -> LoRA -> taps and patches -> autodiff (grad.h) -> cache -> compute -> plan (plan.h)
  *
  * Gradients come from the plain graph; the last two are for inference only and never cross a tap: a kept value is
  * computed as such. In training pass_bf16 stands in their place. */
@@ -8,6 +8,14 @@
 #define CORE_PASSES_H
 
 #include "core/graph.h"
+#include "core/lora.h"
+
+/* Beside every linear map from node `from` on whose weight l adapts, the low-rank maps of l are added to its output,
+ * which keeps its names. A and B are leaves: weights of the dtype that their file has, or with `trainable` f32 state
+ * whose gradients are wanted; those that stand before `from` are used again. Where a weight's rows have GGUF's order,
+ * so has what is added. moved[i], which may be NULL, receives what stands for node i ([g->n] before); nodes before
+ * `from` stay. */
+bool pass_lora(Graph *g, const Lora *l, int from, bool trainable, int *moved, Err *e);
 
 typedef struct PatchRule { /* at token indices [from, to) the named value x becomes fma(add, vec, mul * x) */
     const char *name;      /* a name or pattern (name_match) */

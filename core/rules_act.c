@@ -93,6 +93,20 @@ void grad_scale(Grad *gr, int id) {
     if (grad_wants(gr, id, 0)) grad_give(gr, n.in[0], grad_op(gr, OP_scale, &n.params, GRAPH_IN(grad_of(gr, id))));
 }
 
+bool shape_dropout(const Graph *g, Node *n, Err *e) {
+    const float p = n->params.dropout.p;
+    if (!(p >= 0 && p < 1)) return err_set(e, ERR_USAGE, "dropout %g is not in [0, 1)", (double)p);
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 1, DT_i32, e) && rule_ndim(g, n, 1, 1, e) &&
+        rule_inner(g, n, 1, 2, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_dropout(Grad *gr, int id) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, OP_dropout, &n.params, GRAPH_IN(grad_of(gr, id), n.in[1])));
+}
+
 bool shape_softcap(const Graph *g, Node *n, Err *e) {
     TRY(rule_dtype(g, n, 0, DT_f32, e));
     return rule_like(g, n, 0);

@@ -40,6 +40,7 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
     const char *device = s->b->name;
     plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes - s->m->turned});
     if (s->m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, s->m->turned});
+    if (s->spec.lora) plan_add_row(plan, (LlmwsPlanRow){"adapters", device, true, lora_bytes(s->spec.lora)});
     plan_add_row(plan, (LlmwsPlanRow){"cache", device, false, pool});
     plan_add_row(plan, (LlmwsPlanRow){"cache tables", device, false, tables});
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
@@ -60,7 +61,7 @@ int64_t session_graph_bytes(const Session *s) {
 static int64_t needed(const Session *s) {
     LlmwsPlan p;
     session_plan(s, &p);
-    return p.total_bytes - s->m->bytes;
+    return p.total_bytes - s->m->bytes - (s->spec.lora ? lora_bytes(s->spec.lora) : 0);
 }
 
 static const char *human(int64_t bytes, char out[24]) {
@@ -139,6 +140,8 @@ static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
 static uint64_t fingerprint(const Session *s) {
     const RopeConfig *r = &s->m->cfg.rope;
     uint64_t h = hash_bytes(&s->changes, sizeof s->changes, model_fingerprint(s->m));
+    const uint64_t adapters = s->spec.lora ? lora_fingerprint(s->spec.lora) : 0;
+    if (adapters) h = hash_bytes(&adapters, sizeof adapters, h);
     double rope[] = {s->m->cfg.local.theta,
                      r->kind,
                      r->theta,
@@ -155,7 +158,7 @@ static uint64_t fingerprint(const Session *s) {
     return hash_bytes(rope, sizeof rope, h);
 }
 
-/* row -> graph -> patches -> taps -> cache -> compute */
+/* row -> graph -> adapters -> patches -> taps -> cache -> compute */
 static bool build(Session *s, const SessionSpec *spec, Err *e) {
     int64_t outputs = spec->all_logits ? s->spec.chunk : MIN(s->spec.parallel, s->spec.chunk);
     PatchRule *rules = mem_alloc(spec->n_patches + 1, sizeof *rules);
@@ -172,6 +175,7 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
     }
     bool ok = build_model(s->m, s->spec.chunk, outputs, false, &s->g, &s->io, e);
     if (ok && spec->rewrite) spec->rewrite(&s->g);
+    if (ok && spec->lora) ok = pass_lora(&s->g, spec->lora, 0, false, NULL, e);
     ok = ok && pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&
          pass_cache(&s->g, e) && pass_compute(&s->g, s->spec.compute, e);
     free(rules);
@@ -218,15 +222,13 @@ bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *
     return false;
 }
 
-static const Tensor *weight_tensor(void *ctx, const Node *leaf) { return &model_weight(ctx, leaf->name)->t; }
-
 bool session_reserve(Session *s, Err *e) {
     TRY(cache_new(&s->cache_spec, s->b, &s->cache, e));
     s->tables = s->b->reserve(s->b, s->table_bytes, e);
     if (!s->tables) return err_prefix(e, "reserving room for sampling");
     layout(s, s->tables);
-    WeightSource weights = {weight_tensor, (void *)(uintptr_t)s->m};
-    TRY(exec_open(&s->x, &s->plan, s->b, weights, cache_step(s->cache), e));
+    LoraLeaves leaves = {s->m, s->spec.lora};
+    TRY(exec_open(&s->x, &s->plan, s->b, (WeightSource){lora_find, &leaves}, cache_step(s->cache), e));
     for (size_t i = 0; i < s->n_patches; i++)
         if (s->patch_vec[i])
             memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],

@@ -21,6 +21,7 @@ typedef struct SessionSpec {
     const char *const *taps; /* borrowed while preparing */
     const LlmwsPatch *patches;
     size_t n_patches;
+    const Lora *lora;          /* adapters, borrowed while the session lives; NULL: none */
     void (*rewrite)(Graph *g); /* NULL: none; tests change with it what the family's row gave */
     LlmwsProgressFn *progress; /* NULL: nobody is told */
     void *progress_ctx;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/rng.h"
 #include "core/train_graph.h"
 
 enum { HEAD_TOKENS = 256 };
@@ -15,14 +16,21 @@ bool train_prepare(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b
     return false;
 }
 
+static void load_weight(const Weight *w, float *dst) {
+    int64_t width = w->t.ne[w->t.ndim - 1];
+    for (int64_t r = 0; r < tensor_rows(&w->t); r++)
+        dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
+}
+
 /* Weights begin as the model has them, decoded to f32. */
 static void load_params(Trainer *t) {
     for (size_t i = 0; i < t->n_params; i++) {
-        const Weight *w = model_weight(t->m, t->params[i].name);
+        const char *name = t->params[i].name;
         float *dst = exec_data(&t->x, t->params[i].weight);
-        int64_t width = w->t.ne[w->t.ndim - 1];
-        for (int64_t r = 0; r < tensor_rows(&w->t); r++)
-            dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
+        if (t->spec.lora)
+            lora_init(t->spec.lora, name, t->spec.seed, dst);
+        else
+            load_weight(model_weight(t->m, name), dst);
     }
 }
 
@@ -37,7 +45,8 @@ bool train_reserve(Trainer *t, Plan *plan, Backend *b, Err *e) {
     if (t->io.rope >= 0) rope_frequencies(&near, t->freq[0]), rope_frequencies(&far, t->freq[1]);
     if (t->io.rope_local >= 0) rope_frequencies(&t->m->cfg.local, t->freq_local);
     t->step = (Step){.index = t->index, .reach = t->reach, .first_row = t->first_row};
-    if (!exec_open(&t->x, plan, b, (WeightSource){0}, &t->step, e)) return false;
+    LoraLeaves leaves = {.m = t->m};
+    if (!exec_open(&t->x, plan, b, (WeightSource){lora_find, &leaves}, &t->step, e)) return false;
     load_params(t);
     return true;
 }
@@ -91,6 +100,12 @@ static void put_tokens(Trainer *t, const TrainBatch *b) {
     if (t->io.positions >= 0) memcpy(exec_data(&t->x, t->io.positions), t->index, (size_t)t->step.n * sizeof *t->index);
 }
 
+/* What falls out depends on the seed, the update and the micro-step alone. */
+static void put_draw(Trainer *t) {
+    const uint64_t key = rng_u64(t->spec.seed, (uint64_t)t->updates, (uint64_t)t->micros++, RNG_DROPOUT);
+    if (t->draw >= 0) memcpy(exec_data(&t->x, t->draw), (uint32_t[]){(uint32_t)key, (uint32_t)(key >> 32)}, sizeof key);
+}
+
 /* Sequence by sequence: those beyond the original context may have other frequencies. */
 static void put_rope(Trainer *t) {
     const int64_t half = t->m->cfg.rope.dims / 2, n = t->step.n;
@@ -126,6 +141,7 @@ bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *los
     TRY(check(t, batch, e));
     put_tokens(t, batch);
     put_rope(t);
+    put_draw(t);
     size_t used = put_labels(t, batch, (float)weight);
     exec_bind(&t->x, t->step.n, t->step.n);
     exec_run_nodes(&t->x, 0, t->parts[0].from);
@@ -146,6 +162,7 @@ double train_norm(Trainer *t) {
 
 void train_update(Trainer *t, const Hyper *how) {
     double at = (double)++t->updates;
+    t->micros = 0;
     for (int i = 0; i < 2; i++) {
         float *h = exec_data(&t->x, t->hyper[i]);
         if (!h) continue; /* nothing has decay, or everything */
@@ -157,7 +174,10 @@ void train_update(Trainer *t, const Hyper *how) {
     exec_run_nodes(&t->x, t->norm_end, t->g.n);
 }
 
-void train_clear(Trainer *t) { exec_run_nodes(&t->x, t->update_end, t->g.n); }
+void train_clear(Trainer *t) {
+    t->micros = 0;
+    exec_run_nodes(&t->x, t->update_end, t->g.n);
+}
 
 /* ---- what it holds ---- */
 

@@ -8,6 +8,7 @@
 
 #include "core/build.h"
 #include "core/exec.h"
+#include "core/lora.h"
 
 typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
 typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
@@ -18,6 +19,8 @@ typedef struct TrainSpec {
     bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
     Precision precision;
     Optimizer optimizer; /* NONE: gradients only */
+    const Lora *lora;    /* borrowed: its maps are trained in place of the model's weights; NULL: those are */
+    uint64_t seed;       /* of what is new in lora, and of dropout */
     /* Whether weight decay is on a weight; NULL: on all. */
     bool (*decays)(void *ctx, const char *name, int ndim);
     void *decays_ctx;
@@ -30,7 +33,7 @@ typedef struct Hyper { /* of one update; Loshchilov & Hutter 2019 */
 
 typedef struct TrainParam {
     const char *name; /* of the weight */
-    int weight, grad; /* nodes: f32 state in the file's row order */
+    int weight, grad; /* nodes: f32 state in the row order of the model's or the adapter's file */
     int state[2];     /* of the optimiser, -1: none */
 } TrainParam;
 
@@ -54,7 +57,8 @@ typedef struct Trainer {
     Step step;
     int32_t *index, *reach, *first_row; /* [tokens] */
     float *freq[2], *freq_local;        /* of sequences within the original context, and beyond */
-    int64_t updates;
+    int draw;                           /* node: what dropout draws by, -1: nothing does */
+    int64_t updates, micros;            /* so far; micro-steps of the next update so far */
 } Trainer;
 
 /* Plans a micro-step of spec->tokens tokens; train_reserve takes the memory and copies the weights. m and b are

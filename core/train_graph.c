@@ -19,6 +19,26 @@ static int state_like(Graph *g, int id, const char *suffix, NodeRole role) {
     return s;
 }
 
+/* Adapters on what was built from node `from` on: ids[0..n) of it move. */
+static bool adapt(Trainer *t, int from, int *ids, int64_t n, Err *e) {
+    if (!t->spec.lora || t->g.failed) return true;
+    int *moved = mem_alloc((size_t)t->g.n, sizeof *moved);
+    bool ok = pass_lora(&t->g, t->spec.lora, from, true, moved, e);
+    for (int64_t i = 0; i < n; i++) ids[i] = moved[ids[i]];
+    free(moved);
+    return ok;
+}
+
+/* All but the head; blocks[i] is the output of layer i. */
+static bool body(Trainer *t, int *blocks, Err *e) {
+    const int64_t L = t->m->cfg.layers;
+    TRY(build_body(t->m, t->spec.tokens, t->spec.tokens, !t->spec.lora, &t->g, &t->io, blocks, e));
+    blocks[L] = t->io.hidden; /* the inputs stand before all products, and stay */
+    TRY(adapt(t, 0, blocks, L + 1, e));
+    t->io.hidden = blocks[L];
+    return true;
+}
+
 /* ---- gradients ---- */
 
 static void add_params(Trainer *t, Grad *gr, int from, int to) {
@@ -39,7 +59,8 @@ static HeadPart head_part(Trainer *t, Grad *gr, int nth, int64_t rows) {
     p.labels = input(g, DT_i32, rows, arena_printf(&g->arena, "labels.%d", nth));
     p.weights = input(g, DT_f32, rows, arena_printf(&g->arena, "weights.%d", nth));
     int x = graph_op(g, OP_rows, NULL, GRAPH_IN(t->io.hidden, p.rows)), first = g->n;
-    int logits = build_head(t->m, g, x, true, nth);
+    int logits = build_head(t->m, g, x, !t->spec.lora, nth);
+    if (!adapt(t, first, &logits, 1, gr->e)) gr->failed = true;
     add_params(t, gr, first, g->n);
     p.loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(logits, p.labels)), "loss.%d", nth);
     if (!g->failed) {
@@ -129,7 +150,7 @@ static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
 
 static void move_all(Trainer *t, const int *moved) {
     int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
-                  &t->clip,   &t->norm2,   &t->hyper[0],      &t->hyper[1]};
+                  &t->clip,   &t->norm2,   &t->draw,          &t->hyper[0],     &t->hyper[1]};
     int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
     for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
     for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
@@ -155,8 +176,8 @@ static bool in_bf16(Trainer *t, Err *e) {
 bool train_graph(Trainer *t, Err *e) {
     Graph *g = &t->g;
     Grad gr;
-    int *blocks = mem_alloc((size_t)t->m->cfg.layers, sizeof *blocks);
-    bool ok = build_body(t->m, t->spec.tokens, t->spec.tokens, true, g, &t->io, blocks, e);
+    int *blocks = mem_alloc((size_t)t->m->cfg.layers + 1, sizeof *blocks);
+    bool ok = body(t, blocks, e);
     if (ok) {
         grad_open(&gr, g, e);
         add_params(t, &gr, 0, g->n);
@@ -170,6 +191,7 @@ bool train_graph(Trainer *t, Err *e) {
         head_parts(t, &gr);
         if (!gr.failed) walk_body(t, &gr, blocks);
         t->step_end = g->n;
+        t->draw = graph_find(g, LORA_DRAW);
         ok = !gr.failed;
         grad_close(&gr);
     }

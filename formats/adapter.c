@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "formats/adapter.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
 #include "formats/store.h"
@@ -47,6 +48,7 @@ static bool add_pairs(Adapter *x, const Ends *ends, size_t n_ends, Err *e) {
         int32_t at = strmap_get(&index, name);
         if (at < 0) {
             at = (int32_t)x->n++;
+            x->pairs[at].alpha = x->alpha;
             x->pairs[at].module = arena_strn(&x->arena, name.s, name.n);
             strmap_put(&index, &x->arena, str_of(x->pairs[at].module), at);
         }
@@ -68,11 +70,15 @@ static bool must_be_off(const Value *config, const char *key, Err *e) {
 }
 
 static bool read_config(Adapter *x, Err *e) {
-    static const char *const off[] = {"use_dora",          "use_qalora",
-                                      "lora_bias",         "bias",
-                                      "modules_to_save",   "use_bdlora",
-                                      "alpha_pattern",     "layer_replication",
-                                      "target_parameters", "trainable_token_indices"};
+    static const char *const off[] = {"use_dora",
+                                      "use_qalora",
+                                      "lora_bias",
+                                      "bias",
+                                      "modules_to_save",
+                                      "use_bdlora",
+                                      "layer_replication",
+                                      "target_parameters",
+                                      "trainable_token_indices"};
     const Value *config = &x->config;
     Str type = STR("LORA");
     int64_t r = 0;
@@ -86,6 +92,34 @@ static bool read_config(Adapter *x, Err *e) {
     return r > 0 || err_set(e, ERR_INPUT, "'r' of " CONFIG " must be above 0");
 }
 
+/* A key of alpha_pattern stands for the end of a module's name, words whole; with ^ for the whole name. As regular
+ * expressions, which they may be, they are not supported. */
+static bool key_is_of(Str key, const char *module) {
+    Str name = str_of(module);
+    const bool whole = key.n && key.s[0] == '^';
+    if (whole) key.s++, key.n--;
+    if (key.n > name.n || memcmp(name.s + name.n - key.n, key.s, key.n) != 0) return false;
+    return key.n == name.n || (!whole && name.s[name.n - key.n - 1] == '.');
+}
+
+static bool read_alphas(Adapter *x, Err *e) {
+    const Value *pattern = value_get(&x->config, "alpha_pattern");
+    if (!pattern || pattern->kind == VALUE_NULL) return true;
+    if (pattern->kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "'alpha_pattern' of " CONFIG " is no object");
+    for (size_t k = pattern->object.n; k-- > 0;) { /* the first that matches counts */
+        Str key = pattern->object.keys[k];
+        double alpha = 0;
+        for (size_t i = 0; i < key.n; i++)
+            if (strchr("*+?()[]{}|$\\", key.s[i]))
+                return err_set(e, ERR_INPUT, "alpha_pattern '%.*s': regular expressions are not supported, only names",
+                               STR_ARG(key));
+        TRY(value_as_float(&pattern->object.items[k], "alpha_pattern", &alpha, e));
+        for (size_t i = 0; i < x->n; i++)
+            if (key_is_of(key, x->pairs[i].module)) x->pairs[i].alpha = alpha;
+    }
+    return true;
+}
+
 static bool open_peft(const char *dir, Adapter *x, Err *e) {
     Mapping m;
     const char *path = store_join(&x->arena, dir, CONFIG);
@@ -94,7 +128,7 @@ static bool open_peft(const char *dir, Adapter *x, Err *e) {
     unmap_file(&m);
     TRY(json_parse(x->config_text, path, &x->arena, &x->config, e) && read_config(x, e));
     return safetensors_open(store_join(&x->arena, dir, WEIGHTS), &x->file, e) &&
-           add_pairs(x, peft_ends, COUNT_OF(peft_ends), e);
+           add_pairs(x, peft_ends, COUNT_OF(peft_ends), e) && read_alphas(x, e);
 }
 
 /* ---- GGUF ---- */
@@ -133,6 +167,23 @@ bool adapter_open(const char *path, Adapter *x, Err *e) {
     return err_prefix(e, "cannot use the adapter '%s'", path);
 }
 
+bool adapter_open_scaled(const char *arg, Adapter *x, double *scale, Err *e) {
+    const char *colon = path_exists(arg) ? NULL : strrchr(arg, ':');
+    char *end;
+    Arena a = {0};
+    *scale = 1;
+    if (colon) {
+        *scale = strtod(colon + 1, &end);
+        if (end == colon + 1 || *end || !(fabs(*scale) <= 1e6))
+            return err_set(e, ERR_USAGE, "adapter '%s': its scale '%s' must be a number from -1e6 to 1e6", arg,
+                           colon + 1);
+        arg = arena_strn(&a, arg, (size_t)(colon - arg));
+    }
+    bool ok = adapter_open(arg, x, e);
+    arena_release(&a);
+    return ok;
+}
+
 void adapter_close(Adapter *x) {
     if (x->file.close) x->file.close(&x->file);
     arena_release(&x->arena);
@@ -155,5 +206,15 @@ bool adapter_is(const char *path) {
 
 double adapter_scale(const Adapter *x, const AdapterPair *p) {
     double r = (double)p->a->ne[0];
-    return x->plain ? 1 : x->alpha / (x->root ? sqrt(r) : r);
+    return x->plain ? 1 : p->alpha / (x->root ? sqrt(r) : r);
+}
+
+bool adapter_lora(const Adapter *x, const Model *m, double scale, Lora *l, Err *e) {
+    lora_begin(l);
+    for (size_t i = 0; i < x->n; i++) {
+        const AdapterPair *p = &x->pairs[i];
+        LoraPair pair = {p->module, x->format, p->a, p->b, scale * adapter_scale(x, p)};
+        if (!lora_add(l, m, &pair, e)) return err_prefix(e, "cannot use the adapter '%s'", x->path);
+    }
+    return true;
 }

@@ -69,6 +69,7 @@ const ImatrixEntry *imatrix_find(const Imatrix *m, const char *name); /* NULL: n
 typedef struct AdapterPair {
     const char *module;  /* of the base model, as the adapter's format names it: "model.layers.0.self_attn.q_proj" */
     const Tensor *a, *b; /* [r, in], [out, r] */
+    double alpha;        /* its own, where alpha_pattern has one, or the adapter's */
 } AdapterPair;
 typedef struct Adapter {
     StoreFormat format;
@@ -85,6 +86,8 @@ typedef struct Adapter {
 } Adapter;
 /* A PEFT directory, or a GGUF file with general.type "adapter". */
 bool adapter_open(const char *path, Adapter *x, Err *e);
+/* The same of "PATH" or "PATH:SCALE"; *scale is 1 where none is given. */
+bool adapter_open_scaled(const char *arg, Adapter *x, double *scale, Err *e);
 void adapter_close(Adapter *x);
 /* Whether a path looks like one. */
 bool adapter_is(const char *path);

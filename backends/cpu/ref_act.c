@@ -1,6 +1,7 @@
 /* Elementwise ops. A unit is a row. */
 #include "backends/cpu/expf32.h"
 #include "backends/cpu/ref.h"
+#include "core/rng.h"
 
 static void add_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -139,6 +140,28 @@ const Kernel ref_gelu_dx = {"ref", ref_out_rows, gelu_dx_run, NULL};
 const Kernel ref_scale = {"ref", ref_out_rows, scale_run, NULL};
 const Kernel ref_softcap = {"ref", ref_out_rows, softcap_run, NULL};
 const Kernel ref_softcap_dx = {"ref", ref_out_rows, softcap_dx_run, NULL};
+
+static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const uint32_t *draw = a->in[1].data;
+    const uint64_t key = (uint64_t)draw[1] << 32 | draw[0], stream = a->params.dropout.stream;
+    const uint64_t below = (uint64_t)(a->params.dropout.p * 65536);
+    const float kept = (float)(65536 / (double)(65536 - below));
+    const int64_t width = ref_inner(&a->out);
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        uint64_t bits = 0;
+        for (int64_t i = 0; i < width; i++) {
+            const uint64_t at = (uint64_t)(r * width + i);
+            if (i == 0 || at % 4 == 0) bits = rng_u64(key, stream, at / 4, RNG_DROPOUT);
+            y[i] = (bits >> at % 4 * 16 & 0xffff) < below ? 0 : x[i] * kept;
+        }
+    }
+}
+
+const char takes_dropout[] = "fi>f";
+const Kernel ref_dropout = {"ref", ref_out_rows, dropout_run, NULL};
 
 static int64_t patch_units(const OpArgs *a) { return a->out.ne[0]; }
 static size_t patch_scratch(const OpArgs *a) { return a->n_in > 1 ? (size_t)ref_inner(&a->in[1]) * 4 : 0; }

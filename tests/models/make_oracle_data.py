@@ -5,7 +5,8 @@
 
 ORACLE: the folder with expected.json, expected/ and models/. Of each model the configuration and weights, without a tokenizer (tests/data/tokenizer
 has those); of what is expected what test_models.c and test_train.c read: ids, greedy tokens, logits and hidden states, norms of gradients.
-With --adapters instead of names: every adapter, and the greedy tokens with it after the short prompt (tests/data/adapters/greedy.txt).
+With --adapters instead of names: every adapter, the greedy tokens with it after the short prompt (tests/data/adapters/greedy.txt), and for
+test_lora.c its logits, loss, norms of gradients and losses of AdamW.
 """
 import glob
 import json
@@ -18,8 +19,15 @@ from safetensors.numpy import load_file, save_file
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 
 
+def write_expected(path, mine):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("{\n" + ",\n".join('"%s": %s' % (k, json.dumps(v)) for k, v in mine.items()) + "\n}\n")
+
+
 def adapters(oracle):
     expected = json.load(open(os.path.join(oracle, "expected.json"), encoding="utf-8"))["models"]
+    path = os.path.join(DATA, "expected", "expected.json")
+    mine = json.load(open(path, encoding="utf-8"))
     lines = []
     for name in sorted(os.listdir(os.path.join(oracle, "adapters"))):
         to = os.path.join(DATA, "adapters", name)
@@ -28,6 +36,11 @@ def adapters(oracle):
             shutil.copyfile(os.path.join(oracle, "adapters", name, f), os.path.join(to, f))
         lists = expected[name]["cases"]["short"]["ids"], expected[name]["lora"]["greedy"]
         lines.append(" ".join([name] + [",".join(map(str, x)) for x in lists]) + "\n")
+        mine[name]["lora"] = {k: expected[name]["lora"][k] for k in ("greedy", "loss", "grad_norms", "adamw_losses")}
+        arrays = load_file(os.path.join(DATA, "expected", name + ".safetensors"))
+        arrays["lora.logits"] = load_file(os.path.join(oracle, "expected", name + ".safetensors"))["lora.logits"]
+        save_file(arrays, os.path.join(DATA, "expected", name + ".safetensors"))
+    write_expected(path, mine)
     with open(os.path.join(DATA, "adapters", "greedy.txt"), "w", encoding="ascii") as f:
         f.writelines(lines)
 
@@ -53,8 +66,7 @@ def main():
             mine[name]["train"] = {"grad_norms": train["grad_norms"]}
         arrays = load_file(os.path.join(oracle, "expected", name + ".safetensors"))
         save_file({k: v for k, v in arrays.items() if k.startswith(("short.", "long."))}, os.path.join(DATA, "expected", name + ".safetensors"))
-    with open(path, "w", encoding="utf-8") as f:
-        f.write("{\n" + ",\n".join('"%s": %s' % (k, json.dumps(v)) for k, v in mine.items()) + "\n}\n")
+    write_expected(path, mine)
 
 
 if __name__ == "__main__":

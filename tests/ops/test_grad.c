@@ -24,7 +24,7 @@ static const unsigned differentiable[OP_COUNT] = {
     [OP_rope] = 1,        [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,    [OP_mul] = 3,
     [OP_bias] = 3,        [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,  [OP_softcap] = 1,
     [OP_silu] = 1,        [OP_patch] = 1,      [OP_cross_entropy] = 1, [OP_route] = 1,  [OP_matmul_experts] = 3,
-    [OP_experts_sum] = 3,
+    [OP_experts_sum] = 3, [OP_dropout] = 1,
 };
 
 typedef struct Net {
