@@ -35,11 +35,11 @@ typedef struct PackRow { /* [cap] each; token i is the index[i]-th of its piece,
 void pack_row_open(PackRow *r, int64_t cap);
 void pack_row_release(PackRow *r);
 
-/* Length of the piece of a sample of n tokens that begins at `at`: 0 where nothing from there on is learned. targets is
- * [n], the id itself or LABEL_NONE: whether token i is learned, as the successor of token i - 1. */
-int64_t pack_piece(const int32_t *targets, int64_t n, int64_t at, int64_t row);
-/* Appends tokens [at, at + len) of a sample to the row, which has room for them. The last one's label is the token that
- * the next piece begins with. */
+/* The next piece of a sample of n tokens: from *at on, skipping pieces that nothing is learned from. False at the end.
+ * targets is [n]: what token i shall be, as the successor of token i - 1, or LABEL_NONE. */
+bool pack_piece(const int32_t *targets, int64_t n, int64_t row, int64_t *at, int64_t *len);
+/* Appends tokens [at, at + len) of that sample to the row, which has room for them. The label of the last one is the
+ * token that the next piece begins with. */
 void pack_put(PackRow *r, const int32_t *ids, const int32_t *targets, int64_t n, int64_t at, int64_t len);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-typedef enum RngPurpose { RNG_SAMPLE, RNG_INIT, RNG_DROPOUT, RNG_SHUFFLE, RNG_XTC } RngPurpose;
+typedef enum RngPurpose { RNG_SAMPLE, RNG_INIT, RNG_DROPOUT, RNG_SHUFFLE, RNG_XTC, RNG_SPLIT } RngPurpose;
 
 static inline uint64_t rng_u64(uint64_t seed, uint64_t stream, uint64_t index, RngPurpose purpose) {
     uint32_t c[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)stream,
