@@ -162,6 +162,7 @@ static bool read_sample(Reader *r, Row *row, bool *bad) {
     Str all;
     TRY(!stopped(r, &row->err) && file_bytes(r, ref->file, &all, &row->err));
     Str own = {all.s + ref->offset, (size_t)ref->bytes};
+    if (!f->text && str_ends(own, "\n")) own.n--;
     SampleText part = {own, ref->offset == (int64_t)mark_bytes(all), ref->offset + ref->bytes == f->bytes};
     bool ok = f->text ? sample_text(r->spec, r->texts, &part, &r->sample, &lines, &row->err)
                       : sample_line(r->spec, r->texts, own, &r->sample, &row->err);
