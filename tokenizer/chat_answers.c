@@ -23,19 +23,57 @@ static bool render(const Conversation *c, size_t n, bool prompt, JinjaResult *ou
     return ok;
 }
 
-/* Bytes of the first n messages, with which `all` begins. */
-static bool prefix_bytes(const Conversation *c, size_t n, bool prompt, const JinjaResult *all, size_t *bytes, Err *e) {
+static bool cannot_tell(size_t i, Err *e) {
+    return err_set(e, ERR_INPUT,
+                   "message %zu: where the answer is cannot be told, since the chat template writes what came before "
+                   "differently when more follows; it needs {%% generation %%} blocks",
+                   i);
+}
+
+static bool begins_with(Str all, Str head) { return head.n <= all.n && memcmp(all.s, head.s, head.n) == 0; }
+
+/* Where answer i begins: the prompt for it ends there. */
+static bool answer_begin(const Conversation *c, size_t i, Str all, size_t *begin, Err *e) {
     JinjaResult r;
-    *bytes = 0;
-    if (!n) return true;
-    TRY(render(c, n, prompt, &r, e));
-    *bytes = r.text.n;
-    bool ok = r.text.n <= all->text.n && memcmp(all->text.s, buf_view(&r.text).s, r.text.n) == 0;
+    *begin = 0;
+    if (!i) return true;
+    TRY(render(c, i, true, &r, e));
+    *begin = r.text.n;
+    bool ok = begins_with(all, buf_view(&r.text));
     jinja_result_release(&r);
-    return ok || err_set(e, ERR_INPUT,
-                         "where the answers of the conversation are cannot be told: the chat template writes the first "
-                         "%zu messages differently when more follow; it needs {%% generation %%} blocks",
-                         n);
+    return ok || cannot_tell(i, e);
+}
+
+static Str trim(Str s) {
+    while (s.n && strchr(" \t\r\n", s.s[s.n - 1])) s.n--;
+    while (s.n && strchr(" \t\r\n", *s.s)) s.s++, s.n--;
+    return s;
+}
+
+/* What stands behind a text, from byte `from` on; NULL: it does not stand there. */
+static const char *behind(Str all, size_t from, Str text) {
+    const char *at = from <= all.n ? memmem(all.s + from, all.n - from, text.s, text.n) : NULL;
+    return at ? at + text.n : NULL;
+}
+
+/* Where it ends. Some templates write the last answer otherwise than those before, with its reasoning for one: what
+ * they put behind the content is the same. */
+static bool answer_end(const Conversation *c, size_t i, Str all, size_t begin, size_t *end, Err *e) {
+    JinjaResult r;
+    TRY(render(c, i + 1, false, &r, e));
+    Str last = buf_view(&r.text);
+    bool ok = begins_with(all, last);
+    *end = last.n;
+    const Value *content = value_get(&c->messages->array.items[i], "content");
+    if (!ok && content && content->kind == VALUE_STR) {
+        const char *a = behind(all, begin, trim(content->s)), *b = behind(last, begin, trim(content->s));
+        if ((ok = a && b)) {
+            while (a < all.s + all.n && b < last.s + last.n && *a == *b) a++, b++;
+            *end = (size_t)(a - all.s);
+        }
+    }
+    jinja_result_release(&r);
+    return ok || cannot_tell(i, e);
 }
 
 /* Without the white space that the template put at the end. */
@@ -49,6 +87,7 @@ static size_t trim_end(const JinjaResult *r, size_t begin, size_t end) {
 
 static bool find_answers(const Conversation *c, JinjaResult *all, Err *e) {
     const size_t n = c->messages->array.n;
+    const Str text = buf_view(&all->text);
     free(all->answers);
     all->answers = mem_alloc(n, sizeof *all->answers);
     all->n_answers = 0;
@@ -56,7 +95,7 @@ static bool find_answers(const Conversation *c, JinjaResult *all, Err *e) {
         const Value *role = value_get(&c->messages->array.items[i], "role");
         size_t begin, end;
         if (!role || role->kind != VALUE_STR || !str_is(role->s, "assistant")) continue;
-        TRY(prefix_bytes(c, i, true, all, &begin, e) && prefix_bytes(c, i + 1, false, all, &end, e));
+        TRY(answer_begin(c, i, text, &begin, e) && answer_end(c, i, text, begin, &end, e));
         if (begin < end) all->answers[all->n_answers++] = (JinjaSpan){begin, trim_end(all, begin, end), true};
     }
     return true;
