@@ -461,7 +461,7 @@ typedef struct LlmwsTrainFile { /* of the data */
 LLMWS_API bool llmws_train_file(LlmwsTrain *t, size_t i, LlmwsTrainFile *out, LlmwsErr *e); /* reads all of it */
 /* Writes a checkpoint: a Hugging Face directory that did not exist, of f32 weights, with a file trainer_state; it
  * appears whole or not at all. mark: a number of the caller's, given back by llmws_train_load. */
-LLMWS_API bool llmws_train_save(const LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e);
+LLMWS_API bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e);
 /* Continues a checkpoint; m must have been opened from that directory, the options must be those of its run. */
 LLMWS_API bool llmws_train_load(LlmwsTrain *t, const char *dir, int64_t *mark, LlmwsErr *e);
 

@@ -69,7 +69,9 @@ bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype
     SaveSpec s = {.dtype = dtype ? &t : NULL, .max_shard = max_shard, .beside = m->m.file.path};
     if (dtype && (!dtype_from_name(dtype, &t) || !dtype_info[t].st_tag || !dtype_info[t].encode))
         return err_set(e, ERR_USAGE, "dtype '%s' is not supported; supported: f32, f16, bf16", dtype);
-    if (m->m.file.format != STORE_HF) return err_set(e, ERR_INPUT, "'%s' is no Hugging Face directory", m->m.file.path);
+    if (m->m.file.format != STORE_HF)
+        return err_set(e, ERR_INPUT, "'%s' is no Hugging Face directory; 'llmws convert' makes one of it",
+                       m->m.file.path);
     bool ok = dir_begin(dir, &a, &stage, e);
     if (ok && !(model_write_hf(&m->m, stage, &s, e) && dir_commit(stage, dir, e))) {
         dir_remove(stage);

@@ -195,6 +195,7 @@ void llmws_train_close(LlmwsTrain *t) {
     if (t->b) t->b->close(t->b);
     void *blocks[] = {t->now.ids, t->now.labels, t->now.index, t->now.n, t->now.docs};
     for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
+    buf_release(&t->beside);
     token_list_release(&t->tokens);
     free(t);
 }

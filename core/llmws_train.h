@@ -25,6 +25,7 @@ struct LlmwsTrain {
     Schedule schedule;
     Dataset *data;
     TokenList tokens; /* of the dataset's callbacks */
+    Buf beside;       /* where the tokenizer's files are: the last checkpoint, which outlives those before */
     Gathered now;
 };
 

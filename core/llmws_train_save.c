@@ -107,17 +107,18 @@ static bool write_state(const LlmwsTrain *t, const char *dir, int64_t mark, Err 
     return ok;
 }
 
-bool llmws_train_save(const LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e) {
+bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e) {
     const Dtype f32 = DT_f32;
     Arena a = {0};
     const char *stage = NULL;
     Model m = trained_model(t, &a);
-    SaveSpec s = {.dtype = &f32, .beside = t->m->m.file.path};
+    SaveSpec s = {.dtype = &f32, .beside = t->beside.n ? t->beside.s : t->m->m.file.path};
     bool ok = dir_begin(dir, &a, &stage, e);
     if (ok && !(model_write_hf(&m, stage, &s, e) && write_state(t, stage, mark, e) && dir_commit(stage, dir, e))) {
         dir_remove(stage);
         ok = false;
     }
+    if (ok) buf_clear(&t->beside), buf_str(&t->beside, dir);
     arena_release(&a);
     return ok;
 }
