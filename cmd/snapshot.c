@@ -49,7 +49,7 @@ static bool snapshot_run(const void *opts, Err *e) {
 
 static const Example examples[] = {
     {"The last checkpoint of a run, to be handed on in bf16:", "llmws snapshot run -o model-bf16 --dtype bf16"},
-    {"An earlier one:", "llmws snapshot run@step-100 -o model-100"},
+    {"An earlier one:", "llmws snapshot run@2 -o earlier"},
     {NULL, NULL},
 };
 

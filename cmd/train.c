@@ -376,6 +376,8 @@ static bool report(Training *t, Err *e) {
 static bool in_run(Training *t, Err *e) {
     if (!t->o.out) return err_set(e, ERR_USAGE, "no directory for the run: give -o RUN");
     TRY(run_open(&t->run, t->o.out, e));
+    if (!t->run.begun && t->o.resume && !t->data.n)
+        return err_set(e, ERR_INPUT, "'%s' holds no run to go on with; name data and a model to begin one", t->o.out);
     if (t->run.begun && !t->o.resume)
         return err_set(e, ERR_USAGE, "'%s' holds a run: go on with --resume, or give another -o", t->o.out);
     TRY((t->run.begun ? read_run(t, e) : fresh_options(t, e)) && make_how(t, e));
@@ -408,12 +410,12 @@ static bool train_run(const void *opts, Err *e) {
 }
 
 static const Example examples[] = {
-    {"Teach a model conversations or texts, once through the data:",
-     "llmws train chats.jsonl -m model -o run --lr 1e-4 --batch-size 4 --seq-len 512"},
+    {"Teach a model conversations or texts:",
+     "llmws train chats.jsonl -m model -o tuned --lr 1e-4 --steps 20 --batch-size 4 --seq-len 512"},
     {"What that would take:", "llmws train chats.jsonl -m model --batch-size 4 --seq-len 512 --dry-run"},
     {"What the model will see:", "llmws train chats.jsonl -m model --preview 3"},
-    {"Go on after a crash, a kill or Ctrl-C:", "llmws train --resume -o run"},
-    {"With what was learned:", "llmws generate -m run/checkpoints/step-100 -p Hello"},
+    {"Go on after a crash, a kill or Ctrl-C:", "llmws train --resume -o tuned"},
+    {"With what was learned:", "llmws generate -m tuned/checkpoints/step-20 -p Hello -n 16"},
     {NULL, NULL},
 };
 

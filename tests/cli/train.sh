@@ -58,6 +58,7 @@ t 6 '' 'llmws: training stopped at step *: loss *d.jsonl:*the last checkpoint is
 usage 'holds a run' train "${small[@]}" -o ref
 usage '--lr' train --resume --lr 2e-3 -o ref
 usage 'other data' train other.jsonl --resume -o ref
+t 3 '' 'llmws: *holds no run*' train --resume -o nowhere
 usage 'no directory' train "${small[@]}"
 usage '--steps and --epochs' train "${small[@]}" --epochs 2 -o none
 usage '--betas' train "${small[@]}" --betas 1 -o none2
