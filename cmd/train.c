@@ -85,7 +85,6 @@ static bool event_saved(Training *t, int64_t step, Err *e) {
 static bool event_done(Training *t, Err *e) {
     event_begin(&t->line, "train_done");
     json_int(&t->line, "step", llmws_train_at(t->train));
-    json_num(&t->line, "loss", t->last_loss);
     json_num(&t->line, "seconds", round((double)(now_ns() - t->start_ns) / 1e6) / 1e3);
     event_end(&t->line);
     return emit(t, e);

@@ -27,7 +27,7 @@ for i in {1..40}; do
     [[ $status == 137 || $status == 0 ]] || bad "killed and resumed: status $status: $(cat err)"
     [[ $status == 137 && $kills -lt 12 ]] || break
 done
-t 0 'step 18*' '' train --resume -o killed
+t 0 'step 18*' '' train "${small[@]}" --grad-accum 2 --resume -o killed
 cmp -s {ref,killed}/checkpoints/step-18/model.safetensors || bad "other weights after $kills kills"
 cmp -s {ref,killed}/checkpoints/step-18/trainer_state || [[ $kills -gt 0 ]] || bad "another state without a kill"
 events() { sed 's/"tok_s".*//; s/"seconds".*//; s/"path".*//; s/"planned_bytes".*//' "$1/events.jsonl" | grep -v train_resumed; }
