@@ -101,7 +101,8 @@ void opt_init(const OptTable *const *tables, void *into) {
         for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++) row_init(r, into);
 }
 
-static bool is_given(OptRow row, const void *from) {
+bool opt_is_given(const OptRow *given, const void *from) {
+    OptRow row = *given;
     union { /* one field of any kind */
         bool flag;
         int64_t i;
@@ -134,7 +135,7 @@ static bool has_name(const OptTable *const *tables, const char *name) {
 const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from) {
     for (; *tables; tables++)
         for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)
-            if (is_given(*r, from) && !has_name(except, r->name)) return r->name;
+            if (opt_is_given(r, from) && !has_name(except, r->name)) return r->name;
     return NULL;
 }
 

@@ -209,6 +209,11 @@ void plan_note(const Ui *ui, const LlmwsPlan *p) {
     if (!ui->verbose) return;
     ui_detail(ui, "[plan] context %lld, chunk %lld, %d threads, isa %s, compute %s, kv-type %s", (long long)p->ctx,
               (long long)p->chunk, p->threads, p->isa, p->compute, p->kv_type);
+    plan_rows_note(ui, p);
+}
+
+void plan_rows_note(const Ui *ui, const LlmwsPlan *p) {
+    if (!ui->verbose) return;
     for (size_t i = 0; i < p->n; i++) {
         const LlmwsPlanRow *r = &p->rows[i];
         Buf size = {0};

@@ -35,7 +35,8 @@ bool backend_check(const RunOpts *o, Err *e);
 LlmwsSessionOptions session_options(const RunOpts *o);
 /* "500000", "64K", "1.5G" or "64MiB" (powers of 1024) as bytes; `what` names it in errors. */
 bool parse_bytes(const char *text, const char *what, size_t *out, Err *e);
-void plan_note(const Ui *ui, const LlmwsPlan *plan); /* rows of the plan, for -v */
+void plan_note(const Ui *ui, const LlmwsPlan *plan); /* settings and rows of the plan, for -v */
+void plan_rows_note(const Ui *ui, const LlmwsPlan *plan);
 
 /* Appends a whole file (a FIFO too; "-" is stdin) of at most 256 MiB. */
 bool read_text(const char *path, Buf *out, Err *e);

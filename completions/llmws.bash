@@ -12,7 +12,7 @@ _llmws() {
         cmd=${COMP_WORDS[0]##*/llmws-}
         cmd=${cmd#llmws-}
     elif ((COMP_CWORD == 1)) || [[ $cmd == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert bench test-models help --help --version --install' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'generate chat inspect convert train snapshot bench test-models help --help --version --install' -- "$word")
         return
     fi
     case $cmd in
@@ -159,6 +159,47 @@ _llmws() {
         --color) words='auto always never' ;;
         esac
         ;;
+    train)
+        options='--model --out --resume --save-every --keep --log-every --dry-run --gpu-mem --preview --steps --epochs --batch-size --seq-len --grad-accum --no-pack --train-on-prompt --seed --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
+        case $before in
+        -m | --model) kind=file ;;
+        -o | --out) kind=none ;;
+        --save-every) kind=none ;;
+        --keep) kind=none ;;
+        --log-every) kind=none ;;
+        --gpu-mem) kind=none ;;
+        --preview) kind=none ;;
+        --steps) kind=none ;;
+        --epochs) kind=none ;;
+        --batch-size) kind=none ;;
+        --seq-len) kind=none ;;
+        --grad-accum) kind=none ;;
+        --seed) kind=none ;;
+        --optimizer) words='adamw adamw_torch' ;;
+        --lr) kind=none ;;
+        --lr-schedule) words='constant linear cosine wsd' ;;
+        --warmup) kind=none ;;
+        --weight-decay) kind=none ;;
+        --no-decay) kind=none ;;
+        --clip) kind=none ;;
+        --betas) kind=none ;;
+        --eps) kind=none ;;
+        --precision) words='fp32 bf16' ;;
+        --backend) words='auto cpu' ;;
+        -t | --threads) kind=none ;;
+        --isa) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
+    snapshot)
+        options='--out --dtype --max-shard --json --quiet --verbose --color --help'
+        case $before in
+        -o | --out) kind=none ;;
+        --dtype) words='f32 f16 bf16' ;;
+        --max-shard) kind=none ;;
+        --color) words='auto always never' ;;
+        esac
+        ;;
     bench)
         options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
         case $before in
@@ -204,4 +245,4 @@ _llmws() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-bench llmws-test-models
+complete -F _llmws llmws llmws-generate llmws-chat llmws-inspect llmws-convert llmws-train llmws-snapshot llmws-bench llmws-test-models

@@ -198,6 +198,12 @@ LLMWS_API void llmws_family_info(size_t i, LlmwsFamilyInfo *info);
  * a GGUF file. */
 LLMWS_API bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e);
 
+/* Writes the model as a Hugging Face directory that does not exist yet; it appears whole or not at all. dtype: "f32",
+ * "f16", "bf16" for all weights, NULL: as they are. max_shard: bytes of a file of weights at most, 0: one file. The
+ * files beside the weights are copied; m must come from such a directory itself. */
+LLMWS_API bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype, int64_t max_shard,
+                                   LlmwsErr *e);
+
 /* ---- sampling ---- */
 
 typedef struct LlmwsLogitBias {
@@ -401,6 +407,67 @@ LLMWS_API bool llmws_tap(LlmwsSession *s, size_t i, LlmwsTap *tap);
 LLMWS_API void llmws_interrupt(LlmwsSession *s);
 /* Forgets an interrupt that stopped nothing, so that it does not stop what begins now. */
 LLMWS_API void llmws_interrupt_clear(LlmwsSession *s);
+
+/* ---- training ---- */
+
+/* A training: a model's weights in f32, their gradients, the optimiser, and the data's next sample. One thread may use
+ * it at a time; several threads compute. The same options on the same data give the same bits, in one go or continued
+ * from a checkpoint. */
+typedef struct LlmwsTrain LlmwsTrain;
+
+typedef struct LlmwsTrainOptions {
+    const char *backend, *isa; /* as in LlmwsSessionOptions */
+    int threads;
+    const char *const *data; /* [n_data] files or folders */
+    size_t n_data;
+    int64_t batch_size, seq_len; /* of a micro-step: rows, and tokens of each */
+    int64_t grad_accum;          /* micro-steps of an update */
+    int64_t steps;               /* updates; 0: as many as `epochs` come to */
+    double epochs;               /* times that all data are seen */
+    const char *precision;       /* "fp32" or "bf16": of products; weights and sums are f32 */
+    bool grad_checkpoint;        /* blocks keep their input alone and are computed again for their gradients */
+    double lr, beta1, beta2, eps, weight_decay;
+    double clip;             /* norm that all gradients together may have; 0: any */
+    const char *lr_schedule; /* "constant", "linear", "cosine", "wsd" */
+    int64_t warmup;          /* updates */
+    const char *no_decay;    /* names of weights without decay; NULL: norms and biases; "none": every one decays */
+    bool no_pack;            /* a sample has rows of its own */
+    bool train_on_prompt;    /* loss on all of a sample, not on its answers alone */
+    uint64_t seed;
+} LlmwsTrainOptions;
+
+typedef struct LlmwsTrainStep { /* one update */
+    int64_t step;               /* from 1 on */
+    double loss;                /* mean of all labels */
+    double lr, grad_norm;       /* norm before clipping */
+    int64_t tokens, labels;
+    int64_t epoch; /* of the data, from 0 */
+} LlmwsTrainStep;
+
+/* The plan that llmws_train_open would allocate, without allocating or reading data. */
+LLMWS_API bool llmws_train_estimate(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsPlan *plan, LlmwsErr *e);
+/* m stays until the training is closed. */
+LLMWS_API LlmwsTrain *llmws_train_open(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsErr *e);
+LLMWS_API void llmws_train_close(LlmwsTrain *t);
+LLMWS_API void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan);
+LLMWS_API int64_t llmws_train_steps(const LlmwsTrain *t); /* of the whole run */
+LLMWS_API int64_t llmws_train_at(const LlmwsTrain *t);    /* updates that are done */
+/* The next update. A loss or norm that is no finite number is an ERR_CHECK that names the data; the weights are then
+ * those before. */
+LLMWS_API bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e);
+/* The first n samples as a training would see them: ids, labels and how they share rows. free() it. */
+LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e);
+typedef struct LlmwsTrainFile { /* of the data */
+    const char *path;           /* NULL past the last */
+    int64_t bytes;
+    char sha256[65];
+} LlmwsTrainFile;
+LLMWS_API bool llmws_train_file(LlmwsTrain *t, size_t i, LlmwsTrainFile *out, LlmwsErr *e); /* reads all of it */
+/* Writes a checkpoint: a Hugging Face directory that did not exist, of f32 weights, with a file trainer_state; it
+ * appears whole or not at all. mark: a number of the caller's, given back by llmws_train_load. */
+LLMWS_API bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e);
+/* Continues a checkpoint; m must have been opened from that directory, the options must be those of its run. */
+LLMWS_API bool llmws_train_load(LlmwsTrain *t, const char *dir, int64_t *mark, LlmwsErr *e);
 
 /* Named f32 arrays to a safetensors file, written beside and renamed. */
 typedef struct LlmwsArray {

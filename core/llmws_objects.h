@@ -47,6 +47,10 @@ struct LlmwsSession {
 /* Makes the tokenizer of t->spec; closes t on failure and returns NULL. path: for the error. */
 LlmwsTokenizer *llmws_tokenizer_finish(LlmwsTokenizer *t, const char *path, Err *e);
 
+/* Adds what a model brings beside its weights to a plan: tables of names and of the tokenizer, headers of files, the
+ * program itself. */
+void plan_add_tables(LlmwsPlan *plan, const LlmwsModel *m);
+
 /* Bytes that the open constraints of m hold; those that were forked share theirs. */
 size_t constraints_bytes(const LlmwsModel *m);
 

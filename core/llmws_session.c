@@ -69,23 +69,29 @@ static void add_row(LlmwsPlan *p, const char *name, int64_t bytes) {
     plan_add_row(p, (LlmwsPlanRow){name, "cpu", false, bytes});
 }
 
-/* The session's classes, and what stands beside them: tables of names, headers of files, the program itself. */
-static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
-    const Model *m = &s->m->m;
-    session_plan(&s->s, plan);
-    add_row(plan, "graph", session_graph_bytes(&s->s));
-    if (s->m->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(s->m->tok->tok) + s->m->tok->spec.arena.bytes));
-    if (s->m->open) add_row(plan, "grammar", (int64_t)constraints_bytes(s->m));
+void plan_add_tables(LlmwsPlan *plan, const LlmwsModel *lm) {
+    const Model *m = &lm->m;
+    if (lm->tok) add_row(plan, "tokenizer", (int64_t)(tokenizer_bytes(lm->tok->tok) + lm->tok->spec.arena.bytes));
+    if (lm->open) add_row(plan, "grammar", (int64_t)constraints_bytes(lm));
     int64_t weights = 0;
     for (size_t i = 0; i < m->file.n; i++) {
         int64_t bytes = 0;
         tensor_bytes(m->file.tensors[i].t.dtype, m->file.tensors[i].t.ndim, m->file.tensors[i].t.ne, &bytes);
         weights += bytes;
     }
-    size_t tables = m->file.arena.bytes + m->arena.bytes + s->m->arena.bytes + s->lora.arena.bytes;
+    add_row(plan, "file tables",
+            MAX(m->file.mapped_bytes - weights, 0) + (int64_t)(m->file.arena.bytes + m->arena.bytes + lm->arena.bytes));
+    add_row(plan, "program", lm->program_bytes);
+}
+
+/* The session's classes, and what stands beside them. */
+static void full_plan(const LlmwsSession *s, LlmwsPlan *plan) {
+    session_plan(&s->s, plan);
+    add_row(plan, "graph", session_graph_bytes(&s->s));
+    plan_add_tables(plan, s->m);
+    size_t tables = s->lora.arena.bytes;
     for (size_t i = 0; i < s->n_adapters; i++) tables += s->adapters[i].file.arena.bytes + s->adapters[i].arena.bytes;
-    add_row(plan, "file tables", MAX(m->file.mapped_bytes - weights, 0) + (int64_t)tables);
-    add_row(plan, "program", s->m->program_bytes);
+    if (s->n_adapters) add_row(plan, "adapter tables", (int64_t)tables);
 }
 
 bool llmws_estimate(LlmwsModel *m, const LlmwsSessionOptions *opt, LlmwsPlan *plan, LlmwsErr *e) {

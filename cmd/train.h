@@ -1,0 +1,30 @@
+/* What the parts of the train command share: its options. */
+#ifndef CMD_TRAIN_H
+#define CMD_TRAIN_H
+
+#include "cmd/run_opts.h"
+#include "core/value.h"
+
+typedef struct TrainOpts {
+    RunOpts run;
+    const char *out, *gpu_mem;
+    bool resume, dry_run;
+    int64_t preview, log_every, save_every, keep;
+    /* kept in run.json */
+    int64_t steps, batch_size, seq_len, grad_accum, warmup, seed;
+    double epochs, lr, weight_decay, clip, eps;
+    const char *lr_schedule, *no_decay, *betas, *optimizer, *precision;
+    bool grad_checkpoint, no_pack, train_on_prompt;
+} TrainOpts;
+
+extern const OptTable *const train_tables[];
+
+/* Gives every option of the run that was not given its value of `stored`, the options of run.json, or where that is
+ * NULL its default. With `stored`, one that was given another value is ERR_USAGE. Texts are borrowed from both. */
+bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e);
+/* Appends the options of a run as the members of a JSON object. */
+void train_opts_put(const TrainOpts *o, Buf *json);
+/* "0.9,0.999" */
+bool train_betas(const TrainOpts *o, double *beta1, double *beta2, Err *e);
+
+#endif

@@ -1,0 +1,283 @@
+#include "cmd/train.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "cmd/json_out.h"
+#include "formats/json.h"
+
+#define AT(field) .at = offsetof(TrainOpts, field)
+
+static const OptRow run_rows[] = {
+    {.name = "out", .letter = 'o', .kind = OPT_TEXT, .arg = "RUN", AT(out), .help = "directory of the run"},
+    {.name = "resume",
+     .kind = OPT_FLAG,
+     AT(resume),
+     .help = "go on from the run's last checkpoint; what else the command line says must be what the run began with"},
+    {.name = "save-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = OPT_MAX,
+     AT(save_every),
+     .init = "500",
+     .help = "a checkpoint every N updates, and at the end; 0: at the end alone"},
+    {.name = "keep",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1 << 20,
+     AT(keep),
+     .init = "3",
+     .help = "checkpoints that stay; 0: all"},
+    {.name = "log-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = OPT_MAX,
+     AT(log_every),
+     .init = "1",
+     .help = "an event every N updates"},
+    {.name = "dry-run", .kind = OPT_FLAG, AT(dry_run), .help = "print the memory plan and end"},
+    {.name = "gpu-mem",
+     .kind = OPT_TEXT,
+     .arg = "SIZE",
+     AT(gpu_mem),
+     .help =
+         "with --dry-run: whether the plan fits into so many bytes, such as 16G; unverified until a GPU lays it out"},
+    {.name = "preview",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 20,
+     AT(preview),
+     .help = "show ids, labels and packing of the first N samples and end"},
+};
+
+static const OptRow data_rows[] = {
+    {.name = "steps",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1e15,
+     AT(steps),
+     .help = "updates of the run; default: as many as --epochs come to"},
+    {.name = "epochs",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 1e-6,
+     .hi = 1e6,
+     AT(epochs),
+     .help = "times that all data are seen; default: 1"},
+    {.name = "batch-size",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 20,
+     AT(batch_size),
+     .help = "rows of a micro-step; default: 8"},
+    {.name = "seq-len",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 2,
+     .hi = 1 << 24,
+     AT(seq_len),
+     .help = "tokens of a row; default: 256"},
+    {.name = "grad-accum",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1 << 20,
+     AT(grad_accum),
+     .help = "micro-steps of an update, whose labels all count the same; default: 1"},
+    {.name = "no-pack", .kind = OPT_FLAG, AT(no_pack), .help = "one sample a row; default: samples share rows unseen"},
+    {.name = "train-on-prompt",
+     .kind = OPT_FLAG,
+     AT(train_on_prompt),
+     .help = "learn prompts too; default: completions, answers and plain texts alone"},
+    {.name = "seed",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = OPT_MAX,
+     AT(seed),
+     .help = "of the order of samples; default: 0"},
+};
+
+static const OptRow optim_rows[] = {
+    {.name = "optimizer",
+     .kind = OPT_ENUM,
+     .arg = "adamw|adamw_torch",
+     AT(optimizer),
+     .help = "how gradients change weights; default: adamw"},
+    {.name = "lr",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1e6,
+     AT(lr),
+     .help = "learning rate at its highest; default: 5e-5"},
+    {.name = "lr-schedule",
+     .kind = OPT_ENUM,
+     .arg = "constant|linear|cosine|wsd",
+     AT(lr_schedule),
+     .help = "its course after the warm-up; wsd falls over the last fifth; default: cosine"},
+    {.name = "warmup",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1e15,
+     AT(warmup),
+     .help = "updates in which the learning rate rises; default: 0"},
+    {.name = "weight-decay",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1e6,
+     AT(weight_decay),
+     .help = "decoupled from the gradient; default: 0.01"},
+    {.name = "no-decay",
+     .kind = OPT_TEXT,
+     .arg = "PATTERN|none",
+     AT(no_decay),
+     .help = "weights without decay; none: every weight decays; default: norms and biases"},
+    {.name = "clip",
+     .kind = OPT_FLOAT,
+     .arg = "X",
+     .lo = 0,
+     .hi = 1e30,
+     AT(clip),
+     .help = "largest norm of all gradients together; 0: any; default: 1"},
+    {.name = "betas", .kind = OPT_TEXT, .arg = "A,B", AT(betas), .help = "of the moments; default: 0.9,0.999"},
+    {.name = "eps", .kind = OPT_FLOAT, .arg = "X", .lo = 0, .hi = 1, AT(eps), .help = "of AdamW; default: 1e-8"},
+    {.name = "precision",
+     .kind = OPT_ENUM,
+     .arg = "fp32|bf16",
+     AT(precision),
+     .help = "of products; weights, sums and moments are f32; default: fp32"},
+    {.name = "grad-checkpoint",
+     .kind = OPT_FLAG,
+     AT(grad_checkpoint),
+     .help = "keep the input of each block alone and compute the block again: less memory, a third more time"},
+};
+
+static const OptRow where_rows[] = {
+    {.name = "backend",
+     .kind = OPT_TEXT,
+     .arg = "auto|cpu",
+     .at = offsetof(RunOpts, backend),
+     .init = "auto",
+     .help = "where to compute; auto takes the best that works here"},
+    {.name = "threads",
+     .letter = 't',
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = 1024,
+     .at = offsetof(RunOpts, threads),
+     .help = "worker threads; default: one per physical core that the program may use"},
+    {.name = "isa",
+     .kind = OPT_TEXT,
+     .arg = "NAME",
+     .at = offsetof(RunOpts, isa),
+     .help = "instruction set, see 'llmws generate --help'; default: the best here"},
+};
+
+static const OptTable opts_run = {"The run", run_rows, COUNT_OF(run_rows)};
+static const OptTable opts_data = {"Data", data_rows, COUNT_OF(data_rows)};
+static const OptTable opts_optim = {"Optimisation", optim_rows, COUNT_OF(optim_rows)};
+static const OptTable opts_where = {"Computation", where_rows, COUNT_OF(where_rows)};
+const OptTable *const train_tables[] = {&opts_model, &opts_run,    &opts_data, &opts_optim,
+                                        &opts_where, &opts_output, NULL};
+/* What makes a run: kept in run.json. */
+static const OptTable *const kept_tables[] = {&opts_data, &opts_optim, NULL};
+
+/* Defaults that a run keeps; said here rather than in the rows so that what was given can be told from them. */
+static const char *const defaults[] = {
+    "--batch-size=8",    "--seq-len=256",        "--grad-accum=1",   "--seed=0", "--optimizer=adamw",
+    "--lr=5e-5",         "--lr-schedule=cosine", "--warmup=0",       "--clip=1", "--weight-decay=0.01",
+    "--betas=0.9,0.999", "--eps=1e-8",           "--precision=fp32", NULL};
+
+static void put_value(Buf *b, const OptRow *r, const void *from) {
+    const void *field = (const char *)from + r->at;
+    switch (r->kind) {
+    case OPT_FLAG: buf_str(b, *(const bool *)field ? "true" : "false"); break;
+    case OPT_INT: buf_printf(b, "%" PRId64, *(const int64_t *)field); break;
+    case OPT_FLOAT: json_put_float(b, *(const double *)field); break;
+    default: json_put_str(b, str_of(*(const char *const *)field));
+    }
+}
+
+void train_opts_put(const TrainOpts *o, Buf *json) {
+    for (const OptTable *const *t = kept_tables; *t; t++)
+        for (const OptRow *r = (*t)->rows; r < (*t)->rows + (*t)->n; r++)
+            if (opt_is_given(r, o)) json_key(json, r->name), put_value(json, r, o);
+}
+
+/* Members of `stored` as words of a command line. */
+static const char **words_of(const Value *stored, Arena *a) {
+    const char **words = ARENA_NEW(a, const char *, stored->object.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < stored->object.n; i++) {
+        Buf text = {0};
+        const Value *v = &stored->object.items[i];
+        if (v->kind == VALUE_BOOL && !v->b) continue;
+        buf_printf(&text, "--%.*s", STR_ARG(stored->object.keys[i]));
+        if (v->kind == VALUE_STR)
+            buf_printf(&text, "=%.*s", STR_ARG(v->s));
+        else if (v->kind != VALUE_BOOL)
+            buf_char(&text, '='), json_put_value(&text, v, -1);
+        words[n++] = arena_strn(a, text.s, text.n);
+        buf_release(&text);
+    }
+    return words;
+}
+
+static size_t field_size(const OptRow *r) {
+    return r->kind == OPT_FLAG    ? sizeof(bool)
+           : r->kind == OPT_INT   ? sizeof(int64_t)
+           : r->kind == OPT_FLOAT ? sizeof(double)
+                                  : sizeof(const char *);
+}
+
+static bool same_value(const OptRow *r, const void *a, const void *b) {
+    Buf x = {0}, y = {0};
+    put_value(&x, r, a);
+    put_value(&y, r, b);
+    bool same = opt_is_given(r, b) && str_eq(buf_view(&x), buf_view(&y));
+    buf_release(&x);
+    buf_release(&y);
+    return same;
+}
+
+bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e) {
+    TrainOpts *base = ARENA_NEW(a, TrainOpts, 1);
+    OptList rest = {0};
+    opt_init(kept_tables, base);
+    const char *const *words = stored ? words_of(stored, a) : defaults;
+    bool ok = opt_parse(kept_tables, (char *const *)(uintptr_t)words, base, &rest, e);
+    free(rest.items);
+    if (!ok) return false;
+    for (const OptTable *const *t = kept_tables; *t; t++)
+        for (const OptRow *r = (*t)->rows; r < (*t)->rows + (*t)->n; r++) {
+            void *field = (char *)o + r->at;
+            const void *was = (const char *)base + r->at;
+            bool given = opt_is_given(r, o);
+            if (given && stored && !same_value(r, o, base))
+                return err_set(e, ERR_USAGE, "--%s: the run '%s' began with another value; leave it out with --resume",
+                               r->name, o->out);
+            if (!given) memcpy(field, was, field_size(r));
+        }
+    return true;
+}
+
+bool train_betas(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
+    char *end, *last;
+    *beta1 = strtod(o->betas, &end);
+    *beta2 = *end == ',' ? strtod(end + 1, &last) : (double)NAN;
+    if (end != o->betas && *end == ',' && last != end + 1 && !*last && *beta1 >= 0 && *beta1 < 1 && *beta2 >= 0 &&
+        *beta2 < 1)
+        return true;
+    return err_set(e, ERR_USAGE, "--betas: '%s' must be two numbers from 0 to below 1, such as 0.9,0.999", o->betas);
+}

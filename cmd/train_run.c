@@ -1,0 +1,163 @@
+#include "cmd/train_run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/dirs.h"
+#include "formats/formats.h"
+#include "formats/store.h"
+
+static const char step_prefix[] = "step-";
+
+static bool make_dir(const char *path, Err *e) {
+    struct stat st;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))) return true;
+    return err_set(e, ERR_IO, "cannot make the directory '%s': %s", path, strerror(errno));
+}
+
+static bool open_file(int *fd, const char *path, int flags, Err *e) {
+    *fd = open(path, flags | O_CREAT | O_CLOEXEC, 0666);
+    return *fd >= 0 || err_set(e, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+}
+
+static bool take_lock(Run *r, Err *e) {
+    TRY(open_file(&r->lock, store_join(&r->arena, r->dir, "lock"), O_RDWR, e));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) == 0) return true;
+    return errno == EWOULDBLOCK
+               ? err_set(e, ERR_IO, "cannot train in '%s': another process is at it; wait for it or stop it", r->dir)
+               : err_set(e, ERR_IO, "cannot lock '%s': %s", r->dir, strerror(errno));
+}
+
+bool run_open(Run *r, const char *dir, Err *e) {
+    *r = (Run){.dir = dir, .lock = -1, .events = -1};
+    r->checkpoints = store_join(&r->arena, dir, "checkpoints");
+    r->json = store_join(&r->arena, dir, "run.json");
+    TRY(make_dir(dir, e) && take_lock(r, e) && make_dir(r->checkpoints, e));
+    const char *events = store_join(&r->arena, dir, "events.jsonl");
+    TRY(open_file(&r->events, events, O_RDWR | O_APPEND, e));
+    dir_sweep(r->checkpoints);
+    r->begun = path_exists(r->json);
+    r->length = lseek(r->events, 0, SEEK_END);
+    return r->length >= 0 || err_set(e, ERR_IO, "cannot read '%s': %s", events, strerror(errno));
+}
+
+void run_close(Run *r) {
+    if (r->events >= 0) close(r->events);
+    if (r->lock >= 0) close(r->lock);
+    arena_release(&r->arena);
+}
+
+/* ---- checkpoints ---- */
+
+const char *run_checkpoint(Arena *a, const char *dir, int64_t step) {
+    return store_join(a, store_join(a, dir, "checkpoints"), arena_printf(a, "%s%" PRId64, step_prefix, step));
+}
+
+static int64_t step_of(const char *name) {
+    char *end;
+    if (!str_starts(str_of(name), step_prefix)) return -1;
+    const char *digits = name + sizeof step_prefix - 1;
+    long long n = strtoll(digits, &end, 10);
+    return *digits >= '0' && *digits <= '9' && !*end ? n : -1;
+}
+
+static int newest_first(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Steps of all checkpoints, newest first; free *steps. */
+static size_t list_steps(const char *dir, int64_t **steps) {
+    Arena a = {0};
+    size_t n = 0;
+    DIR *d = opendir(store_join(&a, dir, "checkpoints"));
+    *steps = NULL;
+    for (struct dirent *x; d && (x = readdir(d));) {
+        int64_t step = step_of(x->d_name);
+        if (step < 0) continue;
+        *steps = mem_grow(*steps, n + 1, sizeof **steps);
+        (*steps)[n++] = step;
+    }
+    if (d) closedir(d);
+    arena_release(&a);
+    if (n) qsort(*steps, n, sizeof **steps, newest_first);
+    return n;
+}
+
+int64_t run_last(const char *dir) {
+    int64_t *steps, last = list_steps(dir, &steps) ? steps[0] : -1;
+    free(steps);
+    return last;
+}
+
+/* Under a hidden name first: what stands as a checkpoint is a whole one. */
+void run_prune(Run *r, int64_t keep) {
+    int64_t *steps;
+    size_t n = list_steps(r->dir, &steps);
+    for (size_t i = (size_t)keep; keep && i < n; i++) {
+        Arena a = {0};
+        const char *from = run_checkpoint(&a, r->dir, steps[i]), *to = store_join(&a, r->checkpoints, ".llmws-old.tmp");
+        if (rename(from, to) == 0) dir_remove(to);
+        arena_release(&a);
+    }
+    free(steps);
+}
+
+bool run_find(const char *word, Arena *a, const char **path, Err *e) {
+    const char *at = strrchr(word, '@'), *dir = word;
+    int64_t step = -1;
+    *path = NULL;
+    if (at && !path_exists(word)) {
+        const char *digits = str_starts(str_of(at + 1), step_prefix) ? at + 1 + sizeof step_prefix - 1 : at + 1;
+        step = step_of(arena_printf(a, "%s%s", step_prefix, digits));
+        dir = arena_strn(a, word, (size_t)(at - word));
+        if (step < 0 && path_exists(store_join(a, dir, "run.json")))
+            return err_set(e, ERR_USAGE, "'%s': '%s' is no step", word, at + 1);
+    }
+    if (!path_exists(store_join(a, dir, "run.json"))) return true;
+    int64_t last = run_last(dir);
+    if (last < 0) return err_set(e, ERR_INPUT, "the run '%s' has no checkpoint", dir);
+    *path = run_checkpoint(a, dir, step < 0 ? last : step);
+    return path_exists(*path) ||
+           err_set(e, ERR_INPUT, "the run '%s' has no checkpoint of step %" PRId64 "; the last is %" PRId64, dir, step,
+                   last);
+}
+
+/* ---- events ---- */
+
+bool run_truncate(Run *r, int64_t length, Err *e) {
+    if (length > r->length)
+        return err_set(e, ERR_INPUT, "'%s/events.jsonl' has %" PRId64 " bytes, its checkpoint knows of %" PRId64,
+                       r->dir, r->length, length);
+    if (ftruncate(r->events, length) != 0)
+        return err_set(e, ERR_IO, "cannot write '%s/events.jsonl': %s", r->dir, strerror(errno));
+    r->length = length;
+    return true;
+}
+
+/* A failed write leaves whole lines alone. */
+bool run_event(Run *r, const Buf *lines, Err *e) {
+    for (size_t done = 0; done < lines->n;) {
+        ssize_t w = write(r->events, lines->s + done, lines->n - done);
+        if (w < 0 && errno == EINTR) continue;
+        if (w <= 0) {
+            int why = w ? errno : ENOSPC;
+            (void)!ftruncate(r->events, r->length);
+            return err_set(e, ERR_IO, "cannot write '%s/events.jsonl': %s", r->dir, strerror(why));
+        }
+        done += (size_t)w;
+    }
+    r->length += (int64_t)lines->n;
+    return true;
+}
+
+bool run_sync(Run *r, Err *e) {
+    return fsync(r->events) == 0 || err_set(e, ERR_IO, "cannot write '%s/events.jsonl': %s", r->dir, strerror(errno));
+}

@@ -1,0 +1,40 @@
+/* The directory of a run: run.json (what it is), events.jsonl (what happened), checkpoints/step-N/, and a lock.
+ *
+ * 1. One process at a time has a run. 2. run.json stands once checkpoints/step-0 does, the weights before the first
+ * update. 3. A checkpoint knows how long events.jsonl was: going on from it cuts off what came later. */
+#ifndef CMD_TRAIN_RUN_H
+#define CMD_TRAIN_RUN_H
+
+#include "cmd/term.h"
+
+typedef struct Run {
+    const char *dir;
+    const char *checkpoints; /* "RUN/checkpoints" */
+    const char *json;        /* "RUN/run.json" */
+    int lock, events;        /* descriptors, -1: none */
+    int64_t length;          /* bytes of events.jsonl */
+    bool begun;              /* it had a run.json */
+    Arena arena;
+} Run;
+
+/* Makes the directory where it is not there, takes the lock, removes what a killed process left half done. */
+bool run_open(Run *r, const char *dir, Err *e);
+void run_close(Run *r);
+
+/* "RUN/checkpoints/step-N", in the arena. */
+const char *run_checkpoint(Arena *a, const char *dir, int64_t step);
+/* The last checkpoint, -1: none. */
+int64_t run_last(const char *dir);
+/* Removes all but the newest `keep`, 0: none. */
+void run_prune(Run *r, int64_t keep);
+/* "RUN" or "RUN@step" to a checkpoint; *path is NULL where the word names no run. */
+bool run_find(const char *word, Arena *a, const char **path, Err *e);
+
+/* Cuts events.jsonl to a length. */
+bool run_truncate(Run *r, int64_t length, Err *e);
+/* Appends lines. */
+bool run_event(Run *r, const Buf *lines, Err *e);
+/* What was appended is on the disk. */
+bool run_sync(Run *r, Err *e);
+
+#endif

@@ -1,0 +1,82 @@
+/* Models as Hugging Face directories: config.json, weights, and what stood beside the weights they came from. */
+#include "core/llmws_save.h"
+
+#include <stdlib.h>
+
+#include "formats/dirs.h"
+#include "formats/json.h"
+#include "formats/store.h"
+
+/* Some rows at a time: a turned tensor is read once for each part. */
+static bool emit_rows(void *ctx, const OutTensor *t, Sink to, Err *e) {
+    enum { PART = 4 << 20 };
+    const ExportTensor *x = ctx;
+    const bool same = x->dtype == t->dtype;
+    const int64_t rows = export_row_count(x), width = t->ne[t->ndim - 1];
+    const int64_t bytes = dtype_row_bytes(t->dtype, width);
+    const int64_t most = MIN(rows, MAX(1, PART / (width * (int64_t)sizeof(float))));
+    char *out = mem_alloc((size_t)most, (size_t)bytes);
+    float *wide = same ? NULL : mem_alloc((size_t)(most * width), sizeof *wide);
+    bool ok = true;
+    for (int64_t r = 0; ok && r < rows; r += most) {
+        int64_t n = MIN(rows - r, most);
+        if (same) {
+            export_rows(x, r, n, out);
+        } else {
+            export_rows_f32(x, r, n, wide);
+            dtype_info[t->dtype].encode(wide, out, n * width);
+        }
+        ok = to.write(to.ctx, out, (size_t)(n * bytes), e);
+    }
+    free(wide);
+    free(out);
+    return ok;
+}
+
+static bool write_config(const Export *x, const char *dir, Err *e) {
+    Arena a = {0};
+    Buf text = {0};
+    json_put_value(&text, &x->meta, 0);
+    buf_char(&text, '\n');
+    bool ok = write_text_file(store_join(&a, dir, "config.json"), buf_view(&text), e);
+    buf_release(&text);
+    arena_release(&a);
+    return ok;
+}
+
+bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e) {
+    Export x;
+    bool ok = export_hf(m, &x, e);
+    OutTensor *out = mem_alloc(x.n + 1, sizeof *out);
+    for (size_t i = 0; ok && i < x.n; i++) {
+        ExportTensor *t = &x.tensors[i];
+        out[i] = (OutTensor){
+            .name = t->name, .dtype = s->dtype ? *s->dtype : t->dtype, .ndim = t->ndim, .emit = emit_rows, .ctx = t};
+        memcpy(out[i].ne, t->ne, sizeof out[i].ne);
+    }
+    if (ok && s->dtype) export_hf_dtype(&x, *s->dtype);
+    ok = ok && safetensors_write_dir(dir, s->max_shard, out, x.n, e) && write_config(&x, dir, e) &&
+         dir_copy_beside(s->beside, dir, e);
+    free(out);
+    arena_release(&x.arena);
+    return ok;
+}
+
+bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype, int64_t max_shard, LlmwsErr *e) {
+    Arena a = {0};
+    Dtype t = DT_f32;
+    const char *stage = NULL;
+    SaveSpec s = {.dtype = dtype ? &t : NULL, .max_shard = max_shard, .beside = m->m.file.path};
+    if (dtype && (!dtype_from_name(dtype, &t) || !dtype_info[t].st_tag || !dtype_info[t].encode))
+        return err_set(e, ERR_USAGE, "dtype '%s' is not supported; supported: f32, f16, bf16", dtype);
+    if (m->m.file.format != STORE_HF)
+        return err_set(e, ERR_INPUT, "'%s' is no Hugging Face directory; 'llmws convert' makes one of it",
+                       m->m.file.path);
+    bool ok = dir_begin(dir, &a, &stage, e);
+    if (ok && !(model_write_hf(&m->m, stage, &s, e) && dir_commit(stage, dir, e))) {
+        dir_remove(stage);
+        ok = false;
+    }
+    arena_release(&a);
+    return ok;
+}

@@ -1,0 +1,17 @@
+/* Shared by the parts of the facade that write models. */
+#ifndef CORE_LLMWS_SAVE_H
+#define CORE_LLMWS_SAVE_H
+
+#include "core/export.h"
+#include "core/llmws_objects.h"
+
+typedef struct SaveSpec {
+    const Dtype *dtype; /* of all tensors, a FLOAT; NULL: as they are */
+    int64_t max_shard;  /* bytes of a file; 0: all in one */
+    const char *beside; /* directory whose other files are copied */
+} SaveSpec;
+
+/* Into a directory that exists. */
+bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e);
+
+#endif

@@ -1,0 +1,295 @@
+/* Trainings: options to a specification, the plan, updates. */
+#include "core/llmws_train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "backends/cpu/cpu.h"
+
+/* ---- options ---- */
+
+static bool whole_in(int64_t x, int64_t lo, int64_t hi, const char *what, Err *e) {
+    return (x >= lo && x <= hi) || err_set(e, ERR_USAGE, "training: %s %lld is out of range", what, (long long)x);
+}
+
+static bool number_in(double x, double lo, double hi, const char *what, Err *e) {
+    return (x >= lo && x <= hi) || err_set(e, ERR_USAGE, "training: %s %g is out of range", what, x);
+}
+
+static bool check_options(const LlmwsTrainOptions *o, Err *e) {
+    int64_t tokens;
+    TRY(whole_in(o->batch_size, 1, 1 << 20, "batch size", e) && whole_in(o->seq_len, 2, 1 << 24, "row length", e) &&
+        whole_in(o->grad_accum, 1, 1 << 20, "accumulation", e) &&
+        whole_in(o->steps, 0, INT64_MAX / 4, "step count", e) && whole_in(o->warmup, 0, INT64_MAX / 4, "warm-up", e));
+    TRY(mul_i64(o->batch_size, o->seq_len, &tokens) &&
+        whole_in(tokens, 2, INT32_MAX / 2, "tokens of a micro-step:", e));
+    TRY(number_in(o->lr, 0, 1e6, "learning rate", e) && number_in(o->beta1, 0, 1 - 0x1p-24, "beta1", e) &&
+        number_in(o->beta2, 0, 1 - 0x1p-24, "beta2", e) && number_in(o->eps, 0, 1, "eps", e) &&
+        number_in(o->weight_decay, 0, 1e6, "weight decay", e) && number_in(o->clip, 0, 1e30, "clipping norm", e));
+    return o->steps || number_in(o->epochs, 1e-9, 1e9, "number of epochs", e);
+}
+
+/* Vectors are norms and biases. */
+static bool decays(void *ctx, const char *name, int ndim) {
+    const char *none = ((const LlmwsTrainOptions *)ctx)->no_decay;
+    if (!none) return ndim > 1;
+    return strcmp(none, "none") == 0 || !name_match(none, name);
+}
+
+static bool backend_open(const LlmwsTrainOptions *o, Backend **b, Err *e) {
+    if (o->backend && strcmp(o->backend, "auto") && strcmp(o->backend, "cpu"))
+        return err_set(e, ERR_BACKEND, "backend '%s' is not available here; available: cpu", o->backend);
+    return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
+}
+
+static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
+    const LlmwsTrainOptions *o = &t->o;
+    TRY(check_options(o, e));
+    *spec = (TrainSpec){.tokens = o->batch_size * o->seq_len,
+                        .checkpoint = o->grad_checkpoint,
+                        .optimizer = OPTIMIZER_ADAMW,
+                        .decays = decays,
+                        .decays_ctx = &t->o};
+    if (o->precision && strcmp(o->precision, "bf16") == 0)
+        spec->precision = PRECISION_BF16;
+    else if (o->precision && strcmp(o->precision, "fp32"))
+        return err_set(e, ERR_USAGE, "precision '%s' is not supported; supported: fp32, bf16", o->precision);
+    t->schedule = (Schedule){.lr = o->lr, .updates = o->steps, .warmup = o->warmup};
+    if (o->lr_schedule && !schedule_from_name(o->lr_schedule, &t->schedule.kind))
+        return err_set(e, ERR_USAGE, "schedule '%s' is not known; known: constant, linear, cosine, wsd",
+                       o->lr_schedule);
+    return true;
+}
+
+/* ---- the plan ---- */
+
+static int64_t table_bytes(const LlmwsTrain *t) {
+    const Graph *g = &t->t.g;
+    size_t node = sizeof(PlanSlot) + sizeof(Kernel) + sizeof(Tensor) + sizeof(ExecOp);
+    return (int64_t)((size_t)g->cap * sizeof(Node) + (size_t)g->n * node + g->arena.bytes);
+}
+
+static int64_t gathered_bytes(const LlmwsTrainOptions *o) {
+    return o->grad_accum * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
+}
+
+void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan) {
+    const Plan *p = t->reserved ? &t->t.x.plan : &t->plan;
+    const Model *m = &t->m->m;
+    const char *device = t->b->name;
+    *plan = (LlmwsPlan){.ctx = t->o.seq_len,
+                        .chunk = t->o.batch_size * t->o.seq_len,
+                        .parallel = t->o.batch_size,
+                        .threads = t->b->threads,
+                        .isa = t->b->isa,
+                        .compute = t->t.spec.precision == PRECISION_BF16 ? "bf16" : "fp32"};
+    plan_add_row(plan, (LlmwsPlanRow){"model file", device, m->file.mapped_bytes > 0, m->bytes - m->turned});
+    if (m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, m->turned});
+    for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
+        if (p->bytes[c])
+            plan_add_row(plan,
+                         (LlmwsPlanRow){c == CLASS_STATE ? "weights" : plan_class_name[c], device, false, p->bytes[c]});
+    plan_add_row(plan, (LlmwsPlanRow){"batches", device, false, gathered_bytes(&t->o)});
+    plan_add_row(plan, (LlmwsPlanRow){"graph", device, false, table_bytes(t)});
+    plan_add_tables(plan, t->m);
+}
+
+static bool check_fits(const LlmwsTrain *t, Err *e) {
+    int64_t need = gathered_bytes(&t->o), free_now = (int64_t)t->b->free_bytes(t->b);
+    for (int c = CLASS_STATE; c < CLASS_COUNT; c++) need += t->plan.bytes[c];
+    return need <= free_now || err_set(e, ERR_FIT,
+                                       "the training does not fit: %.1f MiB are needed, %.1f MiB are free; give "
+                                       "--grad-checkpoint, a smaller --batch-size with more --grad-accum, or --seq-len",
+                                       (double)need / 0x1p20, (double)free_now / 0x1p20);
+}
+
+/* Everything but memory and data. */
+static LlmwsTrain *train_new(LlmwsModel *m, const LlmwsTrainOptions *o, Err *e) {
+    TrainSpec spec;
+    LlmwsTrain *t = mem_alloc(1, sizeof *t);
+    t->m = m;
+    t->o = *o;
+    if (read_options(t, &spec, e) && backend_open(o, &t->b, e) && train_prepare(&t->t, &m->m, &spec, t->b, &t->plan, e))
+        return t;
+    llmws_train_close(t);
+    return NULL;
+}
+
+bool llmws_train_estimate(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsPlan *plan, LlmwsErr *e) {
+    LlmwsTrain *t = train_new(m, o, e);
+    if (!t) return false;
+    llmws_train_plan(t, plan);
+    llmws_train_close(t);
+    return true;
+}
+
+static bool open_data(LlmwsTrain *t, Err *e) {
+    const LlmwsTrainOptions *o = &t->o;
+    LlmwsTokenizer *tok = llmws_model_tokenizer(t->m, e);
+    if (!tok) return false;
+    int32_t eos = tok->spec.eos >= 0 ? tok->spec.eos : t->m->n_ends ? t->m->ends[0] : -1;
+    DataSpec spec = {.paths = o->data,
+                     .n_paths = o->n_data,
+                     .seq_len = o->seq_len,
+                     .no_pack = o->no_pack,
+                     .seed = o->seed,
+                     .train_on_prompt = o->train_on_prompt,
+                     .no_eos = eos < 0,
+                     .eos = eos,
+                     .vocab = (int32_t)t->m->m.cfg.vocab};
+    DataTexts texts = train_texts(t);
+    return dataset_open(&spec, &texts, &t->data, e);
+}
+
+bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e) {
+    Buf b = {0};
+    LlmwsTrain *t = mem_alloc(1, sizeof *t);
+    t->m = m;
+    t->o = *o;
+    bool ok = check_options(o, e) && open_data(t, e) && dataset_preview(t->data, n, &b, e);
+    if (ok) buf_put(&b, "", 0);
+    *text = ok ? b.s : NULL;
+    if (!ok) buf_release(&b);
+    llmws_train_close(t);
+    return ok;
+}
+
+/* How many updates the epochs are: of rows as the first one has them. */
+static bool count_steps(LlmwsTrain *t, Err *e) {
+    DataBatch b;
+    int64_t micro = 0;
+    do {
+        TRY(dataset_next(t->data, t->o.batch_size, &b, e));
+        micro += b.n > 0;
+    } while (b.n);
+    dataset_rewind(t->data);
+    double steps = ceil(t->o.epochs * (double)micro / (double)t->o.grad_accum);
+    t->schedule.updates = t->o.steps = MAX((int64_t)steps, 1);
+    return true;
+}
+
+static bool open_rest(LlmwsTrain *t, Err *e) {
+    TRY(check_fits(t, e) && open_data(t, e));
+    if (!t->o.steps) TRY(count_steps(t, e));
+    Gathered *n = &t->now;
+    const size_t tokens = (size_t)(t->o.grad_accum * t->o.batch_size * t->o.seq_len);
+    int32_t **lists[] = {&n->ids, &n->labels, &n->index};
+    for (size_t i = 0; i < COUNT_OF(lists); i++) *lists[i] = mem_alloc(tokens, sizeof **lists[i]);
+    n->n = mem_alloc((size_t)t->o.grad_accum, sizeof *n->n);
+    t->reserved = true;
+    return train_reserve(&t->t, &t->plan, t->b, e);
+}
+
+LlmwsTrain *llmws_train_open(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsErr *e) {
+    LlmwsTrain *t = train_new(m, o, e);
+    if (!t || open_rest(t, e)) return t;
+    llmws_train_close(t);
+    return NULL;
+}
+
+void llmws_train_close(LlmwsTrain *t) {
+    if (!t) return;
+    if (!t->reserved) plan_release(&t->plan);
+    dataset_close(t->data);
+    if (t->t.m) train_close(&t->t);
+    if (t->b) t->b->close(t->b);
+    void *blocks[] = {t->now.ids, t->now.labels, t->now.index, t->now.n, t->now.docs};
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
+    buf_release(&t->beside);
+    token_list_release(&t->tokens);
+    free(t);
+}
+
+int64_t llmws_train_steps(const LlmwsTrain *t) { return t->schedule.updates; }
+int64_t llmws_train_at(const LlmwsTrain *t) { return t->t.updates; }
+
+/* ---- an update ---- */
+
+/* Past the end of an epoch into the next one. */
+static bool next_batch(LlmwsTrain *t, DataBatch *b, Err *e) {
+    do TRY(dataset_next(t->data, t->o.batch_size, b, e));
+    while (!b->n);
+    return true;
+}
+
+static void keep_docs(Gathered *g, const DataBatch *b) {
+    if (g->n_docs + b->n_docs > g->cap) {
+        g->cap = (g->n_docs + b->n_docs) * 2;
+        g->docs = mem_grow(g->docs, g->cap, sizeof *g->docs);
+    }
+    if (b->n_docs) memcpy(g->docs + g->n_docs, b->docs, b->n_docs * sizeof *b->docs);
+    g->n_docs += b->n_docs;
+}
+
+/* All micro-steps first: how many labels there are decides what each of them counts. */
+static bool gather(LlmwsTrain *t, Err *e) {
+    Gathered *g = &t->now;
+    g->n_tokens = g->n_labels = 0;
+    g->n_docs = 0;
+    for (int64_t k = 0; k < t->o.grad_accum; k++) {
+        DataBatch b;
+        TRY(next_batch(t, &b, e));
+        const size_t bytes = (size_t)b.n * sizeof(int32_t);
+        memcpy(g->ids + g->n_tokens, b.ids, bytes);
+        memcpy(g->labels + g->n_tokens, b.labels, bytes);
+        memcpy(g->index + g->n_tokens, b.index, bytes);
+        keep_docs(g, &b);
+        g->n[k] = b.n;
+        g->n_tokens += b.n;
+        g->n_labels += b.n_labels;
+    }
+    return true;
+}
+
+static bool gradients(LlmwsTrain *t, double *loss, Err *e) {
+    const Gathered *g = &t->now;
+    double part, weight = 1 / (double)MAX(g->n_labels, 1);
+    *loss = 0;
+    for (int64_t k = 0, at = 0; k < t->o.grad_accum; at += g->n[k++]) {
+        TrainBatch b = {g->ids + at, g->labels + at, g->index + at, g->n[k]};
+        TRY(train_micro(&t->t, &b, weight, &part, e));
+        *loss += part;
+    }
+    *loss *= weight;
+    return true;
+}
+
+/* Lines of the update's data, as many as a message holds. */
+static bool not_finite(LlmwsTrain *t, const LlmwsTrainStep *s, Err *e) {
+    enum { ROOM = 260 };
+    Buf where = {0};
+    size_t shown = 0;
+    for (; shown < t->now.n_docs && where.n < ROOM; shown++) {
+        const DataDoc *d = &t->now.docs[shown];
+        bool same = shown && strcmp(t->now.docs[shown - 1].path, d->path) == 0;
+        if (same && t->now.docs[shown - 1].line == d->line) continue;
+        if (!same) buf_printf(&where, shown ? " %.160s:" : "%.160s:", d->path);
+        buf_printf(&where, same ? ",%lld" : "%lld", (long long)d->line);
+    }
+    if (shown < t->now.n_docs) buf_printf(&where, " and %zu more", t->now.n_docs - shown);
+    err_set(e, ERR_CHECK, "training stopped at step %lld: loss %g, norm of the gradients %g; its data: %s",
+            (long long)s->step, s->loss, s->grad_norm, where.s);
+    buf_release(&where);
+    train_clear(&t->t);
+    return false;
+}
+
+bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
+    TRY(gather(t, e) && gradients(t, &out->loss, e));
+    out->step = t->t.updates + 1;
+    out->tokens = t->now.n_tokens;
+    out->labels = t->now.n_labels;
+    out->lr = schedule_lr(&t->schedule, t->t.updates);
+    out->grad_norm = train_norm(&t->t);
+    if (!isfinite(out->loss) || !isfinite(out->grad_norm)) return not_finite(t, out, e);
+    train_update(&t->t, &(Hyper){.lr = out->lr,
+                                 .beta1 = t->o.beta1,
+                                 .beta2 = t->o.beta2,
+                                 .eps = t->o.eps,
+                                 .weight_decay = t->o.weight_decay,
+                                 .clip = t->o.clip});
+    DataStats stats;
+    dataset_stats(t->data, &stats);
+    out->epoch = stats.epoch;
+    return true;
+}

@@ -1,0 +1,35 @@
+/* A training as the facade's parts see it. */
+#ifndef CORE_LLMWS_TRAIN_H
+#define CORE_LLMWS_TRAIN_H
+
+#include "core/llmws_objects.h"
+#include "core/schedule.h"
+#include "core/train.h"
+#include "formats/dataset.h"
+
+typedef struct Gathered {          /* the micro-steps of an update */
+    int32_t *ids, *labels, *index; /* [grad_accum * batch_size * seq_len] */
+    int64_t *n;                    /* [grad_accum] tokens of each */
+    int64_t n_tokens, n_labels;
+    DataDoc *docs; /* growable: of all of them */
+    size_t n_docs, cap;
+} Gathered;
+
+struct LlmwsTrain {
+    LlmwsModel *m;
+    LlmwsTrainOptions o; /* lists and texts of it are not used after opening */
+    Backend *b;
+    Trainer t;
+    Plan plan; /* until it is reserved */
+    bool reserved;
+    Schedule schedule;
+    Dataset *data;
+    TokenList tokens; /* of the dataset's callbacks */
+    Buf beside;       /* where the tokenizer's files are: the last checkpoint, which outlives those before */
+    Gathered now;
+};
+
+/* What the dataset needs to make ids of texts. */
+DataTexts train_texts(LlmwsTrain *t);
+
+#endif

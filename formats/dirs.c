@@ -1,0 +1,134 @@
+#include "formats/dirs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/formats.h"
+#include "formats/store.h"
+
+static const char temp_prefix[] = ".llmws-", temp_suffix[] = ".tmp";
+
+static const char *folder_of(Arena *a, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    while (n && path[n - 1] != '/') n--;
+    while (n > 1 && path[n - 1] == '/') n--;
+    return n ? arena_strn(a, path, n) : ".";
+}
+
+bool dir_begin(const char *target, Arena *a, const char **stage, Err *e) {
+    enum { TRIES = 100 };
+    struct stat st;
+    const char *folder = folder_of(a, target);
+    if (lstat(target, &st) == 0) return err_set(e, ERR_IO, "cannot write '%s': it exists", target);
+    for (int i = 0; i < TRIES; i++) {
+        *stage = store_join(a, folder, arena_printf(a, "%s%ld-%d%s", temp_prefix, (long)getpid(), i, temp_suffix));
+        if (mkdir(*stage, 0777) == 0) return true;
+        if (errno != EEXIST) break;
+    }
+    return err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
+}
+
+/* File systems that cannot sync a folder are no failure. */
+static bool sync_folder(const char *path, Err *e) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return true;
+    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS ||
+              err_set(e, ERR_IO, "cannot sync '%s': %s", path, strerror(errno));
+    close(fd);
+    return ok;
+}
+
+bool dir_commit(const char *stage, const char *target, Err *e) {
+    Arena a = {0};
+    bool ok = sync_folder(stage, e);
+    if (ok && rename(stage, target) != 0) ok = err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
+    ok = ok && sync_folder(folder_of(&a, target), e);
+    arena_release(&a);
+    return ok;
+}
+
+/* depth bounds what a broken file system can do to us. */
+static void remove_tree(const char *path, int depth) {
+    Arena a = {0};
+    DIR *d = opendir(path);
+    for (struct dirent *x; d && depth && (x = readdir(d));) {
+        struct stat st;
+        const char *inner = store_join(&a, path, x->d_name);
+        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0 || lstat(inner, &st) != 0) continue;
+        if (S_ISDIR(st.st_mode))
+            remove_tree(inner, depth - 1);
+        else
+            unlink(inner);
+    }
+    if (d) closedir(d);
+    rmdir(path);
+    arena_release(&a);
+}
+
+void dir_remove(const char *path) { remove_tree(path, 8); }
+
+void dir_sweep(const char *folder) {
+    Arena a = {0};
+    DIR *d = opendir(folder);
+    for (struct dirent *x; d && (x = readdir(d));) {
+        Str name = str_of(x->d_name);
+        if (!str_starts(name, temp_prefix) || !str_ends(name, temp_suffix)) continue;
+        const char *path = store_join(&a, folder, x->d_name);
+        dir_remove(path);
+        unlink(path);
+    }
+    if (d) closedir(d);
+    arena_release(&a);
+}
+
+/* ---- what stands beside the weights ---- */
+
+static bool is_weights(const char *name) {
+    static const char *const ends[] = {
+        ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth", ".h5", ".msgpack",
+        ".onnx"};
+    for (size_t i = 0; i < COUNT_OF(ends); i++)
+        if (str_ends(str_of(name), ends[i])) return true;
+    return strcmp(name, "config.json") == 0 || strcmp(name, "trainer_state") == 0;
+}
+
+static bool copy_file(const char *from, const char *to, Err *e) {
+    Mapping m;
+    TRY(map_file(from, &m, e));
+    bool ok = write_text_file(to, (Str){m.bytes, m.n}, e);
+    unmap_file(&m);
+    return ok;
+}
+
+static bool copy_files(const char *from, const char *to, Err *e) {
+    Arena a = {0};
+    DIR *d = opendir(from);
+    bool ok = d || err_set(e, ERR_INPUT, "cannot open '%s': %s", from, strerror(errno));
+    for (struct dirent *x; ok && (x = readdir(d));) {
+        struct stat st;
+        const char *path = store_join(&a, from, x->d_name);
+        if (x->d_name[0] == '.' || is_weights(x->d_name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) continue;
+        ok = copy_file(path, store_join(&a, to, x->d_name), e);
+    }
+    if (d) closedir(d);
+    arena_release(&a);
+    return ok;
+}
+
+bool dir_copy_beside(const char *from, const char *to, Err *e) {
+    static const char templates[] = "additional_chat_templates";
+    Arena a = {0};
+    struct stat st;
+    const char *more = store_join(&a, from, templates), *there = store_join(&a, to, templates);
+    bool ok = copy_files(from, to, e);
+    if (ok && stat(more, &st) == 0 && S_ISDIR(st.st_mode))
+        ok = (mkdir(there, 0777) == 0 || err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno))) &&
+             copy_files(more, there, e);
+    arena_release(&a);
+    return ok;
+}

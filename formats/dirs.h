@@ -1,0 +1,21 @@
+/* Directories that appear whole or not at all, as files do (see AtomicFile): filled beside the target under a hidden
+ * name, then renamed. */
+#ifndef FORMATS_DIRS_H
+#define FORMATS_DIRS_H
+
+#include "core/base.h"
+
+/* Makes an empty directory beside `target`, which must not exist; its name lives in the arena. */
+bool dir_begin(const char *target, Arena *a, const char **stage, Err *e);
+/* Gives it the target's name; the folder that holds it is synced. */
+bool dir_commit(const char *stage, const char *target, Err *e);
+/* Removes a directory with all that it holds, as far as that is possible; links are not followed. */
+void dir_remove(const char *path);
+/* Removes what dir_begin left in a folder when its process was killed. Nobody else may be writing there. */
+void dir_sweep(const char *folder);
+
+/* What stands in a model's directory beside the weights and config.json (tokenizer, templates, generation settings), to
+ * another one. */
+bool dir_copy_beside(const char *from, const char *to, Err *e);
+
+#endif
