@@ -1,11 +1,11 @@
 /* What stands beside the weights: tokenizer, templates, generation settings; and the place that all of it goes to. */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "cmd/convert.h"
+#include "formats/dirs.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
 
@@ -150,54 +150,6 @@ static bool write_text(const char *dir, const char *name, Str text, Err *e) {
     return ok;
 }
 
-/* ---- ... from a directory: all of its files but those of weights ---- */
-
-static bool is_weights(const char *name) {
-    static const char *const ends[] = {
-        ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth", ".h5", ".msgpack",
-        ".onnx"};
-    for (size_t i = 0; i < COUNT_OF(ends); i++)
-        if (str_ends(str_of(name), ends[i])) return true;
-    return strcmp(name, "config.json") == 0;
-}
-
-static bool copy_file(const char *from, const char *to, Err *e) {
-    Mapping m;
-    TRY(map_file(from, &m, e));
-    bool ok = write_text_file(to, (Str){m.bytes, m.n}, e);
-    unmap_file(&m);
-    return ok;
-}
-
-static bool copy_files(const char *from, const char *to, Err *e) {
-    Arena a = {0};
-    DIR *d = opendir(from);
-    bool ok = d || err_set(e, ERR_INPUT, "cannot open '%s': %s", from, strerror(errno));
-    for (struct dirent *x; ok && (x = readdir(d));) {
-        struct stat st;
-        const char *path = path_join(&a, from, x->d_name);
-        if (x->d_name[0] == '.' || is_weights(x->d_name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) continue;
-        ok = copy_file(path, path_join(&a, to, x->d_name), e);
-    }
-    if (d) closedir(d);
-    arena_release(&a);
-    return ok;
-}
-
-static const char templates_dir[] = "additional_chat_templates";
-
-static bool copy_all(const Job *j, const char *to, Err *e) {
-    Arena a = {0};
-    const char *from = source_dir(j, &a), *more = path_join(&a, from, templates_dir),
-               *there = path_join(&a, to, templates_dir);
-    bool ok = copy_files(from, to, e);
-    if (ok && path_is_dir(more))
-        ok = (mkdir(there, 0777) == 0 || err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno))) &&
-             copy_files(more, there, e);
-    arena_release(&a);
-    return ok;
-}
-
 /* ---- ... from GGUF ---- */
 
 static const Value *kept_text(const Job *j, const char *key) {
@@ -232,7 +184,7 @@ static bool write_generation(Job *j, const char *dir, Err *e) {
 
 static bool write_templates(const Job *j, const char *dir, const TokSpec *spec, Err *e) {
     Arena a = {0};
-    const char *more = path_join(&a, dir, templates_dir);
+    const char *more = path_join(&a, dir, "additional_chat_templates");
     bool ok = true;
     for (int32_t i = 0; ok && i < spec->n_templates; i++) {
         const ChatText *t = &spec->templates[i];
@@ -291,6 +243,6 @@ static bool write_all(Job *j, const char *dir, Err *e) {
 }
 
 bool hf_rest(Job *j, const char *dir, Err *e) {
-    TRY(j->m.file.format == STORE_HF ? copy_all(j, dir, e) : write_all(j, dir, e));
+    TRY(j->m.file.format == STORE_HF ? dir_copy_beside(source_dir(j, &j->arena), dir, e) : write_all(j, dir, e));
     return write_json(dir, "config.json", &j->x.meta, e);
 }
