@@ -11,12 +11,8 @@ typedef struct PanelF32 {
 } PanelF32;
 
 static UnpackF32 *const unpack_f32[DT_COUNT] = {
-    [DT_f32] = unpack_f32_f32,     [DT_f16] = unpack_f32_f16,   [DT_bf16] = unpack_f32_bf16,
-    [DT_q8_0] = unpack_f32_q8_0,   [DT_q4_0] = unpack_f32_q4_0, [DT_q4_1] = unpack_f32_q4_1,
-    [DT_q5_0] = unpack_f32_q5_0,   [DT_q5_1] = unpack_f32_q5_1, [DT_q4_k] = unpack_f32_q4_k,
-    [DT_q5_k] = unpack_f32_q5_k,   [DT_q6_k] = unpack_f32_q6_k, [DT_iq4_nl] = unpack_f32_iq4_nl,
-    [DT_q2_k] = unpack_f32_q2_k,   [DT_q3_k] = unpack_f32_q3_k, [DT_iq4_xs] = unpack_f32_iq4_xs,
-    [DT_mxfp4] = unpack_f32_mxfp4,
+#define REAL(t) [DT_##t] = unpack_f32_##t,
+#include "core/dtypes_real.def"
 };
 
 /* M tokens x G groups, both constants; w is the panel from group g0 on, n columns of it. */

@@ -33,30 +33,18 @@ INLINE void fill_rows(Dtype t, bool pairs, const Tensor *w, int64_t r, int64_t n
 }
 
 typedef void FillRows(const Tensor *w, int64_t r, int64_t n, int64_t col, void *panel);
-#define FILL(t)                                                                                                        \
+#define REAL(t)                                                                                                        \
     static void fill_##t(const Tensor *w, int64_t r, int64_t n, int64_t col, void *panel) {                            \
         fill_rows(DT_##t, false, w, r, n, col, panel);                                                                 \
     }                                                                                                                  \
     static void fill_pairs_##t(const Tensor *w, int64_t r, int64_t n, int64_t col, void *panel) {                      \
         fill_rows(DT_##t, true, w, r, n, col, panel);                                                                  \
     }
-#define FILL_FLOAT(t) FILL(t)
-#define FILL_QUANT(t) FILL(t)
-#define FILL_ACT(t)
-#define FILL_INT(t)
-#define DTYPE(name, block, bytes, gguf, tag, class) FILL_##class(name)
-#include "core/dtypes.def"
-#undef DTYPE
-#undef FILL
+#include "core/dtypes_real.def"
 
 static FillRows *const fills[DT_COUNT][2] = {
-#define ROW_FLOAT(t) [DT_##t] = {fill_##t, fill_pairs_##t},
-#define ROW_QUANT(t) ROW_FLOAT(t)
-#define ROW_ACT(t)
-#define ROW_INT(t)
-#define DTYPE(name, block, bytes, gguf, tag, class) ROW_##class(name)
-#include "core/dtypes.def"
-#undef DTYPE
+#define REAL(t) [DT_##t] = {fill_##t, fill_pairs_##t},
+#include "core/dtypes_real.def"
 };
 
 static int64_t dx_units(const OpArgs *a) { return div_up(a->in[1].ne[1], LANES); }

@@ -63,22 +63,12 @@ INLINE void embed_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
 static void embed_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     switch (a->in[0].dtype) {
-    case DT_f32: embed_rows(DT_f32, a, u0, u1); break;
-    case DT_f16: embed_rows(DT_f16, a, u0, u1); break;
-    case DT_bf16: embed_rows(DT_bf16, a, u0, u1); break;
-    case DT_q8_0: embed_rows(DT_q8_0, a, u0, u1); break;
-    case DT_q4_0: embed_rows(DT_q4_0, a, u0, u1); break;
-    case DT_q5_0: embed_rows(DT_q5_0, a, u0, u1); break;
-    case DT_q5_1: embed_rows(DT_q5_1, a, u0, u1); break;
-    case DT_q4_k: embed_rows(DT_q4_k, a, u0, u1); break;
-    case DT_q5_k: embed_rows(DT_q5_k, a, u0, u1); break;
-    case DT_q6_k: embed_rows(DT_q6_k, a, u0, u1); break;
-    case DT_iq4_nl: embed_rows(DT_iq4_nl, a, u0, u1); break;
-    case DT_iq4_xs: embed_rows(DT_iq4_xs, a, u0, u1); break;
-    case DT_q2_k: embed_rows(DT_q2_k, a, u0, u1); break;
-    case DT_q3_k: embed_rows(DT_q3_k, a, u0, u1); break;
-    case DT_mxfp4: embed_rows(DT_mxfp4, a, u0, u1); break;
-    default: embed_rows(DT_q4_1, a, u0, u1); break;
+#define REAL(t)                                                                                                        \
+    case DT_##t:                                                                                                       \
+        embed_rows(DT_##t, a, u0, u1);                                                                                 \
+        break;
+#include "core/dtypes_real.def"
+    default: BUG("embed of %s", dtype_info[a->in[0].dtype].name);
     }
 }
 

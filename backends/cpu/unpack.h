@@ -164,27 +164,12 @@ INLINE void unpack_f32_any(Dtype t, const char *const row[16], int64_t k0, int64
     memcpy(panel + k * LANES, whole, (size_t)(n - k) * sizeof whole[0]);
 }
 
-#define UNPACK_F32(t)                                                                                                  \
+#define REAL(t)                                                                                                        \
     static inline                                                                                                      \
         __attribute__((unused)) void unpack_f32_##t(const char *const row[16], int64_t k0, int64_t n, float *panel) {  \
         unpack_f32_any(DT_##t, row, k0, n, panel);                                                                     \
     }
-UNPACK_F32(f32)
-UNPACK_F32(f16)
-UNPACK_F32(bf16)
-UNPACK_F32(q8_0)
-UNPACK_F32(q4_0)
-UNPACK_F32(q4_1)
-UNPACK_F32(q5_0)
-UNPACK_F32(q5_1)
-UNPACK_F32(q2_k)
-UNPACK_F32(q3_k)
-UNPACK_F32(q4_k)
-UNPACK_F32(q5_k)
-UNPACK_F32(q6_k)
-UNPACK_F32(iq4_nl)
-UNPACK_F32(iq4_xs)
-UNPACK_F32(mxfp4)
+#include "core/dtypes_real.def"
 
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
