@@ -47,46 +47,36 @@ bool shape_bias_db(const Graph *g, Node *n, Err *e) {
 
 void grad_bias_db(Grad *gr, int id) { grad_refuse(gr, id); }
 
+/* What is computed of each element by itself: of one input of f32; a slope, of dy and x. */
+static bool shape_each(const Graph *g, Node *n, Err *e) { return rule_dtype(g, n, 0, DT_f32, e) && rule_like(g, n, 0); }
+static bool shape_slope(const Graph *g, Node *n, Err *e) { return rule_same(g, n, 0, 1, e) && rule_like(g, n, 0); }
+
+/* The gradient of f(x) is the op `slope` of dy and x, with the parameters of f. */
+static void grad_each(Grad *gr, int id, Op slope) {
+    const Node n = gr->g->nodes[id];
+    if (grad_wants(gr, id, 0))
+        grad_give(gr, n.in[0], grad_op(gr, slope, &n.params, GRAPH_IN(grad_of(gr, id), n.in[0])));
+}
+
 bool shape_silu(const Graph *g, Node *n, Err *e) {
     (void)e;
     return rule_like(g, n, 0);
 }
-
-void grad_silu(Grad *gr, int id) {
-    const Node n = gr->g->nodes[id];
-    if (grad_wants(gr, id, 0))
-        grad_give(gr, n.in[0], grad_op(gr, OP_silu_dx, NULL, GRAPH_IN(grad_of(gr, id), n.in[0])));
-}
-
-bool shape_silu_dx(const Graph *g, Node *n, Err *e) {
-    TRY(rule_same(g, n, 0, 1, e));
-    return rule_like(g, n, 0);
-}
-
+void grad_silu(Grad *gr, int id) { grad_each(gr, id, OP_silu_dx); }
+bool shape_silu_dx(const Graph *g, Node *n, Err *e) { return shape_slope(g, n, e); }
 void grad_silu_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
-bool shape_gelu(const Graph *g, Node *n, Err *e) {
-    TRY(rule_dtype(g, n, 0, DT_f32, e));
-    return rule_like(g, n, 0);
-}
-
-void grad_gelu(Grad *gr, int id) {
-    const Node n = gr->g->nodes[id];
-    if (grad_wants(gr, id, 0))
-        grad_give(gr, n.in[0], grad_op(gr, OP_gelu_dx, NULL, GRAPH_IN(grad_of(gr, id), n.in[0])));
-}
-
-bool shape_gelu_dx(const Graph *g, Node *n, Err *e) {
-    TRY(rule_same(g, n, 0, 1, e));
-    return rule_like(g, n, 0);
-}
-
+bool shape_gelu(const Graph *g, Node *n, Err *e) { return shape_each(g, n, e); }
+void grad_gelu(Grad *gr, int id) { grad_each(gr, id, OP_gelu_dx); }
+bool shape_gelu_dx(const Graph *g, Node *n, Err *e) { return shape_slope(g, n, e); }
 void grad_gelu_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
-bool shape_scale(const Graph *g, Node *n, Err *e) {
-    TRY(rule_dtype(g, n, 0, DT_f32, e));
-    return rule_like(g, n, 0);
-}
+bool shape_softcap(const Graph *g, Node *n, Err *e) { return shape_each(g, n, e); }
+void grad_softcap(Grad *gr, int id) { grad_each(gr, id, OP_softcap_dx); }
+bool shape_softcap_dx(const Graph *g, Node *n, Err *e) { return shape_slope(g, n, e); }
+void grad_softcap_dx(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_scale(const Graph *g, Node *n, Err *e) { return shape_each(g, n, e); }
 
 void grad_scale(Grad *gr, int id) {
     const Node n = gr->g->nodes[id];
@@ -106,24 +96,6 @@ void grad_dropout(Grad *gr, int id) {
     if (grad_wants(gr, id, 0))
         grad_give(gr, n.in[0], grad_op(gr, OP_dropout, &n.params, GRAPH_IN(grad_of(gr, id), n.in[1])));
 }
-
-bool shape_softcap(const Graph *g, Node *n, Err *e) {
-    TRY(rule_dtype(g, n, 0, DT_f32, e));
-    return rule_like(g, n, 0);
-}
-
-void grad_softcap(Grad *gr, int id) {
-    const Node n = gr->g->nodes[id];
-    if (grad_wants(gr, id, 0))
-        grad_give(gr, n.in[0], grad_op(gr, OP_softcap_dx, &n.params, GRAPH_IN(grad_of(gr, id), n.in[0])));
-}
-
-bool shape_softcap_dx(const Graph *g, Node *n, Err *e) {
-    TRY(rule_same(g, n, 0, 1, e));
-    return rule_like(g, n, 0);
-}
-
-void grad_softcap_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
 bool shape_patch(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
