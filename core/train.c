@@ -110,11 +110,12 @@ static void put_draw(Trainer *t) {
 static void put_rope(Trainer *t) {
     const int64_t half = t->m->cfg.rope.dims / 2, n = t->step.n;
     const float scale = rope_attention(&t->m->cfg.rope);
+    const float *far = rope_for(&t->m->cfg.rope, INT64_MAX).factors;
     float *table = t->io.rope >= 0 ? exec_data(&t->x, t->io.rope) : NULL;
     for (int64_t i = 0, end; i < n && table; i = end) {
         for (end = i + 1; end < n && t->index[end];) end++;
-        RopeConfig r = rope_for(&t->m->cfg.rope, end - i), far = rope_for(&t->m->cfg.rope, INT64_MAX);
-        rope_table(t->freq[r.factors == far.factors], half, scale, t->index + i, end - i, table + i * half * 2);
+        const bool beyond = rope_for(&t->m->cfg.rope, end - i).factors == far;
+        rope_table(t->freq[beyond], half, scale, t->index + i, end - i, table + i * half * 2);
     }
     if (t->io.rope_local >= 0)
         rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
