@@ -19,20 +19,8 @@ static const OptRow model_rows[] = {
 };
 
 static const OptRow session_rows[] = {
-    {.name = "backend",
-     .kind = OPT_TEXT,
-     .arg = "auto|cpu",
-     AT(backend),
-     .init = "auto",
-     .help = "where to compute; auto takes the best that works here"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 1,
-     .hi = 1024,
-     AT(threads),
-     .help = "worker threads; default: one per physical core that the program may use"},
+    OPT_BACKEND_ROW,
+    OPT_THREADS_ROW,
     {.name = "ctx",
      .letter = 'c',
      .also = "ctx-size,context",
@@ -94,7 +82,8 @@ static const OptRow output_rows[] = {
 
 const OptTable opts_model = {"Model", model_rows, COUNT_OF(model_rows)};
 const OptTable opts_session = {"Computation and memory", session_rows, COUNT_OF(session_rows)};
-const OptTable opts_threads = {"Computation", &session_rows[1], 1}; /* of the table above */
+static const OptRow threads_rows[] = {OPT_THREADS_ROW};
+const OptTable opts_threads = {"Computation", threads_rows, COUNT_OF(threads_rows)};
 const OptTable opts_output = {"Output", output_rows, COUNT_OF(output_rows)};
 
 Ui ui_of(const RunOpts *o) { return ui_make(o->json, o->quiet, o->verbose, o->color); }

@@ -14,6 +14,19 @@ typedef struct RunOpts { /* first field of every command's options */
     OptList args; /* words that are no options; filled by main */
 } RunOpts;
 
+/* Rows of what every command that computes has. */
+#define OPT_BACKEND_ROW                                                                                                \
+    {                                                                                                                  \
+        .name = "backend", .kind = OPT_TEXT, .arg = "auto|cpu", .at = offsetof(RunOpts, backend), .init = "auto",      \
+        .help = "where to compute; auto takes the best that works here"                                                \
+    }
+#define OPT_THREADS_ROW                                                                                                \
+    {                                                                                                                  \
+        .name = "threads", .letter = 't', .kind = OPT_INT, .arg = "N", .lo = 1, .hi = 1024,                            \
+        .at = offsetof(RunOpts, threads),                                                                              \
+        .help = "worker threads; default: one per physical core that the program may use"                              \
+    }
+
 extern const OptTable opts_model; /* -m */
 extern const OptTable opts_session;
 extern const OptTable opts_threads; /* -t alone */

@@ -163,20 +163,8 @@ static const OptRow optim_rows[] = {
 };
 
 static const OptRow where_rows[] = {
-    {.name = "backend",
-     .kind = OPT_TEXT,
-     .arg = "auto|cpu",
-     .at = offsetof(RunOpts, backend),
-     .init = "auto",
-     .help = "where to compute; auto takes the best that works here"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 1,
-     .hi = 1024,
-     .at = offsetof(RunOpts, threads),
-     .help = "worker threads; default: one per physical core that the program may use"},
+    OPT_BACKEND_ROW,
+    OPT_THREADS_ROW,
     {.name = "isa",
      .kind = OPT_TEXT,
      .arg = "NAME",
