@@ -28,14 +28,20 @@ typedef struct Figures {
     bool ok;
 } Figures;
 
-static double status_bytes(const char *key) {
+static double proc_bytes(const char *path, const char *key) {
     char line[256];
     long v = 0;
-    FILE *f = fopen("/proc/self/status", "r");
+    FILE *f = fopen(path, "r");
     while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, key, strlen(key)) == 0) v = atol(line + strlen(key) + 1);
+        if (strncmp(line, key, strlen(key)) == 0) v = atol(line + strlen(key));
     if (f) fclose(f);
     return (double)v * 1024;
+}
+
+/* What a leak would grow: pages of files (code, weights) come and go with the machine's page cache. The rollup counts
+ * pages; VmRSS may be off by a batch per core. */
+static double own_bytes(void) {
+    return proc_bytes("/proc/self/smaps_rollup", "Anonymous:");
 }
 
 static bool evaluate(LlmwsSession *s, int64_t prompt, int64_t decode, Figures *out) {
@@ -52,9 +58,9 @@ static bool evaluate(LlmwsSession *s, int64_t prompt, int64_t decode, Figures *o
         int32_t id;
         if (!llmws_sample(s, seq, &how, &id, &e) || !llmws_eval(s, seq, &id, 1, &e))
             return fprintf(stderr, "%s\n", e.msg), false;
-        if (i == decode / 5) out->early = status_bytes("VmRSS:");
+        if (i == decode / 5) out->early = own_bytes();
     }
-    out->late = status_bytes("VmRSS:");
+    out->late = own_bytes();
     return true;
 }
 
@@ -73,7 +79,7 @@ static void child(int64_t ctx, int64_t prompt, int64_t decode, int fd) {
             for (size_t i = 0; i < plan.n; i++)
                 if (strcmp(plan.rows[i].name, "cache") == 0) out.cache = (double)plan.rows[i].bytes;
             out.ok = evaluate(s, prompt, decode, &out);
-            out.peak = status_bytes("VmHWM:");
+            out.peak = proc_bytes("/proc/self/status", "VmHWM:");
             llmws_session_close(s);
         }
     }
