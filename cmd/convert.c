@@ -80,10 +80,10 @@ static bool emit(void *ctx, const OutTensor *t, Sink to, Err *e) {
 static bool write_out(Job *j, Err *e) {
     const char *stage = NULL;
     if (j->to_gguf) return gguf_write(j->out, &j->x.meta, j->outs, j->x.n, e);
-    TRY(stage_begin(j->out, &j->arena, &stage, e));
+    TRY(dir_stage(j->out, &j->arena, &stage, e));
     bool ok = hf_rest(j, stage, e) && safetensors_write_dir(stage, (int64_t)j->max_shard, j->outs, j->x.n, e) &&
-              (!stop_signal() || err_set(e, ERR_INTERRUPT, "interrupted")) && stage_commit(stage, j->out, e);
-    if (!ok) stage_abort(stage);
+              (!stop_signal() || err_set(e, ERR_INTERRUPT, "interrupted")) && dir_replace(stage, j->out, e);
+    if (!ok) dir_remove(stage);
     return ok;
 }
 

@@ -5,7 +5,9 @@
 #include "cmd/run_opts.h"
 #include "core/convert.h"
 #include "core/sample.h"
+#include "formats/dirs.h"
 #include "formats/formats.h"
+#include "formats/store.h"
 
 typedef struct ConvertOpts {
     RunOpts run;
@@ -53,19 +55,9 @@ bool gguf_rest(Job *j, Err *e);
 bool hf_rest(Job *j, const char *dir, Err *e);
 /* ---- convert_target.c ---- */
 
-const char *path_join(Arena *a, const char *dir, const char *name);
-/* The folder that a path lies in, which need not exist itself; a slash at its end does not count. */
-const char *path_folder(Arena *a, const char *path);
-
 /* OUT may be written: it is not IN, nothing is in its way, and `bytes` fit on its disk. */
 bool target_check(const Job *j, Err *e);
 bool target_fits(const Job *j, int64_t bytes, Err *e);
-/* A directory beside `out`, in the arena, to be filled, and then put in its place: by a rename where nothing is there,
- * file by file where --force lets it. Abort removes it and what is in it. */
-bool stage_begin(const char *out, Arena *a, const char **stage, Err *e);
-bool stage_commit(const char *stage, const char *out, Err *e);
-void stage_abort(const char *stage);
-
 /* ---- convert_lora.c ---- */
 
 /* IN is an adapter: writes it in the other format. */

@@ -5,19 +5,18 @@
 #include <sys/stat.h>
 
 #include "cmd/convert.h"
-#include "formats/dirs.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
 
 /* ---- small files ---- */
 
 /* The directory of the source's own files. */
-static const char *source_dir(const Job *j, Arena *a) { return path_is_dir(j->in) ? j->in : path_folder(a, j->in); }
+static const char *source_dir(const Job *j, Arena *a) { return path_is_dir(j->in) ? j->in : dir_of(a, j->in); }
 
 /* The text of a file of the source's directory, in the arena; n == 0: there is none. */
 static bool read_beside(const Job *j, const char *name, Arena *a, Str *out, Err *e) {
     Mapping m;
-    const char *path = path_join(a, source_dir(j, a), name);
+    const char *path = store_join(a, source_dir(j, a), name);
     *out = (Str){"", 0};
     if (!path_exists(path)) return true;
     TRY(map_file(path, &m, e));
@@ -84,7 +83,7 @@ static void put_ends(Job *j, const TokSpec *spec) {
 
 /* Scores that SentencePiece gave, instead of those that a list of merges comes to; the same vocabulary, or nothing. */
 static bool take_scores(const Job *j, TokSpec *spec, Err *e) {
-    const char *path = path_join(&spec->arena, source_dir(j, &spec->arena), "tokenizer.model");
+    const char *path = store_join(&spec->arena, source_dir(j, &spec->arena), "tokenizer.model");
     TokSpec spm;
     if (spec->scores || spec->symbols != SYM_CHARS || !path_exists(path)) return true;
     TRY(hf_tok_spec(path, &spm, e));
@@ -102,7 +101,7 @@ static bool has_tokenizer(const Job *j) {
     static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tekken.json"};
     Arena a = {0};
     bool any = false;
-    for (size_t i = 0; i < COUNT_OF(names); i++) any |= path_exists(path_join(&a, source_dir(j, &a), names[i]));
+    for (size_t i = 0; i < COUNT_OF(names); i++) any |= path_exists(store_join(&a, source_dir(j, &a), names[i]));
     arena_release(&a);
     return any;
 }
@@ -137,7 +136,7 @@ static bool write_json(const char *dir, const char *name, const Value *v, Err *e
     Buf text = {0};
     json_put_value(&text, v, 0);
     buf_char(&text, '\n');
-    bool ok = write_text_file(path_join(&a, dir, name), buf_view(&text), e);
+    bool ok = write_text_file(store_join(&a, dir, name), buf_view(&text), e);
     buf_release(&text);
     arena_release(&a);
     return ok;
@@ -145,7 +144,7 @@ static bool write_json(const char *dir, const char *name, const Value *v, Err *e
 
 static bool write_text(const char *dir, const char *name, Str text, Err *e) {
     Arena a = {0};
-    bool ok = write_text_file(path_join(&a, dir, name), text, e);
+    bool ok = write_text_file(store_join(&a, dir, name), text, e);
     arena_release(&a);
     return ok;
 }
@@ -184,7 +183,7 @@ static bool write_generation(Job *j, const char *dir, Err *e) {
 
 static bool write_templates(const Job *j, const char *dir, const TokSpec *spec, Err *e) {
     Arena a = {0};
-    const char *more = path_join(&a, dir, "additional_chat_templates");
+    const char *more = store_join(&a, dir, "additional_chat_templates");
     bool ok = true;
     for (int32_t i = 0; ok && i < spec->n_templates; i++) {
         const ChatText *t = &spec->templates[i];

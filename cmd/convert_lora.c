@@ -112,7 +112,7 @@ static bool open_base(Job *j, const Adapter *x, Err *e) {
     const char *path = j->o->base;
     TRY(value_as_str(value_get(&x->config, "base_model_name_or_path"), "base_model_name_or_path", &name, e));
     if (!path && name.n) {
-        const char *given = arena_strn(&a, name.s, name.n), *beside = path_join(&a, x->path, given);
+        const char *given = arena_strn(&a, name.s, name.n), *beside = store_join(&a, x->path, given);
         path = path_exists(given) ? given : given[0] != '/' && path_exists(beside) ? beside : NULL;
     }
     bool ok = path || err_set(e, ERR_USAGE,
@@ -193,9 +193,9 @@ static bool adapter_peft(Job *j, const Adapter *x, Err *e) {
         buf_put(&text, x->config_text.s, x->config_text.n);
     else
         json_put_value(&text, &made, 0);
-    bool ok = target_fits(j, j->bytes_after, e) && stage_begin(j->out, &j->arena, &stage, e);
-    ok = ok && adapter_write(stage, buf_view(&text), j->outs, j->x.n, e) && stage_commit(stage, j->out, e);
-    if (!ok) stage_abort(stage);
+    bool ok = target_fits(j, j->bytes_after, e) && dir_stage(j->out, &j->arena, &stage, e);
+    ok = ok && adapter_write(stage, buf_view(&text), j->outs, j->x.n, e) && dir_replace(stage, j->out, e);
+    if (!ok && stage) dir_remove(stage);
     buf_release(&text);
     return ok;
 }

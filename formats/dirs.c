@@ -12,7 +12,7 @@
 
 static const char temp_prefix[] = ".llmws-", temp_suffix[] = ".tmp";
 
-static const char *folder_of(Arena *a, const char *path) {
+const char *dir_of(Arena *a, const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     while (n && path[n - 1] != '/') n--;
@@ -20,17 +20,22 @@ static const char *folder_of(Arena *a, const char *path) {
     return n ? arena_strn(a, path, n) : ".";
 }
 
-bool dir_begin(const char *target, Arena *a, const char **stage, Err *e) {
+bool dir_stage(const char *target, Arena *a, const char **stage, Err *e) {
     enum { TRIES = 100 };
-    struct stat st;
-    const char *folder = folder_of(a, target);
-    if (lstat(target, &st) == 0) return err_set(e, ERR_IO, "cannot write '%s': it exists", target);
+    const char *folder = dir_of(a, target);
     for (int i = 0; i < TRIES; i++) {
-        *stage = store_join(a, folder, arena_printf(a, "%s%ld-%d%s", temp_prefix, (long)getpid(), i, temp_suffix));
-        if (mkdir(*stage, 0777) == 0) return true;
+        const char *path =
+            store_join(a, folder, arena_printf(a, "%s%ld-%d%s", temp_prefix, (long)getpid(), i, temp_suffix));
+        if (mkdir(path, 0777) == 0) return *stage = path, true;
         if (errno != EEXIST) break;
     }
     return err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
+}
+
+bool dir_begin(const char *target, Arena *a, const char **stage, Err *e) {
+    struct stat st;
+    if (lstat(target, &st) == 0) return err_set(e, ERR_IO, "cannot write '%s': it exists", target);
+    return dir_stage(target, a, stage, e);
 }
 
 /* File systems that cannot sync a folder are no failure. */
@@ -47,10 +52,70 @@ bool dir_commit(const char *stage, const char *target, Err *e) {
     Arena a = {0};
     bool ok = sync_folder(stage, e);
     if (ok && rename(stage, target) != 0) ok = err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
-    ok = ok && sync_folder(folder_of(&a, target), e);
+    ok = ok && sync_folder(dir_of(&a, target), e);
     arena_release(&a);
     return ok;
 }
+
+/* ---- over a model that stands ---- */
+
+typedef enum Which {
+    ALL,
+    STALE,     /* weights of an older model, which would be read instead of the new ones */
+    NAMES,     /* what makes a directory a model: to be moved last */
+    BUT_NAMES, /* all others */
+} Which;
+
+static bool is_among(const char *name, bool dir, Which which) {
+    Str s = str_of(name);
+    bool names = strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, "config.json") == 0;
+    bool weights = str_starts(s, "model") && (str_ends(s, ".safetensors") || str_ends(s, ".safetensors.index.json"));
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
+    return which == ALL || (which == STALE ? weights && !dir : names == (which == NAMES));
+}
+
+static bool move_files(const char *from, const char *to, Which which, Err *e);
+
+static bool move_one(const char *path, const char *there, bool dir, Err *e) {
+    if (dir && there && mkdir(there, 0777) != 0 && errno != EEXIST)
+        return err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno));
+    if (dir) return move_files(path, there, ALL, e) && (rmdir(path), true);
+    return (there ? rename(path, there) : unlink(path)) == 0 ||
+           err_set(e, ERR_IO, "cannot %s '%s': %s", there ? "move" : "remove", path, strerror(errno));
+}
+
+/* Files of `from` to `to`, or where that is NULL away. */
+static bool move_files(const char *from, const char *to, Which which, Err *e) {
+    Arena a = {0};
+    DIR *d = opendir(from);
+    bool ok = d || err_set(e, ERR_IO, "cannot open '%s': %s", from, strerror(errno));
+    for (struct dirent *x; ok && (x = readdir(d));) {
+        const char *path = store_join(&a, from, x->d_name);
+        struct stat st;
+        if (lstat(path, &st) != 0 || !is_among(x->d_name, S_ISDIR(st.st_mode), which)) continue;
+        ok = move_one(path, to ? store_join(&a, to, x->d_name) : NULL, S_ISDIR(st.st_mode), e);
+    }
+    if (d) closedir(d);
+    arena_release(&a);
+    return ok;
+}
+
+bool dir_replace(const char *stage, const char *target, Err *e) {
+    if (rename(stage, target) != 0) {
+        if (errno != ENOTEMPTY && errno != EEXIST)
+            return err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
+        TRY(move_files(target, NULL, STALE, e) && move_files(stage, target, BUT_NAMES, e) && sync_folder(target, e) &&
+            move_files(stage, target, NAMES, e));
+        rmdir(stage);
+        return sync_folder(target, e);
+    }
+    Arena a = {0};
+    bool ok = sync_folder(dir_of(&a, target), e);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- away ---- */
 
 /* depth bounds what a broken file system can do to us. */
 static void remove_tree(const char *path, int depth) {

@@ -40,9 +40,7 @@ static double proc_bytes(const char *path, const char *key) {
 
 /* What a leak would grow: pages of files (code, weights) come and go with the machine's page cache. The rollup counts
  * pages; VmRSS may be off by a batch per core. */
-static double own_bytes(void) {
-    return proc_bytes("/proc/self/smaps_rollup", "Anonymous:");
-}
+static double own_bytes(void) { return proc_bytes("/proc/self/smaps_rollup", "Anonymous:"); }
 
 static bool evaluate(LlmwsSession *s, int64_t prompt, int64_t decode, Figures *out) {
     LlmwsErr e;
