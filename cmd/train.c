@@ -193,81 +193,11 @@ static bool fresh_options(Training *t, Err *e) {
     return true;
 }
 
-static bool make_how(Training *t, Err *e) {
-    const TrainOpts *o = &t->o;
-    t->how = (LlmwsTrainOptions){.backend = o->run.backend,
-                                 .isa = o->run.isa,
-                                 .threads = o->run.threads == OPT_UNSET ? 0 : (int)o->run.threads,
-                                 .data = t->data.items,
-                                 .n_data = t->data.n,
-                                 .batch_size = o->batch_size,
-                                 .seq_len = o->seq_len,
-                                 .grad_accum = o->grad_accum,
-                                 .steps = o->steps == OPT_UNSET ? 0 : o->steps,
-                                 .epochs = isnan(o->epochs) ? 1 : o->epochs,
-                                 .precision = o->precision,
-                                 .grad_checkpoint = o->grad_checkpoint,
-                                 .lr = o->lr,
-                                 .eps = o->eps,
-                                 .weight_decay = o->weight_decay,
-                                 .clip = o->clip,
-                                 .lr_schedule = o->lr_schedule,
-                                 .warmup = o->warmup,
-                                 .no_decay = o->no_decay,
-                                 .no_pack = o->no_pack,
-                                 .train_on_prompt = o->train_on_prompt,
-                                 .seed = (uint64_t)o->seed};
-    return train_betas(o, &t->how.beta1, &t->how.beta2, e) && backend_check(&o->run, e);
-}
-
 /* ---- without a run ---- */
 
-static void put_plan_json(Training *t) {
-    event_begin(&t->line, "train_plan");
-    json_int(&t->line, "batch_size", t->how.batch_size);
-    json_int(&t->line, "grad_accum", t->how.grad_accum);
-    json_int(&t->line, "seq_len", t->how.seq_len);
-    for (size_t i = 0; i < t->plan.n; i++) json_int(&t->line, t->plan.rows[i].name, t->plan.rows[i].bytes);
-    json_int(&t->line, "total", t->plan.total_bytes);
-    event_end(&t->line);
-}
-
-static void put_plan_text(Training *t) {
-    Buf size = {0};
-    buf_printf(&t->line,
-               "batch %" PRId64 " x accumulation %" PRId64 " x %" PRId64 " tokens, %s, isa %s, %d threads\n\n",
-               t->how.batch_size, t->how.grad_accum, t->how.seq_len, t->plan.compute, t->plan.isa, t->plan.threads);
-    for (size_t i = 0; i <= t->plan.n; i++) {
-        const LlmwsPlanRow *r = i < t->plan.n ? &t->plan.rows[i] : NULL;
-        buf_clear(&size);
-        put_bytes(&size, r ? r->bytes : t->plan.total_bytes);
-        buf_printf(&t->line, "%-16s %12s%s\n", r ? r->name : "total", size.s, r && r->mapped ? "  (mapped)" : "");
-    }
-    buf_release(&size);
-}
-
-/* What a device of its own would have to hold: all that is no table of this process. */
-static bool check_device(const Training *t, Err *e) {
-    size_t room;
-    if (!t->o.gpu_mem) return true;
-    TRY(parse_bytes(t->o.gpu_mem, "--gpu-mem", &room, e));
-    if ((int64_t)room >= t->plan.total_bytes) {
-        ui_note(&t->ui, "it fits into %s (unverified: this build has no GPU to lay the plan out on)", t->o.gpu_mem);
-        return true;
-    }
-    return err_set(e, ERR_FIT,
-                   "the training does not fit into %s: %.1f MiB are missing; give --grad-checkpoint, a "
-                   "smaller --batch-size with more --grad-accum, or --seq-len",
-                   t->o.gpu_mem, (double)(t->plan.total_bytes - (int64_t)room) / 0x1p20);
-}
-
 static bool dry_run(Training *t, Err *e) {
-    TRY(model_open(t->base, &t->ui, &t->model, e) && llmws_train_estimate(t->model, &t->how, &t->plan, e));
-    if (t->ui.json)
-        put_plan_json(t);
-    else
-        put_plan_text(t);
-    return out_flush(&t->line, e) && check_device(t, e);
+    TRY(model_open(t->base, &t->ui, &t->model, e));
+    return train_plan_show(&t->ui, t->model, &t->how, t->o.gpu_mem, e);
 }
 
 static bool preview(Training *t, Err *e) {
@@ -379,7 +309,7 @@ static bool in_run(Training *t, Err *e) {
         return err_set(e, ERR_INPUT, "'%s' holds no run to go on with; name data and a model to begin one", t->o.out);
     if (t->run.begun && !t->o.resume)
         return err_set(e, ERR_USAGE, "'%s' holds a run: go on with --resume, or give another -o", t->o.out);
-    TRY((t->run.begun ? read_run(t, e) : fresh_options(t, e)) && make_how(t, e));
+    TRY((t->run.begun ? read_run(t, e) : fresh_options(t, e)) && train_how(&t->o, &t->data, &t->how, e));
     if (!t->data.n) return err_set(e, ERR_USAGE, "no data: name .jsonl or .txt files, or folders");
     stop_remember(true);
     TRY(t->run.begun ? go_on(t, e) : begin(t, e));
@@ -398,7 +328,8 @@ static bool train_run(const void *opts, Err *e) {
     if (!plain)
         ok = in_run(&t, e);
     else
-        ok = fresh_options(&t, e) && make_how(&t, e) && (t.o.dry_run ? dry_run(&t, e) : preview(&t, e));
+        ok = fresh_options(&t, e) && train_how(&t.o, &t.data, &t.how, e) &&
+             (t.o.dry_run ? dry_run(&t, e) : preview(&t, e));
     progress_clear();
     llmws_train_close(t.train);
     llmws_model_close(t.model);
