@@ -1,4 +1,4 @@
-/* What the parts of the train command share: its options. */
+/* What the parts of the train command share: its options, and the plan of its memory. */
 #ifndef CMD_TRAIN_H
 #define CMD_TRAIN_H
 
@@ -24,7 +24,10 @@ extern const OptTable *const train_tables[];
 bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e);
 /* Appends the options of a run as the members of a JSON object. */
 void train_opts_put(const TrainOpts *o, Buf *json);
-/* "0.9,0.999" */
-bool train_betas(const TrainOpts *o, double *beta1, double *beta2, Err *e);
+/* The same for the library, over these data. */
+bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, Err *e);
+
+/* Prints what a training would reserve; ERR_FIT where that is more than `gpu_mem`, a size in words or NULL. */
+bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, const char *gpu_mem, Err *e);
 
 #endif

@@ -260,7 +260,7 @@ bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e) {
     return true;
 }
 
-bool train_betas(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
+static bool betas_of(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
     char *end, *last;
     *beta1 = strtod(o->betas, &end);
     *beta2 = *end == ',' ? strtod(end + 1, &last) : (double)NAN;
@@ -268,4 +268,34 @@ bool train_betas(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
         *beta2 < 1)
         return true;
     return err_set(e, ERR_USAGE, "--betas: '%s' must be two numbers from 0 to below 1, such as 0.9,0.999", o->betas);
+}
+
+bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, Err *e) {
+    double beta1, beta2;
+    TRY(betas_of(o, &beta1, &beta2, e) && backend_check(&o->run, e));
+    *how = (LlmwsTrainOptions){.backend = o->run.backend,
+                               .isa = o->run.isa,
+                               .threads = o->run.threads == OPT_UNSET ? 0 : (int)o->run.threads,
+                               .data = data->items,
+                               .n_data = data->n,
+                               .batch_size = o->batch_size,
+                               .seq_len = o->seq_len,
+                               .grad_accum = o->grad_accum,
+                               .steps = o->steps == OPT_UNSET ? 0 : o->steps,
+                               .epochs = isnan(o->epochs) ? 1 : o->epochs,
+                               .precision = o->precision,
+                               .grad_checkpoint = o->grad_checkpoint,
+                               .lr = o->lr,
+                               .beta1 = beta1,
+                               .beta2 = beta2,
+                               .eps = o->eps,
+                               .weight_decay = o->weight_decay,
+                               .clip = o->clip,
+                               .lr_schedule = o->lr_schedule,
+                               .warmup = o->warmup,
+                               .no_decay = o->no_decay,
+                               .no_pack = o->no_pack,
+                               .train_on_prompt = o->train_on_prompt,
+                               .seed = (uint64_t)o->seed};
+    return true;
 }

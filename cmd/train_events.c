@@ -1,0 +1,60 @@
+/* What a training tells: lines of events.jsonl, and of stdout with --json. */
+#include <math.h>
+
+#include "cmd/json_out.h"
+#include "cmd/training.h"
+
+static bool emit(Training *t, Err *e) {
+    bool ok = run_event(&t->run, &t->line, e) && (!t->ui.json || out_write(buf_view(&t->line), e));
+    buf_clear(&t->line);
+    return ok;
+}
+
+bool tell_started(Training *t, Err *e) {
+    LlmwsModelInfo info;
+    llmws_model_info(t->model, &info);
+    event_begin(&t->line, t->start ? "train_resumed" : "train_started");
+    json_int(&t->line, "step", t->start);
+    json_int(&t->line, "steps", llmws_train_steps(t->train));
+    json_str(&t->line, "family", str_of(info.family));
+    json_int(&t->line, "params", info.params);
+    json_int(&t->line, "batch_size", t->how.batch_size);
+    json_int(&t->line, "grad_accum", t->how.grad_accum);
+    json_int(&t->line, "seq_len", t->how.seq_len);
+    json_int(&t->line, "planned_bytes", t->plan.total_bytes);
+    event_end(&t->line);
+    return emit(t, e);
+}
+
+bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e) {
+    int64_t now = now_ns();
+    event_begin(&t->line, "train_progress");
+    json_int(&t->line, "step", s->step);
+    json_int(&t->line, "epoch", s->epoch);
+    json_num(&t->line, "loss", s->loss);
+    json_num(&t->line, "lr", s->lr);
+    json_num(&t->line, "grad_norm", s->grad_norm);
+    json_int(&t->line, "labels", s->labels);
+    json_num(&t->line, "tok_s", round((double)t->tokens * 1e10 / (double)MAX(now - t->logged_ns, 1)) / 10);
+    json_int(&t->line, "mem_bytes", memory_now());
+    event_end(&t->line);
+    t->logged_ns = now;
+    t->tokens = 0;
+    return emit(t, e);
+}
+
+bool tell_saved(Training *t, int64_t step, Err *e) {
+    event_begin(&t->line, "checkpoint_saved");
+    json_int(&t->line, "step", step);
+    json_str(&t->line, "path", str_of(run_checkpoint(&t->arena, t->run.dir, step)));
+    event_end(&t->line);
+    return emit(t, e);
+}
+
+bool tell_done(Training *t, Err *e) {
+    event_begin(&t->line, "train_done");
+    json_int(&t->line, "step", llmws_train_at(t->train));
+    json_num(&t->line, "seconds", round((double)(now_ns() - t->start_ns) / 1e6) / 1e3);
+    event_end(&t->line);
+    return emit(t, e);
+}

@@ -1,0 +1,99 @@
+/* run.json: what a run is. */
+#include <sys/utsname.h>
+
+#include "cmd/json_out.h"
+#include "cmd/training.h"
+#include "formats/formats.h"
+#include "formats/json.h"
+
+static void put_machine(Buf *b) {
+    struct utsname u;
+    json_key(b, "machine");
+    buf_char(b, '{');
+    if (uname(&u) == 0) {
+        json_str(b, "system", str_of(u.sysname));
+        json_str(b, "release", str_of(u.release));
+        json_str(b, "cpu", str_of(u.machine));
+    }
+    buf_char(b, '}');
+}
+
+static bool put_files(Training *t, Buf *b, Err *e) {
+    json_key(b, "files");
+    buf_char(b, '[');
+    LlmwsTrainFile f;
+    for (size_t i = 0;; i++) {
+        TRY(llmws_train_file(t->train, i, &f, e));
+        if (!f.path) break;
+        if (i) buf_char(b, ',');
+        buf_char(b, '{');
+        json_str(b, "path", str_of(f.path));
+        json_int(b, "bytes", f.bytes);
+        json_str(b, "sha256", str_of(f.sha256));
+        buf_char(b, '}');
+    }
+    buf_char(b, ']');
+    return true;
+}
+
+bool run_json_write(Training *t, Err *e) {
+    Buf b = {0};
+    buf_char(&b, '{');
+    json_str(&b, "llmws", str_of(llmws_version()));
+    json_str(&b, "model", str_of(t->base));
+    json_key(&b, "data");
+    buf_char(&b, '[');
+    for (size_t i = 0; i < t->data.n; i++) {
+        if (i) buf_char(&b, ',');
+        json_put_str(&b, str_of(t->data.items[i]));
+    }
+    buf_char(&b, ']');
+    json_key(&b, "options");
+    buf_char(&b, '{');
+    t->o.steps = llmws_train_steps(t->train);
+    train_opts_put(&t->o, &b);
+    buf_char(&b, '}');
+    bool ok = put_files(t, &b, e);
+    json_str(&b, "isa", str_of(t->plan.isa));
+    json_int(&b, "threads", t->plan.threads);
+    put_machine(&b);
+    buf_str(&b, "}\n");
+    ok = ok && write_text_file(t->run.json, buf_view(&b), e);
+    buf_release(&b);
+    return ok;
+}
+
+static bool same_data(const Training *t, const Value *stored) {
+    bool same = stored->array.n == t->data.n;
+    for (size_t i = 0; same && i < t->data.n; i++)
+        same = stored->array.items[i].kind == VALUE_STR && str_is(stored->array.items[i].s, t->data.items[i]);
+    return same;
+}
+
+/* What run.json says, over what the command line does not; what both say must be the same. */
+bool run_json_read(Training *t, Err *e) {
+    Buf text = {0};
+    Value v;
+    bool ok = read_text(t->run.json, &text, e) && json_parse(buf_view(&text), t->run.json, &t->arena, &v, e);
+    buf_release(&text);
+    if (!ok) return false;
+    const Value *model = value_get(&v, "model"), *data = value_get(&v, "data"), *options = value_get(&v, "options"),
+                *isa = value_get(&v, "isa");
+    if (!model || model->kind != VALUE_STR || !data || data->kind != VALUE_ARRAY || !options ||
+        options->kind != VALUE_OBJECT || !isa || isa->kind != VALUE_STR)
+        return err_set(e, ERR_INPUT, "cannot use '%s': it is no run's description", t->run.json);
+    TRY(train_opts_resolve(&t->o, options, &t->arena, e));
+    if (t->o.run.model && !str_is(model->s, t->o.run.model))
+        return err_set(e, ERR_USAGE, "--model: the run '%s' began with '%.*s'; leave it out with --resume", t->o.out,
+                       STR_ARG(model->s));
+    if (t->data.n && !same_data(t, data))
+        return err_set(e, ERR_USAGE, "the run '%s' began with other data; leave them out with --resume", t->o.out);
+    t->base = arena_strn(&t->arena, model->s.s, model->s.n);
+    t->data = (OptList){ARENA_NEW(&t->arena, const char *, data->array.n), data->array.n};
+    for (size_t i = 0; i < data->array.n; i++) {
+        Value item = value_item(data, i);
+        if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "cannot use '%s': data", t->run.json);
+        t->data.items[i] = arena_strn(&t->arena, item.s.s, item.s.n);
+    }
+    return true;
+}

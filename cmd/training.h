@@ -1,0 +1,48 @@
+/* A training while it runs: what the parts of the train command share beside its options. */
+#ifndef CMD_TRAINING_H
+#define CMD_TRAINING_H
+
+#include "cmd/train.h"
+#include "cmd/train_run.h"
+
+typedef struct Training {
+    TrainOpts o;
+    Ui ui;
+    const char *base; /* the model that a run begins with */
+    OptList data;
+    LlmwsTrainOptions how;
+    LlmwsModel *model;
+    LlmwsTrain *train;
+    LlmwsPlan plan;
+    Run run;
+    int64_t start, saved;                        /* steps: where this process began, the last checkpoint */
+    int64_t start_ns, logged_ns, tokens, logged; /* since the last event */
+    double last_loss;
+    Buf line;
+    Progress progress;
+    Arena arena;
+} Training;
+
+/* ---- train_events.c: a line of events.jsonl, and of stdout with --json ---- */
+
+bool tell_started(Training *t, Err *e);
+bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e);
+bool tell_saved(Training *t, int64_t step, Err *e);
+bool tell_done(Training *t, Err *e);
+
+/* ---- train_json.c ---- */
+
+/* Writes run.json, which makes the directory a run. */
+bool run_json_write(Training *t, Err *e);
+/* What run.json says, over what the command line does not; what both say must be the same. */
+bool run_json_read(Training *t, Err *e);
+
+/* ---- train_loop.c ---- */
+
+/* Opens what is trained, at step 0 or where the run's last checkpoint is. */
+bool training_begin(Training *t, Err *e);
+bool training_go_on(Training *t, Err *e);
+/* All updates that are left, their checkpoints and events. */
+bool training_run(Training *t, Err *e);
+
+#endif
