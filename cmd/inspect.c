@@ -67,10 +67,34 @@ static const OptRow pass_rows[] = {
      .help = "text instead of ids"},
 };
 
+static const OptRow training_rows[] = {
+    {.name = "runs",
+     .kind = OPT_FLAG,
+     AT(runs),
+     .help = "the runs of training below a folder (default: .), newest first"},
+    {.name = "status",
+     .kind = OPT_TEXT,
+     .arg = "RUN",
+     AT(status),
+     .help = "whether a run is running, dead or done, how far it is, and when it will end"},
+    {.name = "run",
+     .kind = OPT_TEXT,
+     .arg = "RUN",
+     AT(of_run),
+     .help = "settings, data, results and the loss curve of a run; one that is running too"},
+    {.name = "compare",
+     .kind = OPT_LIST,
+     .arg = "RUN",
+     AT(compare),
+     .help = "with further runs behind it: what differs in their settings, their results, their curves in one"},
+    {.name = "svg", .kind = OPT_TEXT, .arg = "FILE", AT(svg), .help = "the curves of --run or --compare as a picture"},
+};
+
 static const OptTable opts_list = {"Lists", list_rows, COUNT_OF(list_rows)};
 static const OptTable opts_token = {"Text and tokens", token_rows, COUNT_OF(token_rows)};
 static const OptTable opts_pass = {"One forward pass", pass_rows, COUNT_OF(pass_rows)};
-static const OptTable *const tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass,
+static const OptTable opts_training = {"Runs of training", training_rows, COUNT_OF(training_rows)};
+static const OptTable *const tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass, &opts_training,
                                          &opts_capture, &opts_session, &opts_output, NULL};
 static const OptTable *const of_generate[] = {&opts_prompt, &opts_answer, &opts_sampling, NULL};
 
@@ -335,11 +359,31 @@ static bool inspect_check(const InspectOpts *o, Err *e) {
     return true;
 }
 
+/* *done: it was one of them. */
+static bool inspect_training(const InspectOpts *o, const Ui *ui, bool *done, Err *e) {
+    size_t views = (size_t)o->runs + (o->status != NULL) + (o->of_run != NULL) + (o->compare.n > 0);
+    size_t words = o->compare.n ? SIZE_MAX : o->status || o->of_run ? 0 : 1;
+    *done = views > 0;
+    if (views > 1)
+        return err_set(e, ERR_USAGE, "--runs, --status, --run and --compare are views of their own; give one");
+    if (o->svg && !o->of_run && !o->compare.n) return err_set(e, ERR_USAGE, "--svg goes with --run or --compare");
+    if (o->run.args.n > words)
+        return err_set(e, ERR_USAGE, "unexpected argument '%s'; quote values that hold spaces",
+                       o->run.args.items[words]);
+    return o->compare.n ? inspect_compare(o, ui, e)
+           : o->status  ? inspect_status(o, ui, e)
+           : o->of_run  ? inspect_run_report(o, ui, e)
+                        : !o->runs || inspect_runs(o, ui, e);
+}
+
 static bool inspect_run(const void *opts, Err *e) {
     const InspectOpts *o = opts;
     Ui ui = ui_of(&o->run);
     LlmwsModel *m;
     const char *path;
+    bool done;
+    TRY(inspect_training(o, &ui, &done, e));
+    if (done) return true;
     if (o->families) return inspect_families(&ui, e);
     TRY(inspect_check(o, e));
     TRY(inspect_path(o, &path, e));
@@ -360,13 +404,17 @@ static const Example examples[] = {
     {"The logits of a prompt, for NumPy or PyTorch:",
      "llmws inspect model.gguf -p 'Hello' --capture lm_head -o logits.safetensors"},
     {"Which models can be read at all?", "llmws inspect --families"},
+    {"How far is a training, and when will it end?", "llmws inspect --status run"},
+    {"All runs below this folder:", "llmws inspect --runs"},
+    {"What a run was told and what came of it, with its loss curve:", "llmws inspect --run run --svg loss.svg"},
+    {"What a change of settings brought:", "llmws inspect --compare run run2"},
     {NULL, NULL},
 };
 
 const Cmd cmd_inspect = {
     .name = "inspect",
     .summary = "show what a model is, needs and computes",
-    .usage = "MODEL [OPTION]...",
+    .usage = "MODEL [OPTION]... | --runs [DIR] | --status RUN | --run RUN | --compare RUN RUN...",
     .about =
         "Without options: family, sizes, dtypes, context and tokenizer of a model. --estimate takes every option of "
         "generate and speaks of that run.",
@@ -374,6 +422,6 @@ const Cmd cmd_inspect = {
     .more = of_generate,
     .examples = examples,
     .opts_size = sizeof(InspectOpts),
-    .max_args = 1,
+    .max_args = 1 << 20,
     .run = inspect_run,
 };

@@ -1,6 +1,6 @@
-/* llmws inspect, in five files: the summary and lists (inspect.c), what families there are (inspect_families.c), text
+/* llmws inspect, in parts: the summary and lists (inspect.c), what families there are (inspect_families.c), text
  * and ids (inspect_tok.c), prompts of chat templates (inspect_template.c), one forward pass with values kept
- * (inspect_capture.c). */
+ * (inspect_capture.c), runs of training (inspect_runs.h). */
 #ifndef CMD_INSPECT_H
 #define CMD_INSPECT_H
 
@@ -11,8 +11,10 @@ typedef struct InspectOpts {
         GenerateOpts generate;
         RunOpts run;
     };
-    bool tensors, modules, families, estimate, no_special;
+    bool tensors, modules, families, estimate, no_special, runs;
     const char *tokenize, *detokenize, *template;
+    const char *status, *of_run, *svg;
+    OptList compare;
     int64_t parallel;
 } InspectOpts;
 
@@ -32,5 +34,11 @@ bool inspect_detokenize(const InspectOpts *o, const char *path, Err *e);
 bool inspect_template(const InspectOpts *o, const Ui *ui, const char *path, Err *e);
 /* One forward pass over --ids or -p: a line for every captured value, the arrays to --out. */
 bool inspect_capture(const InspectOpts *o, const Ui *ui, LlmwsModel *m, Err *e);
+
+/* Runs of training: one in a few lines, all below a folder, one in full, several side by side. */
+bool inspect_status(const InspectOpts *o, const Ui *ui, Err *e);
+bool inspect_runs(const InspectOpts *o, const Ui *ui, Err *e);
+bool inspect_run_report(const InspectOpts *o, const Ui *ui, Err *e);
+bool inspect_compare(const InspectOpts *o, const Ui *ui, Err *e);
 
 #endif

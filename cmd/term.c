@@ -76,6 +76,15 @@ int term_width(void) {
     return columns <= 0 ? 80 : (int)MAX(40, MIN(columns, 120));
 }
 
+bool term_utf8(void) {
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *locale = getenv(names[i]);
+        if (locale && *locale) return strcasestr(locale, "utf-8") || strcasestr(locale, "utf8");
+    }
+    return false;
+}
+
 /* One write, so that lines of several processes do not mix. Messages on stderr have nowhere else to complain to. */
 static void err_line(bool color, const char *head, const char *style, const char *text) {
     Buf b = {0};

@@ -33,6 +33,8 @@ typedef struct Ui {
 Ui ui_make(bool json, bool quiet, bool verbose, const char *color);
 /* $COLUMNS, else the columns of the terminal at stdout, 80 where there is none; between 40 and 120. */
 int term_width(void);
+/* Whether the locale of the environment writes UTF-8. */
+bool term_utf8(void);
 
 /* A line on stderr. warn and note are shown on a terminal or with -v, never with -q; detail only with -v. */
 void ui_warn(const Ui *ui, const char *fmt, ...) PRINTF(2, 3);

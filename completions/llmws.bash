@@ -116,7 +116,7 @@ _llmws() {
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --runs --status --run --compare --svg --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -125,6 +125,10 @@ _llmws() {
         --template) kind=none ;;
         --ids) kind=none ;;
         -p | --prompt) kind=none ;;
+        --status) kind=none ;;
+        --run) kind=none ;;
+        --compare) kind=none ;;
+        --svg) kind=file ;;
         --capture) kind=none ;;
         -o | --out) kind=file ;;
         --capture-last) kind=none ;;
