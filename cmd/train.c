@@ -5,6 +5,7 @@
 
 #include "cmd/training.h"
 #include "formats/formats.h"
+#include "formats/store.h"
 
 /* ---- options ---- */
 
@@ -43,15 +44,23 @@ static bool report(Training *t, Err *e) {
     return out_flush(&t->line, e);
 }
 
-static bool in_run(Training *t, Err *e) {
+static bool begun(Training *t) { return path_exists(store_join(&t->arena, t->o.out, "run.json")); }
+
+/* Before anything is made: a word that is wrong leaves no directory behind. */
+static bool check_start(Training *t, Err *e) {
     if (!t->o.out) return err_set(e, ERR_USAGE, "no directory for the run: give -o RUN");
-    TRY(run_open(&t->run, t->o.out, e));
-    if (!t->run.begun && t->o.resume && !t->data.n)
+    if (begun(t))
+        return t->o.resume ||
+               err_set(e, ERR_USAGE, "'%s' holds a run: go on with --resume, or give another -o", t->o.out);
+    if (!t->data.n && t->o.resume)
         return err_set(e, ERR_INPUT, "'%s' holds no run to go on with; name data and a model to begin one", t->o.out);
-    if (t->run.begun && !t->o.resume)
-        return err_set(e, ERR_USAGE, "'%s' holds a run: go on with --resume, or give another -o", t->o.out);
-    TRY((t->run.begun ? run_json_read(t, e) : fresh_options(t, e)) && train_how(&t->o, &t->data, &t->how, e));
     if (!t->data.n) return err_set(e, ERR_USAGE, "no data: name .jsonl or .txt files, or folders");
+    return fresh_options(t, e) && train_how(&t->o, &t->data, &t->how, e);
+}
+
+static bool in_run(Training *t, Err *e) {
+    TRY(check_start(t, e) && run_open(&t->run, t->o.out, e));
+    if (t->run.begun) TRY(run_json_read(t, e) && train_how(&t->o, &t->data, &t->how, e));
     stop_remember(true);
     TRY(t->run.begun ? training_go_on(t, e) : training_begin(t, e));
     plan_rows_note(&t->ui, &t->plan);
@@ -86,6 +95,10 @@ static const Example examples[] = {
     {"What that would take:", "llmws train chats.jsonl -m model --batch-size 4 --seq-len 512 --dry-run"},
     {"What the model will see:", "llmws train chats.jsonl -m model --preview 3"},
     {"Go on after a crash, a kill or Ctrl-C:", "llmws train --resume -o tuned"},
+    {"An adapter beside the model, which may be quantised, and a part of the data to measure by:",
+     "llmws train chats.jsonl -m model -o adapted --lora r=8,alpha=16 --lr 2e-4 --eval 0.2 --steps 20 --batch-size 4 "
+     "--seq-len 512"},
+    {"The adapter at work:", "llmws generate -m model --lora adapted/checkpoints/step-20 -p Hello -n 16"},
     {"With what was learned:", "llmws generate -m tuned/checkpoints/step-20 -p Hello -n 16"},
     {NULL, NULL},
 };
@@ -95,10 +108,13 @@ const Cmd cmd_train = {
     .summary = "teach a model from text and conversations",
     .usage = "DATA... -m MODEL -o RUN [OPTION]...",
     .about =
-        "Trains all weights of a model on JSONL files, texts or folders of them. Lines are {\"text\"}, "
+        "Trains a model on JSONL files, texts or folders of them. Lines are {\"text\"}, "
         "{\"prompt\",\"completion\"}, {\"messages\"} or {\"ids\",\"labels\"}; the loss is on completions and answers. "
+        "With --lora an adapter is trained and the weights stay as they are. With --eval the loss of data that are not "
+        "learned is measured on the way, and the checkpoint where it was lowest stays as checkpoints/best. "
         "RUN holds run.json, events.jsonl and checkpoints/step-N, each a Hugging Face directory that every command "
-        "reads. A run that was killed at any moment goes on with --resume and ends with the very weights of one that "
+        "reads, or a PEFT directory for --lora. A run that was killed at any moment goes on with --resume and ends "
+        "with the very weights of one that "
         "was not. Ctrl-C saves a checkpoint and ends; a second one ends at once. A loss that is no number stops the "
         "run before it reaches the weights, and names the lines.",
     .tables = train_tables,

@@ -9,8 +9,12 @@ typedef struct TrainOpts {
     RunOpts run;
     const char *out, *gpu_mem;
     bool resume, dry_run;
-    int64_t preview, log_every, save_every, keep;
+    int64_t preview;
+    /* kept in run.json, and may change when a run goes on */
+    int64_t log_every, save_every, keep, eval_every;
     /* kept in run.json */
+    const char *lora, *eval;
+    LlmwsLora adapter; /* lora, read */
     int64_t steps, batch_size, seq_len, grad_accum, warmup, seed;
     double epochs, lr, weight_decay, clip, eps;
     const char *lr_schedule, *no_decay, *betas, *optimizer, *precision;
@@ -20,7 +24,8 @@ typedef struct TrainOpts {
 extern const OptTable *const train_tables[];
 
 /* Gives every option of the run that was not given its value of `stored`, the options of run.json, or where that is
- * NULL its default. With `stored`, one that was given another value is ERR_USAGE. Texts are borrowed from both. */
+ * NULL its default. With `stored`, one that was given another value is ERR_USAGE where it would change what is learned.
+ * Texts are borrowed from both and from the arena. */
 bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e);
 /* Appends the options of a run as the members of a JSON object. */
 void train_opts_put(const TrainOpts *o, Buf *json);

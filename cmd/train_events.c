@@ -18,6 +18,7 @@ bool tell_started(Training *t, Err *e) {
     json_int(&t->line, "steps", llmws_train_steps(t->train));
     json_str(&t->line, "family", str_of(info.family));
     json_int(&t->line, "params", info.params);
+    if (t->how.lora.rank) json_int(&t->line, "trained", llmws_train_params(t->train));
     json_int(&t->line, "batch_size", t->how.batch_size);
     json_int(&t->line, "grad_accum", t->how.grad_accum);
     json_int(&t->line, "seq_len", t->how.seq_len);
@@ -43,9 +44,23 @@ bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e) {
     return emit(t, e);
 }
 
+bool tell_eval(Training *t, const LlmwsTrainEval *v, double seconds, Err *e) {
+    event_begin(&t->line, "train_eval");
+    json_int(&t->line, "step", v->step);
+    json_num(&t->line, "loss", v->loss);
+    json_num(&t->line, "perplexity", exp(v->loss));
+    json_int(&t->line, "tokens", v->tokens);
+    json_int(&t->line, "labels", v->labels);
+    json_bool(&t->line, "best", v->best);
+    json_num(&t->line, "seconds", round(seconds * 1e3) / 1e3);
+    event_end(&t->line);
+    return emit(t, e);
+}
+
 bool tell_saved(Training *t, int64_t step, Err *e) {
     event_begin(&t->line, "checkpoint_saved");
     json_int(&t->line, "step", step);
+    if (llmws_train_best(t->train) >= 0) json_bool(&t->line, "best", step == llmws_train_best(t->train));
     json_str(&t->line, "path", str_of(run_checkpoint(&t->arena, t->run.dir, step)));
     event_end(&t->line);
     return emit(t, e);
@@ -54,6 +69,7 @@ bool tell_saved(Training *t, int64_t step, Err *e) {
 bool tell_done(Training *t, Err *e) {
     event_begin(&t->line, "train_done");
     json_int(&t->line, "step", llmws_train_at(t->train));
+    if (llmws_train_best(t->train) >= 0) json_int(&t->line, "best", llmws_train_best(t->train));
     json_num(&t->line, "seconds", round((double)(now_ns() - t->start_ns) / 1e6) / 1e3);
     event_end(&t->line);
     return emit(t, e);

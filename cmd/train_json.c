@@ -41,6 +41,7 @@ bool run_json_write(Training *t, Err *e) {
     buf_char(&b, '{');
     json_str(&b, "llmws", str_of(llmws_version()));
     json_str(&b, "model", str_of(t->base));
+    if (t->how.lora.rank) json_str(&b, "fingerprint", str_of(t->print));
     json_key(&b, "data");
     buf_char(&b, '[');
     for (size_t i = 0; i < t->data.n; i++) {
@@ -70,7 +71,56 @@ static bool same_data(const Training *t, const Value *stored) {
     return same;
 }
 
-/* What run.json says, over what the command line does not; what both say must be the same. */
+/* The model, which with an adapter is needed on: it may have moved, then its fingerprint tells whether it is that one.
+ */
+static bool read_base(Training *t, const Value *v, const Value *model, Err *e) {
+    Str print = {"", 0};
+    TRY(value_as_str(value_get(v, "fingerprint"), "fingerprint", &print, e));
+    if (print.n >= sizeof t->print || (t->o.lora && !print.n))
+        return err_set(e, ERR_INPUT, "cannot use '%s': fingerprint", t->run.json);
+    memcpy(t->print, print.s, print.n);
+    t->base = t->o.lora && t->o.run.model ? t->o.run.model : arena_strn(&t->arena, model->s.s, model->s.n);
+    if (t->o.run.model && !t->o.lora && strcmp(t->base, t->o.run.model))
+        return err_set(e, ERR_USAGE, "--model: the run '%s' began with '%s'; leave it out with --resume", t->o.out,
+                       t->base);
+    return true;
+}
+
+static bool read_data(Training *t, const Value *data, Err *e) {
+    if (t->data.n && !same_data(t, data))
+        return err_set(e, ERR_USAGE, "the run '%s' began with other data; leave them out with --resume", t->o.out);
+    t->data = (OptList){ARENA_NEW(&t->arena, const char *, data->array.n), data->array.n};
+    for (size_t i = 0; i < data->array.n; i++) {
+        Value item = value_item(data, i);
+        if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "cannot use '%s': data", t->run.json);
+        t->data.items[i] = arena_strn(&t->arena, item.s.s, item.s.n);
+    }
+    return true;
+}
+
+/* Keeps what was changed, for the next time. */
+static bool keep_options(Training *t, Value *v, Err *e) {
+    Buf was = {0}, now = {0};
+    Value options;
+    json_put_value(&was, value_get(v, "options"), -1);
+    buf_char(&now, '{');
+    train_opts_put(&t->o, &now);
+    buf_char(&now, '}');
+    bool ok = json_parse(buf_view(&now), t->run.json, &t->arena, &options, e);
+    buf_clear(&now);
+    if (ok) json_put_value(&now, &options, -1);
+    if (ok && !str_eq(buf_view(&was), buf_view(&now))) {
+        value_put(&t->arena, v, STR("options"), options);
+        buf_clear(&now);
+        json_put_value(&now, v, -1);
+        buf_char(&now, '\n');
+        ok = write_text_file(t->run.json, buf_view(&now), e);
+    }
+    buf_release(&was);
+    buf_release(&now);
+    return ok;
+}
+
 bool run_json_read(Training *t, Err *e) {
     Buf text = {0};
     Value v;
@@ -82,18 +132,6 @@ bool run_json_read(Training *t, Err *e) {
     if (!model || model->kind != VALUE_STR || !data || data->kind != VALUE_ARRAY || !options ||
         options->kind != VALUE_OBJECT || !isa || isa->kind != VALUE_STR)
         return err_set(e, ERR_INPUT, "cannot use '%s': it is no run's description", t->run.json);
-    TRY(train_opts_resolve(&t->o, options, &t->arena, e));
-    if (t->o.run.model && !str_is(model->s, t->o.run.model))
-        return err_set(e, ERR_USAGE, "--model: the run '%s' began with '%.*s'; leave it out with --resume", t->o.out,
-                       STR_ARG(model->s));
-    if (t->data.n && !same_data(t, data))
-        return err_set(e, ERR_USAGE, "the run '%s' began with other data; leave them out with --resume", t->o.out);
-    t->base = arena_strn(&t->arena, model->s.s, model->s.n);
-    t->data = (OptList){ARENA_NEW(&t->arena, const char *, data->array.n), data->array.n};
-    for (size_t i = 0; i < data->array.n; i++) {
-        Value item = value_item(data, i);
-        if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "cannot use '%s': data", t->run.json);
-        t->data.items[i] = arena_strn(&t->arena, item.s.s, item.s.n);
-    }
-    return true;
+    return train_opts_resolve(&t->o, options, &t->arena, e) && read_base(t, &v, model, e) && read_data(t, data, e) &&
+           keep_options(t, &v, e);
 }

@@ -15,30 +15,6 @@ static const OptRow run_rows[] = {
      .kind = OPT_FLAG,
      AT(resume),
      .help = "go on from the run's last checkpoint; what else the command line says must be what the run began with"},
-    {.name = "save-every",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 0,
-     .hi = OPT_MAX,
-     AT(save_every),
-     .init = "500",
-     .help = "a checkpoint every N updates, and at the end; 0: at the end alone"},
-    {.name = "keep",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 0,
-     .hi = 1 << 20,
-     AT(keep),
-     .init = "3",
-     .help = "checkpoints that stay; 0: all"},
-    {.name = "log-every",
-     .kind = OPT_INT,
-     .arg = "N",
-     .lo = 1,
-     .hi = OPT_MAX,
-     AT(log_every),
-     .init = "1",
-     .help = "an event every N updates"},
     {.name = "dry-run", .kind = OPT_FLAG, AT(dry_run), .help = "print the memory plan and end"},
     {.name = "gpu-mem",
      .kind = OPT_TEXT,
@@ -53,6 +29,38 @@ static const OptRow run_rows[] = {
      .hi = 1 << 20,
      AT(preview),
      .help = "show ids, labels and packing of the first N samples and end"},
+};
+
+/* What a run may change when it goes on. */
+static const OptRow loop_rows[] = {
+    {.name = "save-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = OPT_MAX,
+     AT(save_every),
+     .help = "a checkpoint every N updates, and at the end; 0: at the end alone; default: 500"},
+    {.name = "keep",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = 1 << 20,
+     AT(keep),
+     .help = "checkpoints that stay, beside the best; 0: all; default: 3"},
+    {.name = "log-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 1,
+     .hi = OPT_MAX,
+     AT(log_every),
+     .help = "an event every N updates; default: 1"},
+    {.name = "eval-every",
+     .kind = OPT_INT,
+     .arg = "N",
+     .lo = 0,
+     .hi = OPT_MAX,
+     AT(eval_every),
+     .help = "evaluate every N updates, and at the end; 0: at the end alone; default: 500"},
 };
 
 static const OptRow data_rows[] = {
@@ -91,6 +99,12 @@ static const OptRow data_rows[] = {
      .hi = 1 << 20,
      AT(grad_accum),
      .help = "micro-steps of an update, whose labels all count the same; default: 1"},
+    {.name = "eval",
+     .kind = OPT_TEXT,
+     .arg = "DATA|PART",
+     AT(eval),
+     .help = "a file or folder whose loss is measured, or the part of the samples that is held out for that, such as "
+             "0.05; the checkpoint of the lowest loss stays"},
     {.name = "no-pack", .kind = OPT_FLAG, AT(no_pack), .help = "one sample a row; default: samples share rows unseen"},
     {.name = "train-on-prompt",
      .kind = OPT_FLAG,
@@ -106,6 +120,12 @@ static const OptRow data_rows[] = {
 };
 
 static const OptRow optim_rows[] = {
+    {.name = "lora",
+     .kind = OPT_TEXT,
+     .arg = "KEY=VALUE,...",
+     AT(lora),
+     .help = "train a low-rank adapter and leave the weights, which may be quantised, as they are: r=8, alpha=16, "
+             "dropout=0, rslora, targets=auto (as the family has it), all-linear or modules such as q_proj+v_proj"},
     {.name = "optimizer",
      .kind = OPT_ENUM,
      .arg = "adamw|adamw_torch",
@@ -173,19 +193,34 @@ static const OptRow where_rows[] = {
 };
 
 static const OptTable opts_run = {"The run", run_rows, COUNT_OF(run_rows)};
+static const OptTable opts_loop = {"Checkpoints and events", loop_rows, COUNT_OF(loop_rows)};
 static const OptTable opts_data = {"Data", data_rows, COUNT_OF(data_rows)};
 static const OptTable opts_optim = {"Optimisation", optim_rows, COUNT_OF(optim_rows)};
 static const OptTable opts_where = {"Computation", where_rows, COUNT_OF(where_rows)};
-const OptTable *const train_tables[] = {&opts_model, &opts_run,    &opts_data, &opts_optim,
-                                        &opts_where, &opts_output, NULL};
+const OptTable *const train_tables[] = {&opts_model, &opts_run,   &opts_loop,   &opts_data,
+                                        &opts_optim, &opts_where, &opts_output, NULL};
 /* What makes a run: kept in run.json. */
-static const OptTable *const kept_tables[] = {&opts_data, &opts_optim, NULL};
+static const OptTable *const kept_tables[] = {&opts_data, &opts_optim, &opts_loop, NULL};
 
 /* Defaults that a run keeps; said here rather than in the rows so that what was given can be told from them. */
-static const char *const defaults[] = {
-    "--batch-size=8",    "--seq-len=256",        "--grad-accum=1",   "--seed=0", "--optimizer=adamw",
-    "--lr=5e-5",         "--lr-schedule=cosine", "--warmup=0",       "--clip=1", "--weight-decay=0.01",
-    "--betas=0.9,0.999", "--eps=1e-8",           "--precision=fp32", NULL};
+static const char *const defaults[] = {"--batch-size=8",
+                                       "--seq-len=256",
+                                       "--grad-accum=1",
+                                       "--seed=0",
+                                       "--optimizer=adamw",
+                                       "--lr=5e-5",
+                                       "--lr-schedule=cosine",
+                                       "--warmup=0",
+                                       "--clip=1",
+                                       "--weight-decay=0.01",
+                                       "--betas=0.9,0.999",
+                                       "--eps=1e-8",
+                                       "--precision=fp32",
+                                       "--save-every=500",
+                                       "--keep=3",
+                                       "--log-every=1",
+                                       "--eval-every=500",
+                                       NULL};
 
 static void put_value(Buf *b, const OptRow *r, const void *from) {
     const void *field = (const char *)from + r->at;
@@ -239,6 +274,35 @@ static bool same_value(const OptRow *r, const void *a, const void *b) {
     return same;
 }
 
+static bool lora_word(Str word, Arena *a, LlmwsLora *l, Err *e) {
+    const char *equals = memchr(word.s, '=', word.n);
+    const size_t n = equals ? (size_t)(equals - word.s) : word.n;
+    const Str key = {word.s, n};
+    const char *value = equals ? arena_strn(a, equals + 1, word.n - n - 1) : NULL;
+    if (str_is(key, "rslora") && !value) return l->root = true;
+    if (value && str_is(key, "r")) return parse_int(value, "--lora: r", 1, 1 << 16, &l->rank, e);
+    if (value && str_is(key, "alpha")) return parse_float(value, "--lora: alpha", 1e-9, 1e9, &l->alpha, e);
+    if (value && str_is(key, "dropout")) return parse_float(value, "--lora: dropout", 0, 1 - 0x1p-16, &l->dropout, e);
+    if (!value || !str_is(key, "targets"))
+        return err_set(
+            e, ERR_USAGE,
+            "--lora: '%.*s' is not known; known: r=N, alpha=X, targets=auto|all-linear|NAME+NAME, dropout=X, rslora",
+            STR_ARG(word));
+    l->targets = strcmp(value, "auto") ? value : NULL;
+    return true;
+}
+
+/* "r=8,alpha=16,targets=q_proj+v_proj,dropout=0,rslora" */
+static bool read_lora(const char *text, Arena *a, LlmwsLora *l, Err *e) {
+    *l = (LlmwsLora){.rank = 8, .alpha = 16};
+    for (const char *at = text; *at; at += *at == ',') {
+        const size_t n = strcspn(at, ",");
+        TRY(lora_word((Str){at, n}, a, l, e));
+        at += n;
+    }
+    return true;
+}
+
 bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e) {
     TrainOpts *base = ARENA_NEW(a, TrainOpts, 1);
     OptList rest = {0};
@@ -252,12 +316,12 @@ bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e) {
             void *field = (char *)o + r->at;
             const void *was = (const char *)base + r->at;
             bool given = opt_is_given(r, o);
-            if (given && stored && !same_value(r, o, base))
+            if (given && stored && *t != &opts_loop && !same_value(r, o, base))
                 return err_set(e, ERR_USAGE, "--%s: the run '%s' began with another value; leave it out with --resume",
                                r->name, o->out);
             if (!given) memcpy(field, was, field_size(r));
         }
-    return true;
+    return !o->lora || read_lora(o->lora, a, &o->adapter, e);
 }
 
 static bool betas_of(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
@@ -270,8 +334,18 @@ static bool betas_of(const TrainOpts *o, double *beta1, double *beta2, Err *e) {
     return err_set(e, ERR_USAGE, "--betas: '%s' must be two numbers from 0 to below 1, such as 0.9,0.999", o->betas);
 }
 
+/* A part of the data, 0 where the text is no number; what is called like one is ./0.05. */
+static bool eval_part(const char *text, double *part, Err *e) {
+    char *end;
+    *part = text ? strtod(text, &end) : 0;
+    if (!text || end == text || *end) return *part = 0, true;
+    return (*part > 0 && *part < 1) ||
+           err_set(e, ERR_USAGE, "--eval: %s must be a part between 0 and 1, or a file or folder", text);
+}
+
 bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, Err *e) {
-    double beta1, beta2;
+    double beta1, beta2, part;
+    TRY(eval_part(o->eval, &part, e));
     TRY(betas_of(o, &beta1, &beta2, e) && backend_check(&o->run, e));
     *how = (LlmwsTrainOptions){.backend = o->run.backend,
                                .isa = o->run.isa,
@@ -296,6 +370,9 @@ bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, 
                                .no_decay = o->no_decay,
                                .no_pack = o->no_pack,
                                .train_on_prompt = o->train_on_prompt,
-                               .seed = (uint64_t)o->seed};
+                               .seed = (uint64_t)o->seed,
+                               .lora = o->adapter,
+                               .eval = part > 0 ? NULL : o->eval,
+                               .eval_part = part};
     return true;
 }

@@ -98,30 +98,64 @@ int64_t run_last(const char *dir) {
 }
 
 /* Under a hidden name first: what stands as a checkpoint is a whole one. */
-void run_prune(Run *r, int64_t keep) {
+void run_drop(Run *r, int64_t step) {
+    Arena a = {0};
+    const char *from = run_checkpoint(&a, r->dir, step), *to = store_join(&a, r->checkpoints, ".llmws-old.tmp");
+    if (rename(from, to) == 0) dir_remove(to);
+    arena_release(&a);
+}
+
+void run_prune(Run *r, int64_t keep, int64_t best) {
     int64_t *steps;
     size_t n = list_steps(r->dir, &steps);
-    for (size_t i = (size_t)keep; keep && i < n; i++) {
-        Arena a = {0};
-        const char *from = run_checkpoint(&a, r->dir, steps[i]), *to = store_join(&a, r->checkpoints, ".llmws-old.tmp");
-        if (rename(from, to) == 0) dir_remove(to);
-        arena_release(&a);
-    }
+    for (size_t i = (size_t)keep; keep && i < n; i++)
+        if (steps[i] != best) run_drop(r, steps[i]);
     free(steps);
+}
+
+bool run_link_best(Run *r, int64_t step, Err *e) {
+    Arena a = {0};
+    const char *name = arena_printf(&a, "%s%" PRId64, step_prefix, step),
+               *link = store_join(&a, r->checkpoints, "best"),
+               *temp = store_join(&a, r->checkpoints, ".llmws-best.tmp");
+    unlink(temp);
+    bool ok = (symlink(name, temp) == 0 && rename(temp, link) == 0) ||
+              err_set(e, ERR_IO, "cannot make the link '%s' to %s: %s", link, name, strerror(errno));
+    if (!ok) unlink(temp);
+    arena_release(&a);
+    return ok;
+}
+
+/* The step that the link leads to, -1: there is none. */
+static int64_t best_of(const char *dir) {
+    Arena a = {0};
+    char name[64];
+    ssize_t n = readlink(store_join(&a, store_join(&a, dir, "checkpoints"), "best"), name, sizeof name - 1);
+    arena_release(&a);
+    if (n <= 0) return -1;
+    name[n] = 0;
+    return step_of(name);
+}
+
+/* "7", "step-7" or "best". */
+static bool step_word(const char *dir, const char *word, int64_t *step, Err *e) {
+    Arena a = {0};
+    const bool best = strcmp(word, "best") == 0, whole = str_starts(str_of(word), step_prefix);
+    *step = best ? best_of(dir) : step_of(whole ? word : arena_printf(&a, "%s%s", step_prefix, word));
+    arena_release(&a);
+    if (*step >= 0) return true;
+    return best ? err_set(e, ERR_INPUT, "the run '%s' has no best checkpoint: it was never evaluated", dir)
+                : err_set(e, ERR_USAGE, "'%s@%s': '%s' is no step", dir, word, word);
 }
 
 bool run_find(const char *word, Arena *a, const char **path, Err *e) {
     const char *at = strrchr(word, '@'), *dir = word;
     int64_t step = -1;
     *path = NULL;
-    if (at && !path_exists(word)) {
-        const char *digits = str_starts(str_of(at + 1), step_prefix) ? at + 1 + sizeof step_prefix - 1 : at + 1;
-        step = step_of(arena_printf(a, "%s%s", step_prefix, digits));
-        dir = arena_strn(a, word, (size_t)(at - word));
-        if (step < 0 && path_exists(store_join(a, dir, "run.json")))
-            return err_set(e, ERR_USAGE, "'%s': '%s' is no step", word, at + 1);
-    }
+    const bool at_step = at && !path_exists(word);
+    if (at_step) dir = arena_strn(a, word, (size_t)(at - word));
     if (!path_exists(store_join(a, dir, "run.json"))) return true;
+    if (at_step) TRY(step_word(dir, at + 1, &step, e));
     int64_t last = run_last(dir);
     if (last < 0) return err_set(e, ERR_INPUT, "the run '%s' has no checkpoint", dir);
     *path = run_checkpoint(a, dir, step < 0 ? last : step);
@@ -129,6 +163,8 @@ bool run_find(const char *word, Arena *a, const char **path, Err *e) {
            err_set(e, ERR_INPUT, "the run '%s' has no checkpoint of step %" PRId64 "; the last is %" PRId64, dir, step,
                    last);
 }
+
+void model_print(const LlmwsModel *m, char out[17]) { snprintf(out, 17, "%016" PRIx64, llmws_model_fingerprint(m)); }
 
 /* ---- events ---- */
 

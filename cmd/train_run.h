@@ -1,7 +1,9 @@
-/* The directory of a run: run.json (what it is), events.jsonl (what happened), checkpoints/step-N/, and a lock.
+/* The directory of a run: run.json (what it is), events.jsonl (what happened), checkpoints/step-N/, where there were
+ * evaluations a link checkpoints/best to the best of them, and a lock.
  *
  * 1. One process at a time has a run. 2. run.json stands once checkpoints/step-0 does, the weights before the first
- * update. 3. A checkpoint knows how long events.jsonl was: going on from it cuts off what came later. */
+ * update; a step-0 without run.json is of a run that was killed as it began. 3. A checkpoint knows how long
+ * events.jsonl was: going on from it cuts off what came later. */
 #ifndef CMD_TRAIN_RUN_H
 #define CMD_TRAIN_RUN_H
 
@@ -25,10 +27,17 @@ void run_close(Run *r);
 const char *run_checkpoint(Arena *a, const char *dir, int64_t step);
 /* The last checkpoint, -1: none. */
 int64_t run_last(const char *dir);
-/* Removes all but the newest `keep`, 0: none. */
-void run_prune(Run *r, int64_t keep);
-/* "RUN" or "RUN@step" to a checkpoint; *path is NULL where the word names no run. */
+/* Removes one, where it is. */
+void run_drop(Run *r, int64_t step);
+/* Makes the link checkpoints/best lead to that of a step; false, with a message, where links cannot be made. */
+bool run_link_best(Run *r, int64_t step, Err *e);
+/* Removes all but the newest `keep` and the best; keep 0: none, best -1: there is none. */
+void run_prune(Run *r, int64_t keep, int64_t best);
+/* "RUN", "RUN@step" or "RUN@best" to a checkpoint; *path is NULL where the word names no run. */
 bool run_find(const char *word, Arena *a, const char **path, Err *e);
+
+/* A model's fingerprint as run.json has it. */
+void model_print(const LlmwsModel *m, char out[17]);
 
 /* Cuts events.jsonl to a length. */
 bool run_truncate(Run *r, int64_t length, Err *e);

@@ -8,7 +8,8 @@
 typedef struct Training {
     TrainOpts o;
     Ui ui;
-    const char *base; /* the model that a run begins with */
+    const char *base; /* the model that a run begins with, and with an adapter goes on with */
+    char print[17];   /* its fingerprint as run.json has it, "": none is known */
     OptList data;
     LlmwsTrainOptions how;
     LlmwsModel *model;
@@ -27,6 +28,7 @@ typedef struct Training {
 
 bool tell_started(Training *t, Err *e);
 bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e);
+bool tell_eval(Training *t, const LlmwsTrainEval *v, double seconds, Err *e);
 bool tell_saved(Training *t, int64_t step, Err *e);
 bool tell_done(Training *t, Err *e);
 

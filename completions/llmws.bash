@@ -164,21 +164,24 @@ _llmws() {
         esac
         ;;
     train)
-        options='--model --out --resume --save-every --keep --log-every --dry-run --gpu-mem --preview --steps --epochs --batch-size --seq-len --grad-accum --no-pack --train-on-prompt --seed --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
+        options='--model --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -o | --out) kind=none ;;
+        --gpu-mem) kind=none ;;
+        --preview) kind=none ;;
         --save-every) kind=none ;;
         --keep) kind=none ;;
         --log-every) kind=none ;;
-        --gpu-mem) kind=none ;;
-        --preview) kind=none ;;
+        --eval-every) kind=none ;;
         --steps) kind=none ;;
         --epochs) kind=none ;;
         --batch-size) kind=none ;;
         --seq-len) kind=none ;;
         --grad-accum) kind=none ;;
+        --eval) kind=none ;;
         --seed) kind=none ;;
+        --lora) kind=none ;;
         --optimizer) words='adamw adamw_torch' ;;
         --lr) kind=none ;;
         --lr-schedule) words='constant linear cosine wsd' ;;
@@ -196,9 +199,10 @@ _llmws() {
         esac
         ;;
     snapshot)
-        options='--out --dtype --max-shard --json --quiet --verbose --color --help'
+        options='--out --merge-lora --base --dtype --max-shard --json --quiet --verbose --color --help'
         case $before in
         -o | --out) kind=none ;;
+        --base) kind=file ;;
         --dtype) words='f32 f16 bf16' ;;
         --max-shard) kind=none ;;
         --color) words='auto always never' ;;

@@ -182,6 +182,8 @@ typedef struct LlmwsModuleInfo { /* a named value of the graph that can be captu
 LLMWS_API size_t llmws_module_count(LlmwsModel *m);
 LLMWS_API void llmws_module_info(LlmwsModel *m, size_t i, LlmwsModuleInfo *info);
 
+/* Of names, shapes, dtypes and samples of the weights: tells models apart without reading them whole. */
+LLMWS_API uint64_t llmws_model_fingerprint(const LlmwsModel *m);
 /* Reads every weight; ERR_CHECK naming the first that holds a NaN or an infinity. */
 LLMWS_API bool llmws_weights_finite(const LlmwsModel *m, LlmwsErr *e);
 
@@ -415,6 +417,15 @@ LLMWS_API void llmws_interrupt_clear(LlmwsSession *s);
  * from a checkpoint. */
 typedef struct LlmwsTrain LlmwsTrain;
 
+/* A low-rank adapter (Hu et al. 2021) that is trained while the weights stay as they are, in any dtype. */
+typedef struct LlmwsLora {
+    int64_t rank;        /* 0: none, the weights are trained */
+    double alpha;        /* the scale is alpha / rank, */
+    bool root;           /* or alpha / sqrt(rank) (rsLoRA) */
+    const char *targets; /* "q_proj+v_proj", "all-linear"; NULL: the family's */
+    double dropout;      /* of what the adapter reads */
+} LlmwsLora;
+
 typedef struct LlmwsTrainOptions {
     const char *backend, *isa; /* as in LlmwsSessionOptions */
     int threads;
@@ -434,6 +445,9 @@ typedef struct LlmwsTrainOptions {
     bool no_pack;            /* a sample has rows of its own */
     bool train_on_prompt;    /* loss on all of a sample, not on its answers alone */
     uint64_t seed;
+    LlmwsLora lora;
+    const char *eval; /* file or folder for llmws_train_eval; NULL: none, */
+    double eval_part; /* or this part of the data, held out sample by sample by the seed; 0: none */
 } LlmwsTrainOptions;
 
 typedef struct LlmwsTrainStep { /* one update */
@@ -444,17 +458,33 @@ typedef struct LlmwsTrainStep { /* one update */
     int64_t epoch; /* of the data, from 0 */
 } LlmwsTrainStep;
 
+typedef struct LlmwsTrainEval { /* of the data that are not learned */
+    int64_t step;               /* updates that were done */
+    double loss;                /* mean of all labels */
+    int64_t tokens, labels;
+    bool best; /* lower than all before, in the runs too that were continued */
+} LlmwsTrainEval;
+
 /* The plan that llmws_train_open would allocate, without allocating or reading data. */
 LLMWS_API bool llmws_train_estimate(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsPlan *plan, LlmwsErr *e);
 /* m stays until the training is closed. */
 LLMWS_API LlmwsTrain *llmws_train_open(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsErr *e);
 LLMWS_API void llmws_train_close(LlmwsTrain *t);
 LLMWS_API void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan);
-LLMWS_API int64_t llmws_train_steps(const LlmwsTrain *t); /* of the whole run */
-LLMWS_API int64_t llmws_train_at(const LlmwsTrain *t);    /* updates that are done */
+LLMWS_API int64_t llmws_train_steps(const LlmwsTrain *t);  /* of the whole run */
+LLMWS_API int64_t llmws_train_at(const LlmwsTrain *t);     /* updates that are done */
+LLMWS_API int64_t llmws_train_params(const LlmwsTrain *t); /* elements that are trained */
 /* The next update. A loss or norm that is no finite number is an ERR_CHECK that names the data; the weights are then
  * those before. */
 LLMWS_API bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e);
+/* The loss of all of the eval data, without gradients and dropout. go_on, which may be NULL, is told after every batch
+ * how many tokens are done; where it returns false, the evaluation ends as an "interrupted" error and counts for
+ * nothing. A loss that is no finite number is an ERR_CHECK. */
+LLMWS_API bool llmws_train_eval(LlmwsTrain *t, LlmwsTrainEval *out, bool (*go_on)(void *ctx, int64_t tokens), void *ctx,
+                                LlmwsErr *e);
+/* Steps of the last and of the best evaluation, which checkpoints remember; -1: none. */
+LLMWS_API int64_t llmws_train_evaluated(const LlmwsTrain *t);
+LLMWS_API int64_t llmws_train_best(const LlmwsTrain *t);
 /* The first n samples as a training would see them: ids, labels and how they share rows. free() it. */
 LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e);
 typedef struct LlmwsTrainFile { /* of the data */
@@ -462,11 +492,14 @@ typedef struct LlmwsTrainFile { /* of the data */
     int64_t bytes;
     char sha256[65];
 } LlmwsTrainFile;
-LLMWS_API bool llmws_train_file(LlmwsTrain *t, size_t i, LlmwsTrainFile *out, LlmwsErr *e); /* reads all of it */
-/* Writes a checkpoint: a Hugging Face directory that did not exist, of f32 weights, with a file trainer_state; it
- * appears whole or not at all. mark: a number of the caller's, given back by llmws_train_load. */
+/* File i of the data, and then of the data to evaluate; reads all of it. */
+LLMWS_API bool llmws_train_file(LlmwsTrain *t, size_t i, LlmwsTrainFile *out, LlmwsErr *e);
+/* Writes a checkpoint: a Hugging Face directory that did not exist, of f32 weights, or of an adapter as PEFT has it,
+ * with a file trainer_state; it appears whole or not at all. mark: a number of the caller's, given back by
+ * llmws_train_load. */
 LLMWS_API bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e);
-/* Continues a checkpoint; m must have been opened from that directory, the options must be those of its run. */
+/* Continues a checkpoint; m must have been opened from that directory, or with an adapter from what the run began with;
+ * the options must be those of its run. */
 LLMWS_API bool llmws_train_load(LlmwsTrain *t, const char *dir, int64_t *mark, LlmwsErr *e);
 
 /* Named f32 arrays to a safetensors file, written beside and renamed. */

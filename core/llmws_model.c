@@ -158,6 +158,8 @@ bool llmws_weights_finite(const LlmwsModel *m, LlmwsErr *e) {
     return ok;
 }
 
+uint64_t llmws_model_fingerprint(const LlmwsModel *m) { return model_fingerprint(&m->m); }
+
 size_t llmws_family_count(void) { return arch_count; }
 
 void llmws_family_info(size_t i, LlmwsFamilyInfo *info) {

@@ -26,6 +26,7 @@ static bool check_options(const LlmwsTrainOptions *o, Err *e) {
     TRY(number_in(o->lr, 0, 1e6, "learning rate", e) && number_in(o->beta1, 0, 1 - 0x1p-24, "beta1", e) &&
         number_in(o->beta2, 0, 1 - 0x1p-24, "beta2", e) && number_in(o->eps, 0, 1, "eps", e) &&
         number_in(o->weight_decay, 0, 1e6, "weight decay", e) && number_in(o->clip, 0, 1e30, "clipping norm", e));
+    TRY(number_in(o->eval_part, 0, 1 - 0x1p-24, "part of the data to evaluate:", e));
     return o->steps || number_in(o->epochs, 1e-9, 1e9, "number of epochs", e);
 }
 
@@ -42,6 +43,15 @@ static bool backend_open(const LlmwsTrainOptions *o, Backend **b, Err *e) {
     return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
 }
 
+static bool read_lora(LlmwsTrain *t, TrainSpec *spec, Err *e) {
+    const LlmwsLora *l = &t->o.lora;
+    if (!l->rank) return true;
+    t->lora_spec =
+        (LoraSpec){.rank = l->rank, .alpha = l->alpha, .root = l->root, .targets = l->targets, .dropout = l->dropout};
+    spec->lora = &t->lora;
+    return lora_new(&t->lora, &t->m->m, &t->lora_spec, e);
+}
+
 static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
     const LlmwsTrainOptions *o = &t->o;
     TRY(check_options(o, e));
@@ -49,12 +59,14 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
                         .checkpoint = o->grad_checkpoint,
                         .optimizer = OPTIMIZER_ADAMW,
                         .decays = decays,
-                        .decays_ctx = &t->o};
+                        .decays_ctx = &t->o,
+                        .seed = o->seed};
     if (o->precision && strcmp(o->precision, "bf16") == 0)
         spec->precision = PRECISION_BF16;
     else if (o->precision && strcmp(o->precision, "fp32"))
         return err_set(e, ERR_USAGE, "precision '%s' is not supported; supported: fp32, bf16", o->precision);
     t->schedule = (Schedule){.lr = o->lr, .updates = o->steps, .warmup = o->warmup};
+    TRY(read_lora(t, spec, e));
     if (o->lr_schedule && !schedule_from_name(o->lr_schedule, &t->schedule.kind))
         return err_set(e, ERR_USAGE, "schedule '%s' is not known; known: constant, linear, cosine, wsd",
                        o->lr_schedule);
@@ -70,7 +82,8 @@ static int64_t table_bytes(const LlmwsTrain *t) {
 }
 
 static int64_t gathered_bytes(const LlmwsTrainOptions *o) {
-    return o->grad_accum * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
+    const bool evaluates = o->eval || o->eval_part > 0;
+    return (o->grad_accum + evaluates) * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
 }
 
 void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan) {
@@ -103,12 +116,19 @@ static bool check_fits(const LlmwsTrain *t, Err *e) {
                                        (double)need / 0x1p20, (double)free_now / 0x1p20);
 }
 
-/* Everything but memory and data. */
-static LlmwsTrain *train_new(LlmwsModel *m, const LlmwsTrainOptions *o, Err *e) {
-    TrainSpec spec;
+static LlmwsTrain *train_alloc(LlmwsModel *m, const LlmwsTrainOptions *o) {
     LlmwsTrain *t = mem_alloc(1, sizeof *t);
     t->m = m;
     t->o = *o;
+    t->evaluated = t->best = -1;
+    pthread_mutex_init(&t->texts, NULL);
+    return t;
+}
+
+/* Everything but memory and data. */
+static LlmwsTrain *train_new(LlmwsModel *m, const LlmwsTrainOptions *o, Err *e) {
+    TrainSpec spec;
+    LlmwsTrain *t = train_alloc(m, o);
     if (read_options(t, &spec, e) && backend_open(o, &t->b, e) && train_prepare(&t->t, &m->m, &spec, t->b, &t->plan, e))
         return t;
     llmws_train_close(t);
@@ -136,22 +156,36 @@ static bool open_data(LlmwsTrain *t, Err *e) {
                      .train_on_prompt = o->train_on_prompt,
                      .no_eos = eos < 0,
                      .eos = eos,
-                     .vocab = (int32_t)t->m->m.cfg.vocab};
+                     .vocab = (int32_t)t->m->m.cfg.vocab,
+                     .valid_part = o->eval ? 0 : o->eval_part};
     DataTexts texts = train_texts(t);
-    return dataset_open(&spec, &texts, &t->data, e);
+    TRY(dataset_open(&spec, &texts, &t->data, e));
+    if (!o->eval && !(o->eval_part > 0)) return true;
+    spec.no_shuffle = true;
+    spec.ahead = -1; /* it is read between updates alone */
+    if (o->eval) spec.paths = &o->eval, spec.n_paths = 1;
+    spec.want_valid = !o->eval;
+    return dataset_open(&spec, &texts, &t->eval, e);
 }
 
 bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e) {
     Buf b = {0};
-    LlmwsTrain *t = mem_alloc(1, sizeof *t);
-    t->m = m;
-    t->o = *o;
+    LlmwsTrain *t = train_alloc(m, o);
     bool ok = check_options(o, e) && open_data(t, e) && dataset_preview(t->data, n, &b, e);
     if (ok) buf_put(&b, "", 0);
     *text = ok ? b.s : NULL;
     if (!ok) buf_release(&b);
     llmws_train_close(t);
     return ok;
+}
+
+/* That there is something to evaluate shows now, not after hours. */
+static bool try_eval(LlmwsTrain *t, Err *e) {
+    DataBatch b;
+    if (!t->eval) return true;
+    TRY(dataset_next(t->eval, t->o.batch_size, &b, e) || err_prefix(e, "evaluation"));
+    dataset_rewind(t->eval);
+    return true;
 }
 
 /* How many updates the epochs are: of rows as the first one has them. */
@@ -169,7 +203,7 @@ static bool count_steps(LlmwsTrain *t, Err *e) {
 }
 
 static bool open_rest(LlmwsTrain *t, Err *e) {
-    TRY(check_fits(t, e) && open_data(t, e));
+    TRY(check_fits(t, e) && open_data(t, e) && try_eval(t, e));
     if (!t->o.steps) TRY(count_steps(t, e));
     Gathered *n = &t->now;
     const size_t tokens = (size_t)(t->o.grad_accum * t->o.batch_size * t->o.seq_len);
@@ -191,7 +225,10 @@ void llmws_train_close(LlmwsTrain *t) {
     if (!t) return;
     if (!t->reserved) plan_release(&t->plan);
     dataset_close(t->data);
+    dataset_close(t->eval);
+    pthread_mutex_destroy(&t->texts);
     if (t->t.m) train_close(&t->t);
+    lora_release(&t->lora);
     if (t->b) t->b->close(t->b);
     void *blocks[] = {t->now.ids, t->now.labels, t->now.index, t->now.n, t->now.docs};
     for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
@@ -202,6 +239,12 @@ void llmws_train_close(LlmwsTrain *t) {
 
 int64_t llmws_train_steps(const LlmwsTrain *t) { return t->schedule.updates; }
 int64_t llmws_train_at(const LlmwsTrain *t) { return t->t.updates; }
+
+int64_t llmws_train_params(const LlmwsTrain *t) {
+    int64_t n = 0;
+    for (size_t i = 0; i < t->t.n_params; i++) n += train_count(&t->t, &t->t.params[i]);
+    return n;
+}
 
 /* ---- an update ---- */
 
@@ -275,7 +318,8 @@ static bool not_finite(LlmwsTrain *t, const LlmwsTrainStep *s, Err *e) {
 }
 
 bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
-    TRY(gather(t, e) && gradients(t, &out->loss, e));
+    TRY(gather(t, e));
+    if (!gradients(t, &out->loss, e)) return train_clear(&t->t), false;
     out->step = t->t.updates + 1;
     out->tokens = t->now.n_tokens;
     out->labels = t->now.n_labels;
@@ -293,3 +337,37 @@ bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
     out->epoch = stats.epoch;
     return true;
 }
+
+/* ---- evaluation ---- */
+
+static bool eval_all(LlmwsTrain *t, LlmwsTrainEval *out, bool (*go_on)(void *ctx, int64_t tokens), void *ctx, Err *e) {
+    DataBatch b;
+    double part, sum = 0;
+    for (;;) {
+        TRY(dataset_next(t->eval, t->o.batch_size, &b, e));
+        if (!b.n) break;
+        TRY(train_loss(&t->t, &(TrainBatch){b.ids, b.labels, b.index, b.n}, &part, e));
+        sum += part;
+        out->tokens += b.n;
+        out->labels += b.n_labels;
+        if (go_on && !go_on(ctx, out->tokens)) return err_set(e, ERR_INTERRUPT, "interrupted");
+    }
+    out->loss = sum / (double)MAX(out->labels, 1);
+    return isfinite(out->loss) ||
+           err_set(e, ERR_CHECK, "the evaluation at step %lld gives the loss %g", (long long)out->step, out->loss);
+}
+
+bool llmws_train_eval(LlmwsTrain *t, LlmwsTrainEval *out, bool (*go_on)(void *ctx, int64_t tokens), void *ctx,
+                      LlmwsErr *e) {
+    *out = (LlmwsTrainEval){.step = t->t.updates};
+    if (!t->eval) return err_set(e, ERR_USAGE, "training: there are no data to evaluate");
+    dataset_rewind(t->eval); /* the one before may have been interrupted */
+    TRY(eval_all(t, out, go_on, ctx, e));
+    out->best = t->best < 0 || out->loss < t->best_loss;
+    if (out->best) t->best = out->step, t->best_loss = out->loss;
+    t->evaluated = out->step;
+    return true;
+}
+
+int64_t llmws_train_evaluated(const LlmwsTrain *t) { return t->evaluated; }
+int64_t llmws_train_best(const LlmwsTrain *t) { return t->best; }

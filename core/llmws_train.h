@@ -2,6 +2,8 @@
 #ifndef CORE_LLMWS_TRAIN_H
 #define CORE_LLMWS_TRAIN_H
 
+#include <pthread.h>
+
 #include "core/llmws_objects.h"
 #include "core/schedule.h"
 #include "core/train.h"
@@ -23,10 +25,15 @@ struct LlmwsTrain {
     Plan plan; /* until it is reserved */
     bool reserved;
     Schedule schedule;
-    Dataset *data;
-    TokenList tokens; /* of the dataset's callbacks */
-    Buf beside;       /* where the tokenizer's files are: the last checkpoint, which outlives those before */
+    Dataset *data, *eval;  /* eval: NULL: none */
+    pthread_mutex_t texts; /* held by a callback of theirs: the two read at the same time */
+    TokenList tokens;      /* of the callbacks */
+    Lora lora;             /* that is trained, of lora_spec; rank 0: the weights are */
+    LoraSpec lora_spec;
+    Buf beside; /* where the tokenizer's files are: the last checkpoint, which outlives those before */
     Gathered now;
+    int64_t evaluated, best; /* updates before the last and the best evaluation, -1: none */
+    double best_loss;
 };
 
 /* What the dataset needs to make ids of texts. */

@@ -6,6 +6,7 @@
 
 #include "core/llmws_save.h"
 #include "core/llmws_train.h"
+#include "formats/adapter.h"
 #include "formats/dirs.h"
 #include "formats/store.h"
 #include "tokenizer/chat_answers.h"
@@ -14,8 +15,7 @@ static const char state_name[] = "trainer_state", state_format[] = "llmws traine
 
 /* ---- texts ---- */
 
-static bool encode(void *ctx, Str text, bool begin, IdList *out, Err *e) {
-    LlmwsTrain *t = ctx;
+static bool encode_alone(LlmwsTrain *t, Str text, bool begin, IdList *out, Err *e) {
     t->tokens.n = 0;
     TRY(tokenizer_encode(t->m->tok->tok, text, begin ? LLMWS_TOK_ADD_SPECIAL : 0, &t->tokens, e));
     size_t n = t->tokens.n;
@@ -27,8 +27,20 @@ static bool encode(void *ctx, Str text, bool begin, IdList *out, Err *e) {
     return true;
 }
 
+static bool encode(void *ctx, Str text, bool begin, IdList *out, Err *e) {
+    LlmwsTrain *t = ctx;
+    pthread_mutex_lock(&t->texts);
+    bool ok = encode_alone(t, text, begin, out, e);
+    pthread_mutex_unlock(&t->texts);
+    return ok;
+}
+
 static bool chat(void *ctx, const Value *messages, const Value *tools, IdList *out, IdRanges *answers, Err *e) {
-    return chat_answers(((LlmwsTrain *)ctx)->m->tok->tok, messages, tools, out, answers, e);
+    LlmwsTrain *t = ctx;
+    pthread_mutex_lock(&t->texts);
+    bool ok = chat_answers(t->m->tok->tok, messages, tools, out, answers, e);
+    pthread_mutex_unlock(&t->texts);
+    return ok;
 }
 
 static void piece(void *ctx, int32_t id, Buf *out) {
@@ -42,13 +54,19 @@ DataTexts train_texts(LlmwsTrain *t) {
 }
 
 bool llmws_train_file(LlmwsTrain *t, size_t i, LlmwsTrainFile *out, LlmwsErr *e) {
-    size_t n;
-    const DataFile *files = dataset_files(t->data, &n);
+    Dataset *const sets[] = {t->data, t->o.eval ? t->eval : NULL}; /* a part that is held out is of the same files */
     *out = (LlmwsTrainFile){0};
-    if (i >= n) return true;
-    out->path = files[i].path;
-    out->bytes = files[i].bytes;
-    return dataset_sha256(t->data, i, out->sha256, e);
+    for (size_t k = 0; k < COUNT_OF(sets) && sets[k]; k++) {
+        size_t n;
+        const DataFile *files = dataset_files(sets[k], &n);
+        if (i < n) {
+            out->path = files[i].path;
+            out->bytes = files[i].bytes;
+            return dataset_sha256(sets[k], i, out->sha256, e);
+        }
+        i -= n;
+    }
+    return true;
 }
 
 /* ---- saving ---- */
@@ -97,6 +115,11 @@ static bool write_state(const LlmwsTrain *t, const char *dir, int64_t mark, Err 
     put_number(&a, &meta, "updates", t->t.updates);
     put_number(&a, &meta, "steps", t->schedule.updates);
     put_number(&a, &meta, "mark", mark);
+    if (t->best >= 0) {
+        put_number(&a, &meta, "evaluated", t->evaluated);
+        put_number(&a, &meta, "best", t->best);
+        value_put(&a, &meta, STR("best_loss"), value_str(str_of(arena_printf(&a, "%.17g", t->best_loss))));
+    }
     value_put(&a, &meta, STR("data"), value_str(buf_view(&hex)));
     value_put(&a, &meta, STR("isa"), value_str(str_of(t->b->isa)));
     bool ok = safetensors_write(store_join(&a, dir, state_name), &meta, out, n, e);
@@ -107,14 +130,30 @@ static bool write_state(const LlmwsTrain *t, const char *dir, int64_t mark, Err 
     return ok;
 }
 
-bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e) {
+/* Weights or adapter, and what stands beside them. */
+static bool write_model(const LlmwsTrain *t, const char *dir, const char *beside, Err *e) {
     const Dtype f32 = DT_f32;
+    const Model *base = &t->m->m;
     Arena a = {0};
-    const char *stage = NULL;
-    Model m = trained_model(t, &a);
-    SaveSpec s = {.dtype = &f32, .beside = t->beside.n ? t->beside.s : t->m->m.file.path};
+    bool ok;
+    if (t->t.spec.lora) {
+        ok =
+            (!beside || dir_copy_beside(beside, dir, e)) && adapter_save(dir, &t->t, &t->lora_spec, base->file.path, e);
+    } else {
+        Model m = trained_model(t, &a);
+        SaveSpec s = {.dtype = &f32, .beside = beside};
+        ok = model_write_hf(&m, dir, &s, e);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e) {
+    const TensorFile *base = &t->m->m.file;
+    const char *stage = NULL, *beside = t->beside.n ? t->beside.s : base->format == STORE_HF ? base->path : NULL;
+    Arena a = {0};
     bool ok = dir_begin(dir, &a, &stage, e);
-    if (ok && !(model_write_hf(&m, stage, &s, e) && write_state(t, stage, mark, e) && dir_commit(stage, dir, e))) {
+    if (ok && !(write_model(t, stage, beside, e) && write_state(t, stage, mark, e) && dir_commit(stage, dir, e))) {
         dir_remove(stage);
         ok = false;
     }
@@ -148,6 +187,14 @@ static bool read_hex(const Value *v, Buf *out, Err *e) {
     return ok || err_set(e, ERR_INPUT, "its place in the data cannot be read");
 }
 
+static bool read_tensor(const TensorFile *f, const char *name, Tensor *to, Err *e) {
+    const NamedTensor *from = tensor_file_find(f, str_of(name));
+    if (!from || from->t.dtype != DT_f32 || tensor_count(&from->t) != tensor_count(to))
+        return err_set(e, ERR_INPUT, "tensor '%s' is missing or of another shape", name);
+    memcpy(to->data, from->t.data, (size_t)tensor_count(to) * sizeof(float));
+    return true;
+}
+
 static bool read_moments(LlmwsTrain *t, const TensorFile *f, Err *e) {
     static const char *const suffix[] = {"exp_avg", "exp_avg_sq"};
     if (f->n != (t->t.updates ? t->t.n_params * 2 : 0)) return err_set(e, ERR_INPUT, "it has %zu tensors", f->n);
@@ -156,12 +203,22 @@ static bool read_moments(LlmwsTrain *t, const TensorFile *f, Err *e) {
         Tensor *x = &t->t.x.values[p->state[i % 2]];
         char name[512];
         snprintf(name, sizeof name, "%s.%s", p->name, suffix[i % 2]);
-        const NamedTensor *from = tensor_file_find(f, str_of(name));
-        if (!from || from->t.dtype != DT_f32 || tensor_count(&from->t) != tensor_count(x))
-            return err_set(e, ERR_INPUT, "tensor '%s' is missing or of another shape", name);
-        memcpy(x->data, from->t.data, (size_t)tensor_count(x) * sizeof(float));
+        TRY(read_tensor(f, name, x, e));
     }
     return true;
+}
+
+static bool read_evals(LlmwsTrain *t, const Value *meta, Err *e) {
+    const Value *loss = value_get(meta, "best_loss");
+    char text[40], *end;
+    if (!loss) return true;
+    if (loss->kind != VALUE_STR || !loss->s.n || loss->s.n >= sizeof text)
+        return err_set(e, ERR_INPUT, "its best_loss cannot be read");
+    memcpy(text, loss->s.s, loss->s.n);
+    text[loss->s.n] = 0;
+    t->best_loss = strtod(text, &end);
+    if (*end) return err_set(e, ERR_INPUT, "best_loss is '%s', no number", text);
+    return read_number(meta, "evaluated", &t->evaluated, e) && read_number(meta, "best", &t->best, e);
 }
 
 static bool read_state(LlmwsTrain *t, const TensorFile *f, int64_t *mark, Err *e) {
@@ -171,7 +228,7 @@ static bool read_state(LlmwsTrain *t, const TensorFile *f, int64_t *mark, Err *e
     if (!format || format->kind != VALUE_STR || !str_is(format->s, state_format))
         return err_set(e, ERR_INPUT, "it is no '%s'", state_format);
     bool ok = read_number(&f->meta, "updates", &t->t.updates, e) && read_number(&f->meta, "steps", &steps, e) &&
-              read_number(&f->meta, "mark", mark, e) && read_moments(t, f, e) &&
+              read_number(&f->meta, "mark", mark, e) && read_evals(t, &f->meta, e) && read_moments(t, f, e) &&
               read_hex(value_get(&f->meta, "data"), &place, e) && dataset_restore(t->data, buf_view(&place), e);
     buf_release(&place);
     if (ok && steps != t->schedule.updates)
@@ -180,15 +237,28 @@ static bool read_state(LlmwsTrain *t, const TensorFile *f, int64_t *mark, Err *e
     return ok;
 }
 
+/* The values of an adapter; weights are there with the model. */
+static bool read_values(LlmwsTrain *t, const char *dir, Err *e) {
+    Arena a = {0};
+    TensorFile f = {0};
+    bool ok = safetensors_open(store_join(&a, dir, "adapter_model.safetensors"), &f, e);
+    for (size_t i = 0; ok && i < t->t.n_params; i++)
+        ok = read_tensor(&f, t->t.params[i].name, &t->t.x.values[t->t.params[i].weight], e);
+    if (f.close) f.close(&f);
+    arena_release(&a);
+    return ok;
+}
+
 bool llmws_train_load(LlmwsTrain *t, const char *dir, int64_t *mark, LlmwsErr *e) {
     Arena a = {0};
     TensorFile f = {0};
-    const char *path = store_join(&a, dir, state_name);
-    bool ok = safetensors_open(path, &f, e);
+    bool ok = safetensors_open(store_join(&a, dir, state_name), &f, e);
     if (ok) {
-        ok = read_state(t, &f, mark, e) || err_prefix(e, "cannot continue '%s'", path);
+        ok = (!t->t.spec.lora || read_values(t, dir, e)) && read_state(t, &f, mark, e);
+        if (!ok) err_prefix(e, "cannot continue '%s'", dir);
         f.close(&f);
     }
+    if (ok) buf_clear(&t->beside), buf_str(&t->beside, dir);
     arena_release(&a);
     return ok;
 }

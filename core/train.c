@@ -101,8 +101,13 @@ static void put_tokens(Trainer *t, const TrainBatch *b) {
 }
 
 /* What falls out depends on the seed, the update and the micro-step alone. */
-static void put_draw(Trainer *t) {
+static uint64_t next_draw(Trainer *t) {
     const uint64_t key = rng_u64(t->spec.seed, (uint64_t)t->updates, (uint64_t)t->micros++, RNG_DROPOUT);
+    return MAX(key, 1);
+}
+
+/* 0: nothing falls out. */
+static void put_draw(Trainer *t, uint64_t key) {
     if (t->draw >= 0) memcpy(exec_data(&t->x, t->draw), (uint32_t[]){(uint32_t)key, (uint32_t)(key >> 32)}, sizeof key);
 }
 
@@ -138,21 +143,46 @@ static size_t put_labels(Trainer *t, const TrainBatch *b, float weight) {
     return used;
 }
 
-bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e) {
-    TRY(check(t, batch, e));
+/* The losses of a part that has just run. */
+static double sum_losses(const Trainer *t, const HeadPart *p) {
+    const float *losses = exec_data(&t->x, p->loss);
+    double sum = 0;
+    for (int64_t k = 0; k < t->g.nodes[p->loss].ne[0]; k++) sum += (double)losses[k];
+    return sum;
+}
+
+/* The body of a batch that is in order; returns how many parts of the head there are to do. */
+static size_t run_body(Trainer *t, const TrainBatch *batch, float weight) {
     put_tokens(t, batch);
     put_rope(t);
-    put_draw(t);
-    size_t used = put_labels(t, batch, (float)weight);
+    size_t used = put_labels(t, batch, weight);
     exec_bind(&t->x, t->step.n, t->step.n);
     exec_run_nodes(&t->x, 0, t->parts[0].from);
+    return used;
+}
+
+bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e) {
+    TRY(check(t, batch, e));
+    put_draw(t, next_draw(t));
+    size_t used = run_body(t, batch, (float)weight);
     *loss = 0;
     for (size_t i = 0; i < used; i++) {
         exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].to);
-        const float *losses = exec_data(&t->x, t->parts[i].loss);
-        for (int64_t k = 0; k < t->g.nodes[t->parts[i].loss].ne[0]; k++) *loss += (double)losses[k];
+        *loss += sum_losses(t, &t->parts[i]);
     }
     exec_run_nodes(&t->x, t->parts[t->n_parts - 1].to, t->step_end);
+    return true;
+}
+
+bool train_loss(Trainer *t, const TrainBatch *batch, double *loss, Err *e) {
+    TRY(check(t, batch, e));
+    put_draw(t, 0);
+    size_t used = run_body(t, batch, 0);
+    *loss = 0;
+    for (size_t i = 0; i < used; i++) {
+        exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].loss + 1);
+        *loss += sum_losses(t, &t->parts[i]);
+    }
     return true;
 }
 

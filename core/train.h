@@ -78,6 +78,9 @@ typedef struct TrainBatch {
 /* Adds the gradients of weight * (sum of the losses of all labels) to what is there since the last update; *loss is
  * that sum without weight. */
 bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e);
+/* The sum of the losses of all labels and nothing else: no gradients, no dropout; an update that has begun goes on as
+ * if it had not been asked. */
+bool train_loss(Trainer *t, const TrainBatch *batch, double *loss, Err *e);
 /* Norm of all gradients together, before clipping. */
 double train_norm(Trainer *t);
 /* Changes the weights by the gradients (after train_norm) and clears them. */

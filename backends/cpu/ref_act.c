@@ -145,7 +145,7 @@ static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) 
     (void)scratch;
     const uint32_t *draw = a->in[1].data;
     const uint64_t key = (uint64_t)draw[1] << 32 | draw[0], stream = a->params.dropout.stream;
-    const uint64_t below = (uint64_t)(a->params.dropout.p * 65536);
+    const uint64_t below = key ? (uint64_t)(a->params.dropout.p * 65536) : 0;
     const float kept = (float)(65536 / (double)(65536 - below));
     const int64_t width = ref_inner(&a->out);
     for (int64_t r = u0; r < u1; r++) {

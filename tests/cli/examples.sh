@@ -12,6 +12,7 @@ cp -r "$M" model && chmod -R u+w model && cp -r "$SRC/tests/data/adapters/llama3
 printf '{"prompt": "Is it %d? ", "completion": "It is."}\n' {1..40} >chats.jsonl
 "$LLMWS" train chats.jsonl -m "$M" -o run --steps 4 --save-every 2 --seq-len 32 -t 1 >/dev/null || bad "no run for the examples"
 cp -r run run2
+"$LLMWS" train chats.jsonl -m "$M" -o lora-run --lora r=2 --steps 1 --seq-len 32 -t 1 >/dev/null || bad "no adapter for the examples"
 { # an importance matrix of one tensor: its name, one call, 64 values of 1
     printf '\1\0\0\0\21\0\0\0token_embd.weight\1\0\0\0\100\0\0\0'
     for ((i = 0; i < 64; i++)); do printf '\0\0\200\77'; done
@@ -33,5 +34,5 @@ for page in "$SRC"/man/llmws-*.1; do
     done < <(lines "$page")
     ((count > before)) || bad "${page##*/} has no examples"
 done
-for f in q4.gguf back/model.safetensors small.gguf merged/model.safetensors adapter.gguf model-bf16/config.json earlier/config.json story.txt logits.safetensors layer.safetensors loss.svg after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
+for f in q4.gguf back/model.safetensors small.gguf merged/model.safetensors adapter.gguf model-bf16/config.json earlier/config.json adapter-alone/adapter_config.json tuned-model/config.json story.txt logits.safetensors layer.safetensors loss.svg after.json; do [[ -s $f ]] || bad "an example should have written $f"; done
 finish

@@ -15,20 +15,6 @@ for k in '"sha256":' '"isa":' '"lr":0.001' '"steps":18'; do holds ref/run.json "
 loss() { sed -n "s/.*train_progress\",\"step\":$2,.*\"loss\":\([0-9.]*\).*/\1/p" "$1"; }
 awk -v a="$(loss ref/events.jsonl 1)" -v b="$(loss ref/events.jsonl 18)" 'BEGIN { exit !(a > 6 && b < a / 2) }' || bad "it learns nothing"
 
-# kill -9 at any moment; every other one comes early, so that a fast machine meets some too.
-kills=0
-for i in {1..40}; do
-    "$LLMWS" train "${small[@]}" --grad-accum 2 -o killed --resume >out 2>err &
-    sleep "0.$(printf %03d $((RANDOM % (i % 2 ? 60 : 250) + 5)))"
-    kill -9 $! 2>/dev/null
-    wait $! 2>/dev/null
-    status=$?
-    [[ $status == 137 ]] && kills=$((kills + 1))
-    [[ $status == 137 || $status == 0 ]] || bad "killed and resumed: status $status: $(cat err)"
-    [[ $status == 137 && $kills -lt 12 ]] || break
-done
-t 0 'step 18*' '' train "${small[@]}" --grad-accum 2 --resume -o killed
-cmp -s {ref,killed}/checkpoints/step-18/model.safetensors || bad "other weights after $kills kills"
 # All but the length of the events, which hold paths and speeds.
 state() {
     local n
@@ -36,9 +22,53 @@ state() {
     tail -c +9 "$1/checkpoints/step-18/trainer_state" | head -c "$((n))" | sed 's/"mark":"[0-9]*"//' | tr -d ' '
     tail -c +$((n + 9)) "$1/checkpoints/step-18/trainer_state" | cksum
 }
-[[ $(state ref) == "$(state killed)" ]] || bad "another state after $kills kills: $(diff <(state ref) <(state killed) | head -c 600)"
 events() { sed 's/"tok_s".*//; s/"seconds".*//; s/"path".*//; s/"planned_bytes".*//' "$1/events.jsonl" | grep -v train_resumed; }
-diff <(events ref) <(events killed) >diff.txt || bad "events after $kills kills: $(head -5 diff.txt)"
+same_run() { # REF RUN WHAT: the same weights, optimiser, checkpoints and events
+    cmp -s {"$1","$2"}/checkpoints/step-18/"$3".safetensors || bad "$3: other weights after $kills kills"
+    [[ $(state "$1") == "$(state "$2")" ]] || bad "$3: another state after $kills kills: $(diff <(state "$1") <(state "$2") | head -c 600)"
+    [[ $(ls -l "$1/checkpoints" | grep -o 'step-.*\|best.*') == "$(ls -l "$2/checkpoints" | grep -o 'step-.*\|best.*')" ]] ||
+        bad "$3: other checkpoints after $kills kills: $(ls "$2/checkpoints")"
+    diff <(events "$1") <(events "$2") >diff.txt || bad "$3: events after $kills kills: $(head -5 diff.txt)"
+    count=$((count + 4))
+}
+# kill -9 at any moment, of which LLMWS_KILLS says how many; every other one comes early, so that a fast machine meets
+# some too. A run that ends in spite of them is compared, and begun once more.
+killed() { # REF KILLS WHAT ARGUMENTS...
+    local ref=$1 most=$2 what=$3 status i
+    shift 3
+    kills=0
+    for ((i = 0; kills < most && i < 4 * most + 20; i++)); do
+        "$LLMWS" train "$@" -o killed --resume >out 2>err &
+        sleep "0.$(printf %03d $((RANDOM % (i % 2 ? 60 : 250) + 5)))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        status=$?
+        [[ $status == 137 ]] && kills=$((kills + 1))
+        [[ $status == 137 || $status == 0 ]] || bad "killed and resumed: status $status: $(cat err)"
+        [[ $status == 0 ]] && same_run "$ref" killed "$what" && rm -r killed
+    done
+    t 0 'step 18*' '' train "$@" --resume -o killed
+    same_run "$ref" killed "$what"
+    rm -r killed
+    [[ -z ${LLMWS_KILLS-} ]] || echo "$kills kills of the $what, $i starts"
+}
+killed ref "${LLMWS_KILLS:-10}" model "${small[@]}" --grad-accum 2
+
+# An adapter, evaluated on a part that is held out; the best checkpoint stays.
+lora=("${small[@]}" --lr 2e-2 --lora r=4,dropout=0.1 --eval 0.2 --eval-every 2 --keep 1)
+t 0 'step 18, loss *' '' train "${lora[@]}" -o adapted
+json_lines adapted/events.jsonl
+[[ $(grep -c train_eval adapted/events.jsonl) == 9 ]] || bad "an evaluation every 2 steps: $(grep -c train_eval adapted/events.jsonl)"
+best=$(grep train_eval adapted/events.jsonl | grep '"best":true' | tail -n 1 | grep -oP '"step":\K[0-9]+')
+low=$(grep train_eval adapted/events.jsonl | sed 's/.*"step":\([0-9]*\),"loss":\([0-9.]*\),.*/\2 \1/' | sort -g | head -n 1)
+[[ ${low#* } == "$best" ]] || bad "the best is step $best, the lowest loss $low"
+[[ $(readlink adapted/checkpoints/best) == "step-$best" ]] || bad "checkpoints/best: $(ls -l adapted/checkpoints)"
+[[ $(ls adapted/checkpoints | xargs) == "$(printf '%s\n' best "step-$best" step-18 | sort -u | xargs)" ]] || bad "the last and the best stay: $(ls adapted/checkpoints)"
+holds adapted/events.jsonl "\"event\":\"train_done\",\"step\":18,\"best\":$best,"
+for f in adapter_config.json adapter_model.safetensors tokenizer.json trainer_state; do [[ -s adapted/checkpoints/best/$f ]] || bad "no $f"; done
+[[ ! -e adapted/checkpoints/best/config.json && ! -e adapted/checkpoints/best/model.safetensors ]] || bad "the model is in the adapter"
+holds adapted/run.json '"fingerprint":"'
+killed adapted "${LLMWS_KILLS:-6}" adapter_model "${lora[@]}"
 
 # Accumulation is one large batch.
 t 0 '*' '' train "${small[@]}" --steps 2 --batch-size 4 -o whole
@@ -58,6 +88,28 @@ wait $!
 [[ $? == 130 ]] || bad "Ctrl-C: status is not 130"
 [[ $(ls stopped/checkpoints | wc -l) == 2 ]] || bad "Ctrl-C saved nothing: $(ls stopped/checkpoints)"
 
+# While it saves, and while it evaluates: what was left out is done when it goes on.
+"$LLMWS" train "${small[@]}" --steps 100000 --save-every 1 --keep 2 -o saving >out 2>err &
+for ((i = 0; i < 4000; i++)); do compgen -G 'saving/checkpoints/.llmws-*' >/dev/null && break || sleep 0.002; done
+kill -INT $!
+wait $!
+[[ $? == 130 ]] || bad "Ctrl-C in a save: status is not 130"
+[[ -z $(compgen -G 'saving/checkpoints/.llmws-*') ]] || bad "half a checkpoint: $(ls -A saving/checkpoints)"
+t 0 '*' '' "$LLMWS" inspect "$(ls -d saving/checkpoints/step-* | sort -V | tail -n 1)"
+for i in {1..20}; do cat d.jsonl; done >eval.jsonl
+evaluated=(d.jsonl -m "$M" --steps 3 --batch-size 2 --seq-len 64 -t 1 --eval eval.jsonl --eval-every 2 --save-every 0)
+t 0 '*' '' train "${evaluated[@]}" -o calm
+"$LLMWS" train "${evaluated[@]}" -o hasty >out 2>err &
+for ((i = 0; i < 4000; i++)); do grep -qs 'train_progress","step":2' hasty/events.jsonl && break || sleep 0.002; done
+kill -INT $!
+wait $!
+status=$?
+[[ $status == 130 || $status == 0 ]] || bad "Ctrl-C in an evaluation: status $status: $(cat err)"
+t 0 '*' '' train --resume -o hasty
+cmp -s {calm,hasty}/checkpoints/step-3/model.safetensors || bad "interrupted in an evaluation: other weights"
+evals() { grep train_eval "$1/events.jsonl" | sed 's/"seconds".*//'; }
+[[ $(evals calm) == "$(evals hasty)" && $(evals calm | wc -l) == 2 ]] || bad "evaluations: $(evals calm) and $(evals hasty)"
+
 # What is no number stops before it reaches the weights.
 t 6 '' 'llmws: training stopped at step *: loss *d.jsonl:*the last checkpoint is *' train "${small[@]}" --lr 1e6 --clip 0 --steps 200 -o blown
 
@@ -66,6 +118,26 @@ usage 'holds a run' train "${small[@]}" -o ref
 usage '--lr' train --resume --lr 2e-3 -o ref
 usage 'other data' train other.jsonl --resume -o ref
 t 3 '' 'llmws: *holds no run*' train --resume -o nowhere
+[[ ! -e nowhere ]] || bad "--resume made a directory: $(ls -A nowhere)"
+# What may change when a run goes on, and stays changed.
+t 0 '*' '' train "${small[@]}" --steps 2 --save-every 1 --keep 9 --log-every 7 -o kept
+holds kept/run.json '"keep":9'
+t 0 '*' '' train --resume -o kept --keep 2
+holds kept/run.json '"keep":2'
+holds kept/run.json '"log-every":7'
+[[ $(ls kept/checkpoints | xargs) == 'step-1 step-2' ]] || bad "two checkpoints stay: $(ls kept/checkpoints)"
+# Another base than the adapter began with; the same one elsewhere.
+cp -r "$M" base && chmod -R u+w base
+t 0 '*' '' train "${small[@]}" --steps 1 --lora r=2 -m base -o moved
+mv base elsewhere
+t 3 '' 'llmws: *base*' train --resume -o moved
+t 0 '*' '' train --resume -o moved -m elsewhere
+t 3 '' 'llmws: *qwen2*not the one*' train --resume -o moved -m "$SRC/tests/data/qwen2"
+usage "--lora: 'rank=3'" train "${small[@]}" --lora rank=3 -o none
+usage '--lora: r' train "${small[@]}" --lora r=0 -o none
+usage 'no linear map' train "${small[@]}" --lora targets=w_proj -o none4
+usage '--eval: 2' train "${small[@]}" --eval 2 -o none
+[[ ! -e none ]] || bad "a wrong option made a directory"
 usage 'no directory' train "${small[@]}"
 usage '--steps and --epochs' train "${small[@]}" --epochs 2 -o none
 usage '--betas' train "${small[@]}" --betas 1 -o none2

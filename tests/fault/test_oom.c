@@ -3,19 +3,9 @@
  *
  * This program is llmws under another main; it forks for every run. Its malloc and mmap stand before those of the C
  * library, for the libraries too, and hand on to them. */
-#include "core/base.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-int llmws_main(int argc, char **argv); /* of cmd/main.c */
+#include "child.h"
 
 /* ---- requests that fail ---- */
 
@@ -49,26 +39,6 @@ VISIBLE void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset
 
 /* ---- one run ---- */
 
-typedef struct Run {
-    int status;
-    long asked;
-    char out[4096], err[4096];
-    size_t n_out, n_err;
-} Run;
-
-static void must(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "the test itself failed: %s: %s\n", what, strerror(errno));
-    _exit(2);
-}
-
-static size_t read_all(int fd, char *out, size_t cap) {
-    ssize_t n = pread(fd, out, cap - 1, 0);
-    must(n >= 0, "reading what the program wrote");
-    out[n] = 0;
-    return (size_t)n;
-}
-
 /* Bytes of address space that this process has. */
 static rlim_t space(void) {
     long pages = 0;
@@ -96,11 +66,11 @@ static const char *const commands[][20] = {
     {"llmws", "inspect", TEST_DATA "/llama3", "--json"},
 };
 
-static void run_child(const Limit *limit, int out, int err, long *count) {
+static int body(const void *ctx, long *count) {
+    const Limit *limit = ctx;
     char *argv[COUNT_OF(commands[0]) + 1] = {0};
     int argc = 0;
     for (; commands[limit->command][argc]; argc++) argv[argc] = (char *)(uintptr_t)commands[limit->command][argc];
-    must(dup2(open("/dev/null", O_RDONLY), 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0, "dup2");
     if (limit->more_space != RLIM_INFINITY) {
         struct rlimit r = {space() + limit->more_space, RLIM_INFINITY};
         must(setrlimit(RLIMIT_AS, &r) == 0, "setrlimit");
@@ -109,25 +79,10 @@ static void run_child(const Limit *limit, int out, int err, long *count) {
     asked = 0, fail_at = limit->fail_at, fail_rest = limit->fail_on;
     int status = llmws_main(argc, argv);
     *count = asked;
-    exit(status);
+    return status;
 }
 
-static Run run(const Limit *limit) {
-    Run r = {0};
-    int out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
-    long *count = (long *)syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t pid = fork();
-    must(out >= 0 && err >= 0 && pid >= 0, "fork");
-    if (pid == 0) run_child(limit, out, err, count);
-    must(waitpid(pid, &r.status, 0) == pid, "waitpid");
-    r.asked = *count;
-    r.n_out = read_all(out, r.out, sizeof r.out);
-    r.n_err = read_all(err, r.err, sizeof r.err);
-    munmap(count, 4096);
-    close(out);
-    close(err);
-    return r;
-}
+static Run run(const Limit *limit) { return child_run(body, limit); }
 
 /* ---- judging ---- */
 
@@ -143,9 +98,8 @@ static bool same_answer(const Run *a, const Run *b) {
 
 /* The same answer as ever, or one line and the whole lines that came before. */
 static bool judge(const char *what, long n, const Run *r, const Run *good) {
-    int status = WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
-    const char *newline = memchr(r->err, '\n', r->n_err);
-    bool line = r->n_err > 8 && memcmp(r->err, "llmws: ", 7) == 0 && newline == r->err + r->n_err - 1;
+    int status = child_status(r);
+    bool line = child_one_line(r);
     bool whole = r->n_out == 0 || r->out[r->n_out - 1] == '\n';
     const char *fault = status < 0                                           ? "it was ended by a signal"
                         : status == 0 && (r->n_err || !same_answer(r, good)) ? "status 0 without the answer"
@@ -174,9 +128,7 @@ static void requests(size_t command, bool fail_on, int64_t seconds) {
         Run r = run(&(Limit){command, n, fail_on, RLIM_INFINITY});
         taken += judge(what, n, &r, &good);
         runs++;
-        int64_t each = (now_ns() - from) / runs, left = MAX(seconds * 1000000000 - (now_ns() - from), 1);
-        long needed = (long)((good.asked - n) * each / left) + 1; /* as many as there is time for */
-        step = MAX(needed, n > EVERY ? 1 + (good.asked - EVERY) / 300 : 1);
+        step = child_stride(n, good.asked, runs, from, seconds, EVERY);
     }
     printf("%s: %s %d of %ld failed in turn, %d runs went on without it\n", commands[command][1], what, runs,
            good.asked, taken);
