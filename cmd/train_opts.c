@@ -176,6 +176,19 @@ static const OptRow optim_rows[] = {
      .arg = "fp32|bf16",
      AT(precision),
      .help = "of products; weights, sums and moments are f32; default: fp32"},
+    {.name = "attention",
+     .kind = OPT_ENUM,
+     .arg = "sdpa|manual",
+     AT(attention),
+     .help = "sdpa: in one pass; manual: op by op, with the scores of all pairs of tokens in memory; default: sdpa"},
+    {.name = "dropout",
+     .kind = OPT_FLOAT,
+     .arg = "P",
+     .lo = 0,
+     .hi = 0.999,
+     AT(dropout),
+     .help = "part of the embedding, of the weights of attention and of what each branch adds that falls out at "
+             "random; default: 0"},
     {.name = "grad-checkpoint",
      .kind = OPT_FLAG,
      AT(grad_checkpoint),
@@ -203,24 +216,11 @@ const OptTable *const train_tables[] = {&opts_model, &opts_run,   &opts_loop,   
 static const OptTable *const kept_tables[] = {&opts_data, &opts_optim, &opts_loop, NULL};
 
 /* Defaults that a run keeps; said here rather than in the rows so that what was given can be told from them. */
-static const char *const defaults[] = {"--batch-size=8",
-                                       "--seq-len=256",
-                                       "--grad-accum=1",
-                                       "--seed=0",
-                                       "--optimizer=adamw",
-                                       "--lr=5e-5",
-                                       "--lr-schedule=cosine",
-                                       "--warmup=0",
-                                       "--clip=1",
-                                       "--weight-decay=0.01",
-                                       "--betas=0.9,0.999",
-                                       "--eps=1e-8",
-                                       "--precision=fp32",
-                                       "--save-every=500",
-                                       "--keep=3",
-                                       "--log-every=1",
-                                       "--eval-every=500",
-                                       NULL};
+static const char *const defaults[] = {
+    "--batch-size=8",    "--seq-len=256",        "--grad-accum=1",   "--seed=0",         "--optimizer=adamw",
+    "--lr=5e-5",         "--lr-schedule=cosine", "--warmup=0",       "--clip=1",         "--weight-decay=0.01",
+    "--betas=0.9,0.999", "--eps=1e-8",           "--precision=fp32", "--save-every=500", "--keep=3",
+    "--log-every=1",     "--eval-every=500",     "--attention=sdpa", "--dropout=0",      NULL};
 
 static void put_value(Buf *b, const OptRow *r, const void *from) {
     const void *field = (const char *)from + r->at;
@@ -358,6 +358,8 @@ bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, 
                                .steps = o->steps == OPT_UNSET ? 0 : o->steps,
                                .epochs = isnan(o->epochs) ? 1 : o->epochs,
                                .precision = o->precision,
+                               .attention = o->attention,
+                               .dropout = o->dropout,
                                .grad_checkpoint = o->grad_checkpoint,
                                .lr = o->lr,
                                .beta1 = beta1,

@@ -6,7 +6,7 @@
 typedef struct Builder {
     const Model *m;
     Graph *g;
-    bool trainable;
+    BuildSpec spec;
     int64_t layer; /* at hand */
     LayerConfig l; /* of it */
     ModelGraph io;
@@ -20,9 +20,9 @@ static int leaf(Builder *b, const Weight *w) {
     if (have >= 0) return have;
     Dim dims[MAX_DIMS];
     for (int d = 0; d < w->t.ndim; d++) dims[d] = DIM(w->t.ne[d]);
-    int id = graph_leaf(b->g, b->trainable ? NODE_STATE : NODE_WEIGHT, b->trainable ? DT_f32 : w->t.dtype, w->t.ndim,
-                        dims, w->name);
-    b->g->nodes[id].trainable = b->trainable;
+    int id = graph_leaf(b->g, b->spec.trainable ? NODE_STATE : NODE_WEIGHT, b->spec.trainable ? DT_f32 : w->t.dtype,
+                        w->t.ndim, dims, w->name);
+    b->g->nodes[id].trainable = b->spec.trainable;
     strmap_put(&b->leaves, &b->arena, str_of(w->name), id);
     return id;
 }
@@ -110,6 +110,22 @@ static int prepared(Builder *b, int x, Part norm_part, const char *name) {
     return x;
 }
 
+/* ---- dropout ---- */
+
+typedef enum DropSite { DROP_EMBED, DROP_PROBS, DROP_ATTN, DROP_MLP, DROP_SITES } DropSite;
+
+/* Each site of each layer draws for itself; numbers from 2^31 on, below are those of adapters. */
+static DropoutParams dropout_at(const Builder *b, DropSite site) {
+    return (DropoutParams){b->spec.dropout, 1u << 31 | (uint32_t)(b->layer * DROP_SITES + (int)site)};
+}
+
+static int dropped(Builder *b, int x, DropSite site) {
+    OpParams p = {.dropout = dropout_at(b, site)};
+    return b->spec.dropout > 0 ? op2(b, OP_dropout, &p, x, b->io.draw) : x;
+}
+
+/* ---- attention ---- */
+
 typedef struct Qkv {
     int q, k, v;
 } Qkv;
@@ -143,14 +159,44 @@ static Qkv queries_keys_values(Builder *b, int x, const char *path) {
     return h;
 }
 
+/* Whether a pattern asks for a value by its name. */
+static bool asked_for(Builder *b, const char *name) {
+    for (const char *const *p = b->spec.visible; p && *p; p++) {
+        Str s = str_of(*p);
+        if (str_ends(s, ".output")) s.n -= strlen(".output");
+        if (s.n && s.s[s.n - 1] != '*' && name_match(arena_strn(&b->arena, s.s, s.n), name)) return true;
+    }
+    return false;
+}
+
+/* In one pass: scores and weights never stand in memory. */
+static int attention(Builder *b, Qkv h, OpParams p) {
+    if (!(b->spec.dropout > 0)) return graph_op(b->g, OP_attention, &p, GRAPH_IN(h.q, h.k, h.v));
+    p.attn.dropout = dropout_at(b, DROP_PROBS);
+    return graph_op(b->g, OP_attention, &p, GRAPH_IN(h.q, h.k, h.v, b->io.draw));
+}
+
+static int visible_attention(Builder *b, Qkv h, OpParams p, const char *path) {
+    OpParams cap = {.cap = {p.attn.softcap}};
+    p.attn.softcap = 0;
+    int s = op2(b, OP_attn_scores, &p, h.q, h.k);
+    if (cap.cap.cap > 0) s = op1(b, OP_softcap, &cap, s);
+    int w = op1(b, OP_attn_probs, &p, graph_name(b->g, s, "%s", under(b, path, "scores")));
+    w = dropped(b, graph_name(b->g, w, "%s", under(b, path, "probs")), DROP_PROBS);
+    return op2(b, OP_attn_mix, &p, w, h.v);
+}
+
 static int self_attention(Builder *b, int x) {
     const Config *c = &b->m->cfg;
     const char *path = above(b, above(b, weight(b, PART_O)->name));
     Qkv h = queries_keys_values(b, x, path);
     double scalar = c->query_scalar > 0 ? c->query_scalar : (double)c->head_dim;
-    OpParams p = {
-        .attn = {.scale = (float)(1 / sqrt(scalar)), .mask = {b->l.window}, .softcap = (float)c->attn_softcap}};
-    int a = graph_op(b->g, OP_attention, &p, GRAPH_IN(h.q, h.k, h.v));
+    OpParams p = {.attn = {.scale = (float)(1 / sqrt(scalar)),
+                           .mask = {b->l.window},
+                           .softcap = (float)c->attn_softcap,
+                           .keys = b->spec.keys}};
+    bool visible = asked_for(b, under(b, path, "scores")) || asked_for(b, under(b, path, "probs"));
+    int a = visible ? visible_attention(b, h, p, path) : attention(b, h, p);
     int o = linear(b, flat(b, a, c->heads * c->head_dim), PART_O);
     graph_alias(b->g, o, "%s", path);
     graph_alias(b->g, x, "%s.input", path);
@@ -208,19 +254,21 @@ static int mlp(Builder *b, int x) {
 }
 
 /* What a branch adds, normed where the family has it so. */
-static int branch(Builder *b, int y, Part post_norm) { return has(b, post_norm) ? norm(b, y, post_norm) : y; }
+static int branch(Builder *b, int y, Part post_norm, DropSite site) {
+    return dropped(b, has(b, post_norm) ? norm(b, y, post_norm) : y, site);
+}
 
 /* Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)); or both of the same norm(x), added together. */
 static int block(Builder *b, int x) {
     const char *path = above(b, above(b, weight(b, PART_ATTN_NORM)->name));
     int normed = norm(b, x, PART_ATTN_NORM);
-    int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM);
+    int a = branch(b, self_attention(b, normed), PART_ATTN_POST_NORM, DROP_ATTN);
     if (!has(b, PART_FFN_NORM)) {
-        int both = op2(b, OP_add, NULL, a, branch(b, mlp(b, normed), PART_FFN_POST_NORM));
+        int both = op2(b, OP_add, NULL, a, branch(b, mlp(b, normed), PART_FFN_POST_NORM, DROP_MLP));
         return module(b, op2(b, OP_add, NULL, both, x), x, path);
     }
     int mid = graph_name(b->g, op2(b, OP_add, NULL, x, a), "%s.resid_mid", path);
-    int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM);
+    int m = branch(b, mlp(b, norm(b, mid, PART_FFN_NORM)), PART_FFN_POST_NORM, DROP_MLP);
     return module(b, op2(b, OP_add, NULL, mid, m), x, path);
 }
 
@@ -239,6 +287,8 @@ static void inputs(Builder *b) {
     if (local)
         b->io.rope_local = graph_leaf(b->g, NODE_INPUT, DT_f32, 3,
                                       (Dim[]){DIM_T, DIM(b->m->cfg.local.dims / 2), DIM(2)}, "rope.local");
+    b->io.draw = -1;
+    if (b->spec.dropout > 0) b->io.draw = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM(2)}, DROPOUT_DRAW);
     b->io.out_rows = graph_leaf(b->g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM_O}, "out_rows");
 }
 
@@ -251,7 +301,7 @@ static int embedded(Builder *b) {
         x = op2(b, OP_add, NULL, x, y);
     }
     OpParams p = {.scale = {sqrtf((float)b->m->cfg.width)}};
-    return b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x;
+    return dropped(b, b->m->arch->scaled_embedding ? op1(b, OP_scale, &p, x) : x, DROP_EMBED);
 }
 
 /* x after all blocks; blocks may be NULL. */
@@ -278,10 +328,9 @@ static int head(Builder *b, int x, int nth) {
     return c->logit_softcap > 0 ? graph_name(b->g, op1(b, OP_softcap, &p, y), "logits%s", suffix) : y;
 }
 
-bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
-                 Err *e) {
-    Builder b = {.m = m, .g = g, .trainable = trainable};
-    graph_init(g, max_tokens, max_outputs);
+bool build_model(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io, Err *e) {
+    Builder b = {.m = m, .g = g, .spec = *spec};
+    graph_init(g, spec->max_tokens, spec->max_outputs);
     inputs(&b);
     int x = all_blocks(&b, NULL);
     b.io.logits = head(&b, norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM), 0);
@@ -291,10 +340,9 @@ bool build_model(const Model *m, int64_t max_tokens, int64_t max_outputs, bool t
     return graph_verify(g, e);
 }
 
-bool build_body(const Model *m, int64_t max_tokens, int64_t max_outputs, bool trainable, Graph *g, ModelGraph *io,
-                int *blocks, Err *e) {
-    Builder b = {.m = m, .g = g, .trainable = trainable};
-    graph_init(g, max_tokens, max_outputs);
+bool build_body(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io, int *blocks, Err *e) {
+    Builder b = {.m = m, .g = g, .spec = *spec};
+    graph_init(g, spec->max_tokens, spec->max_outputs);
     inputs(&b);
     b.io.hidden = norm(&b, all_blocks(&b, blocks), PART_NORM);
     arena_release(&b.arena);
@@ -303,7 +351,7 @@ bool build_body(const Model *m, int64_t max_tokens, int64_t max_outputs, bool tr
 }
 
 int build_head(const Model *m, Graph *g, int x, bool trainable, int nth) {
-    Builder b = {.m = m, .g = g, .trainable = trainable};
+    Builder b = {.m = m, .g = g, .spec = {.trainable = trainable}};
     for (int i = 0; i < g->n; i++) /* weights that the body reads too */
         if (g->nodes[i].kind == NODE_WEIGHT || g->nodes[i].kind == NODE_STATE)
             strmap_put(&b.leaves, &b.arena, str_of(g->nodes[i].name), i);

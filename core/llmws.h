@@ -436,6 +436,8 @@ typedef struct LlmwsTrainOptions {
     int64_t steps;               /* updates; 0: as many as `epochs` come to */
     double epochs;               /* times that all data are seen */
     const char *precision;       /* "fp32" or "bf16": of products; weights and sums are f32 */
+    const char *attention;       /* "sdpa": in one pass, or "manual": scores and weights are values of their own */
+    double dropout;              /* part of the values that falls out, in [0, 1) */
     bool grad_checkpoint;        /* blocks keep their input alone and are computed again for their gradients */
     double lr, beta1, beta2, eps, weight_decay;
     double clip;             /* norm that all gradients together may have; 0: any */

@@ -171,7 +171,8 @@ void llmws_family_info(size_t i, LlmwsFamilyInfo *info) {
 static void list_modules(LlmwsModel *m) {
     ModelGraph io;
     Graph *g = &m->graph;
-    if (g->n || !build_model(&m->m, 1, 1, false, g, &io, NULL)) return;
+    const BuildSpec spec = {1, 1, .keys = m->m.cfg.ctx, .visible = (const char *const[]){"**.scores", NULL}};
+    if (g->n || !build_model(&m->m, &spec, g, &io, NULL)) return;
     for (int i = 0; i < g->n; i++) {
         if (g->nodes[i].kind == NODE_OP && g->nodes[i].name) name_list_add(&m->modules, g->nodes[i].name, i);
         for (int k = 0; k < g->aliases.n; k++) {

@@ -25,7 +25,8 @@ static bool check_options(const LlmwsTrainOptions *o, Err *e) {
         whole_in(tokens, 2, INT32_MAX / 2, "tokens of a micro-step:", e));
     TRY(number_in(o->lr, 0, 1e6, "learning rate", e) && number_in(o->beta1, 0, 1 - 0x1p-24, "beta1", e) &&
         number_in(o->beta2, 0, 1 - 0x1p-24, "beta2", e) && number_in(o->eps, 0, 1, "eps", e) &&
-        number_in(o->weight_decay, 0, 1e6, "weight decay", e) && number_in(o->clip, 0, 1e30, "clipping norm", e));
+        number_in(o->weight_decay, 0, 1e6, "weight decay", e) && number_in(o->clip, 0, 1e30, "clipping norm", e) &&
+        number_in(o->dropout, 0, 1 - 0x1p-16, "dropout", e));
     TRY(number_in(o->eval_part, 0, 1 - 0x1p-24, "part of the data to evaluate:", e));
     return o->steps || number_in(o->epochs, 1e-9, 1e9, "number of epochs", e);
 }
@@ -56,6 +57,9 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
     const LlmwsTrainOptions *o = &t->o;
     TRY(check_options(o, e));
     *spec = (TrainSpec){.tokens = o->batch_size * o->seq_len,
+                        .longest = o->seq_len,
+                        .dropout = o->dropout,
+                        .seed = o->seed,
                         .checkpoint = o->grad_checkpoint,
                         .optimizer = OPTIMIZER_ADAMW,
                         .decays = decays,
@@ -65,6 +69,10 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
         spec->precision = PRECISION_BF16;
     else if (o->precision && strcmp(o->precision, "fp32"))
         return err_set(e, ERR_USAGE, "precision '%s' is not supported; supported: fp32, bf16", o->precision);
+    if (o->attention && strcmp(o->attention, "manual") == 0)
+        spec->attention = ATTENTION_MANUAL;
+    else if (o->attention && strcmp(o->attention, "sdpa"))
+        return err_set(e, ERR_USAGE, "attention '%s' is not known; known: sdpa, manual", o->attention);
     t->schedule = (Schedule){.lr = o->lr, .updates = o->steps, .warmup = o->warmup};
     TRY(read_lora(t, spec, e));
     if (o->lr_schedule && !schedule_from_name(o->lr_schedule, &t->schedule.kind))

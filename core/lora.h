@@ -8,8 +8,6 @@
 #include "core/model.h"
 
 enum { LORA_A, LORA_B };
-/* The input that dropout draws by, where an adapter with some is trained: i32 [2], new numbers for every micro-step. */
-#define LORA_DRAW "lora.draw"
 
 typedef struct LoraMap {
     const Weight *w;     /* [out, in], in the base model */

@@ -46,6 +46,9 @@ typedef struct DropoutParams {
     float p;         /* in [0, 1) */
     uint32_t stream; /* tells the dropouts of a graph apart */
 } DropoutParams;
+/* The input that dropouts draw by in training: i32 [2], new numbers for every micro-step. */
+#define DROPOUT_DRAW "dropout.draw"
+
 typedef struct CapParams {
     float cap; /* above 0 */
 } CapParams;
@@ -63,8 +66,10 @@ typedef struct RopeOrderParams {
 typedef struct AttnParams {
     float scale;
     MaskRule mask;
-    float softcap; /* of scores, 0: none */
-    int layer;     /* of the cache; attention_kv alone */
+    float softcap;         /* of scores, 0: none */
+    int layer;             /* of the cache; those that read it alone */
+    int64_t keys;          /* tokens of a sequence at most: columns of scores */
+    DropoutParams dropout; /* of weights; p 0: none */
 } AttnParams;
 
 typedef struct KvParams {

@@ -87,10 +87,10 @@ static int rope_order(Graph *g, int id, int64_t head_dim, bool to_interleaved);
 static int dropped(Adapting *x, int in) {
     Graph *g = &x->r.g;
     if (!x->trainable || !(x->l->dropout > 0)) return in;
-    int32_t draw = strmap_get(&x->leaves, STR(LORA_DRAW));
+    int32_t draw = strmap_get(&x->leaves, STR(DROPOUT_DRAW));
     if (draw < 0) {
-        draw = graph_leaf(g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM(2)}, LORA_DRAW);
-        strmap_put(&x->leaves, &x->arena, STR(LORA_DRAW), draw);
+        draw = graph_leaf(g, NODE_INPUT, DT_i32, 1, (Dim[]){DIM(2)}, DROPOUT_DRAW);
+        strmap_put(&x->leaves, &x->arena, STR(DROPOUT_DRAW), draw);
     }
     OpParams p = {.dropout = {x->l->dropout, (uint32_t)g->n}};
     return graph_op(g, OP_dropout, &p, GRAPH_IN(in, draw));
@@ -121,7 +121,7 @@ bool pass_lora(Graph *g, const Lora *l, int from, bool trainable, int *moved, Er
     rebuild_begin(&x.r, g);
     for (int i = 0; i < n; i++) {
         int id = rebuild_copy(&x.r, i);
-        if (i < from && g->nodes[i].kind != NODE_OP) strmap_put(&x.leaves, &x.arena, str_of(g->nodes[i].name), id);
+        if (g->nodes[i].kind != NODE_OP) strmap_put(&x.leaves, &x.arena, str_of(g->nodes[i].name), id);
         for (int32_t m = i < from ? -1 : map_of(l, g, i); m >= 0 && !x.r.g.failed; m = l->maps[m].next) {
             int now = adapted(&x, &l->maps[m], x.r.map[g->nodes[i].in[0]], id);
             if (!x.r.g.failed) x.r.g.nodes[id].name = NULL, x.r.g.nodes[id].keep = false;
@@ -221,20 +221,42 @@ bool pass_tap(Graph *g, const char *const *patterns, Err *e) {
 
 /* ---- inference ---- */
 
+/* Ops that read keys or values of the step, and what reads them from the cache. */
+static const struct {
+    Op op, cached;
+} over_cache[] = {{OP_attention, OP_attention_kv}, {OP_attn_scores, OP_attn_scores_kv}, {OP_attn_mix, OP_attn_mix_kv}};
+
+static int cached_op(const Node *n) {
+    for (size_t i = 0; i < COUNT_OF(over_cache) && n->kind == NODE_OP; i++)
+        if (over_cache[i].op == n->op) return (int)over_cache[i].cached;
+    return -1;
+}
+
+/* The values that are mixed by what node i makes of the keys; they stand before it. */
+static int values_of(const Graph *g, int i) {
+    if (g->nodes[i].op == OP_attention) return g->nodes[i].in[2];
+    while (g->nodes[i].kind != NODE_OP || g->nodes[i].op != OP_attn_mix) i++;
+    return g->nodes[i].in[1];
+}
+
 bool pass_cache(Graph *g, Err *e) {
     Rebuild r;
-    int layer = 0;
+    int layer = -1, store = -1;
     rebuild_begin(&r, g);
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
-        if (n->kind != NODE_OP || n->op != OP_attention) {
+        const int cached = cached_op(n);
+        if (cached < 0) {
             rebuild_copy(&r, i);
             continue;
         }
-        OpParams kv = {.kv = {.layer = layer}}, p = n->params;
-        p.attn.layer = layer++;
-        int store = graph_op(&r.g, OP_kv_store, &kv, GRAPH_IN(r.map[n->in[1]], r.map[n->in[2]]));
-        rebuild_carry(&r, i, graph_op(&r.g, OP_attention_kv, &p, GRAPH_IN(r.map[n->in[0]], store)));
+        if (n->op != OP_attn_mix) {
+            OpParams kv = {.kv = {.layer = ++layer}};
+            store = graph_op(&r.g, OP_kv_store, &kv, GRAPH_IN(r.map[n->in[1]], r.map[values_of(g, i)]));
+        }
+        OpParams p = n->params;
+        p.attn.layer = layer;
+        rebuild_carry(&r, i, graph_op(&r.g, (Op)cached, &p, GRAPH_IN(r.map[n->in[0]], store)));
     }
     return rebuild_end(&r, e);
 }

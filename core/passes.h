@@ -32,8 +32,8 @@ bool pass_patch(Graph *g, const PatchRule *rules, int n, int *vecs, Err *e);
  * them under the names by which they were found. A pattern that matches nothing is an error. */
 bool pass_tap(Graph *g, const char *const *patterns, Err *e);
 
-/* attention(q, k, v) of layer i becomes kv_store(k, v) and attention_kv(q): keys and values are read as the cache
- * stores them. */
+/* attention(q, k, v) of layer i becomes kv_store(k, v) and attention_kv(q), attn_scores and attn_mix likewise: keys and
+ * values are read as the cache stores them. */
 bool pass_cache(Graph *g, Err *e);
 
 typedef enum Compute { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16, COMPUTE_INT8 } Compute;

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-const char *const plan_class_name[CLASS_COUNT] = {"weights",     "trained weights", "optimizer", "inputs",
-                                                  "activations", "gradients",       "workspace"};
+const char *const plan_class_name[CLASS_COUNT] = {"weights",     "trained weights",  "optimizer", "inputs",
+                                                  "activations", "attention scores", "gradients", "workspace"};
 
 static bool is_view(const Node *n) { return n->kind == NODE_OP && (op_info[n->op].flags & OPF_VIEW); }
 
@@ -69,7 +69,14 @@ static void set_roots(const Graph *g, PlanSlot *slots) {
     }
 }
 
-static PlanClass class_of(const Node *n) {
+/* What may take the place of scores is as large. */
+static bool holds_scores(const PlanSlot *slots, const Node *n) {
+    const int flags = n->kind == NODE_OP ? op_info[n->op].flags : 0;
+    return flags & OPF_SCORES || (flags & OPF_INPLACE && slots[n->in[0]].class == CLASS_SCORES);
+}
+
+static PlanClass class_of(const PlanSlot *slots, const Node *n) {
+    if (holds_scores(slots, n)) return CLASS_SCORES;
     switch (n->kind) {
     case NODE_WEIGHT: return CLASS_WEIGHTS;
     case NODE_STATE:
@@ -206,7 +213,7 @@ bool plan_make(Plan *p, const Graph *g, Backend *b, Err *e) {
     mark_used(g, p->slots);
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
-        p->slots[i].class = class_of(n);
+        p->slots[i].class = class_of(p->slots, n);
         if (!tensor_bytes(n->dtype, n->ndim, n->ne, &p->slots[i].bytes)) {
             plan_release(p);
             return err_set(e, ERR_FIT, "plan: '%s' is too large to address", n->name ? n->name : op_info[n->op].name);

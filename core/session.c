@@ -125,6 +125,11 @@ static bool fit(Session *s, bool chosen, Err *e) {
 
 static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
     uint64_t h = hash_bytes(s->b->isa, strlen(s->b->isa), (uint64_t)spec->compute);
+    for (int i = 0; i < s->g.n; i++) { /* layers that are rounded otherwise */
+        const Node *n = &s->g.nodes[i];
+        if (n->kind == NODE_OP && n->op == OP_attn_scores_kv)
+            h = hash_bytes(&n->params.attn.layer, sizeof n->params.attn.layer, h);
+    }
     for (size_t i = 0; i < spec->n_patches; i++) {
         const LlmwsPatch *p = &spec->patches[i];
         h = hash_bytes(p->name, strlen(p->name), h);
@@ -158,6 +163,20 @@ static uint64_t fingerprint(const Session *s) {
     return hash_bytes(rope, sizeof rope, h);
 }
 
+/* The forward pass; scores of attention stand in it where a tap or a patch names them. */
+static bool build_plain(Session *s, const SessionSpec *spec, int64_t outputs, Err *e) {
+    size_t n = 0, taps = 0;
+    while (spec->taps && spec->taps[taps]) taps++;
+    const char **names = mem_alloc(taps + spec->n_patches + 1, sizeof *names);
+    for (; n < taps; n++) names[n] = spec->taps[n];
+    for (size_t i = 0; i < spec->n_patches; i++) names[n++] = spec->patches[i].name;
+    const BuildSpec how = {s->spec.chunk, outputs, .keys = spec->ctx ? spec->ctx : s->m->cfg.ctx,
+                           .visible = (const char *const *)names};
+    bool ok = build_model(s->m, &how, &s->g, &s->io, e);
+    free(names);
+    return ok;
+}
+
 /* row -> graph -> adapters -> patches -> taps -> cache -> compute */
 static bool build(Session *s, const SessionSpec *spec, Err *e) {
     int64_t outputs = spec->all_logits ? s->spec.chunk : MIN(s->spec.parallel, s->spec.chunk);
@@ -173,7 +192,7 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
         s->patch_vec[i] = mem_alloc(p->n, sizeof(float));
         memcpy(s->patch_vec[i], p->vec, p->n * sizeof(float));
     }
-    bool ok = build_model(s->m, s->spec.chunk, outputs, false, &s->g, &s->io, e);
+    bool ok = build_plain(s, spec, outputs, e);
     if (ok && spec->rewrite) spec->rewrite(&s->g);
     if (ok && spec->lora) ok = pass_lora(&s->g, spec->lora, 0, false, NULL, e);
     ok = ok && pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&

@@ -11,6 +11,7 @@ enum { HEAD_TOKENS = 256 };
 bool train_prepare(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, Plan *plan, Err *e) {
     *t = (Trainer){.m = m, .spec = *spec};
     if (t->spec.head_tokens <= 0) t->spec.head_tokens = HEAD_TOKENS;
+    if (t->spec.longest <= 0) t->spec.longest = t->spec.tokens;
     if (train_graph(t, e) && plan_make(plan, &t->g, b, e)) return true;
     train_close(t);
     return false;
@@ -80,6 +81,9 @@ static bool check(const Trainer *t, const TrainBatch *b, Err *e) {
             return err_set(e, ERR_USAGE,
                            "training: token %lld: id %d, label %d, index %d: outside of %lld, or no sequence",
                            (long long)i, b->ids[i], b->labels[i], b->index[i], (long long)vocab);
+        if (b->index[i] >= t->spec.longest)
+            return err_set(e, ERR_USAGE, "training: a sequence of more than %lld tokens, which is what was planned",
+                           (long long)t->spec.longest);
         if (t->io.positions >= 0 && b->index[i] >= t->m->cfg.ctx)
             return err_set(e, ERR_FIT,
                            "training: a sequence of more than %lld tokens, the model has no further positions",

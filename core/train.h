@@ -11,13 +11,20 @@
 #include "core/lora.h"
 
 typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
+typedef enum Attention {
+    ATTENTION_SDPA,  /* in one pass */
+    ATTENTION_MANUAL /* scores and weights are values of their own */
+} Attention;
 typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
 
 typedef struct TrainSpec {
     int64_t tokens;      /* of a micro-step */
+    int64_t longest;     /* tokens of a sequence at most; 0: all */
     int64_t head_tokens; /* rows of a part of the head; 0: 256 */
     bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
     Precision precision;
+    Attention attention;
+    double dropout;      /* as BuildSpec has it */
     Optimizer optimizer; /* NONE: gradients only */
     const Lora *lora;    /* borrowed: its maps are trained in place of the model's weights; NULL: those are */
     uint64_t seed;       /* of what is new in lora, and of dropout */

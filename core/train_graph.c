@@ -29,10 +29,18 @@ static bool adapt(Trainer *t, int from, int *ids, int64_t n, Err *e) {
     return ok;
 }
 
+static const char *const all_scores[] = {"**.scores", NULL};
+
 /* All but the head; blocks[i] is the output of layer i. */
 static bool body(Trainer *t, int *blocks, Err *e) {
     const int64_t L = t->m->cfg.layers;
-    TRY(build_body(t->m, t->spec.tokens, t->spec.tokens, !t->spec.lora, &t->g, &t->io, blocks, e));
+    const BuildSpec how = {t->spec.tokens,
+                           t->spec.tokens,
+                           .trainable = !t->spec.lora,
+                           .keys = t->spec.longest,
+                           .visible = t->spec.attention == ATTENTION_MANUAL ? all_scores : NULL,
+                           .dropout = (float)t->spec.dropout};
+    TRY(build_body(t->m, &how, &t->g, &t->io, blocks, e));
     blocks[L] = t->io.hidden; /* the inputs stand before all products, and stay */
     TRY(adapt(t, 0, blocks, L + 1, e));
     t->io.hidden = blocks[L];
@@ -191,7 +199,7 @@ bool train_graph(Trainer *t, Err *e) {
         head_parts(t, &gr);
         if (!gr.failed) walk_body(t, &gr, blocks);
         t->step_end = g->n;
-        t->draw = graph_find(g, LORA_DRAW);
+        t->draw = graph_find(g, DROPOUT_DRAW);
         ok = !gr.failed;
         grad_close(&gr);
     }

@@ -1,7 +1,7 @@
 /* Elementwise ops. A unit is a row. */
+#include "backends/cpu/drop.h"
 #include "backends/cpu/expf32.h"
 #include "backends/cpu/ref.h"
-#include "core/rng.h"
 
 static void add_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -143,20 +143,12 @@ const Kernel ref_softcap_dx = {"ref", ref_out_rows, softcap_dx_run, NULL};
 
 static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    const uint32_t *draw = a->in[1].data;
-    const uint64_t key = (uint64_t)draw[1] << 32 | draw[0], stream = a->params.dropout.stream;
-    const uint64_t below = key ? (uint64_t)(a->params.dropout.p * 65536) : 0;
-    const float kept = (float)(65536 / (double)(65536 - below));
+    Drop d = drop_begin(a->params.dropout, a->in[1].data);
     const int64_t width = ref_inner(&a->out);
     for (int64_t r = u0; r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
         float *y = tensor_row(&a->out, r);
-        uint64_t bits = 0;
-        for (int64_t i = 0; i < width; i++) {
-            const uint64_t at = (uint64_t)(r * width + i);
-            if (i == 0 || at % 4 == 0) bits = rng_u64(key, stream, at / 4, RNG_DROPOUT);
-            y[i] = (bits >> at % 4 * 16 & 0xffff) < below ? 0 : x[i] * kept;
-        }
+        for (int64_t i = 0; i < width; i++) y[i] = drop_value(&d, (uint64_t)(r * width + i), x[i]);
     }
 }
 

@@ -1,7 +1,8 @@
 /* Attention. attention and attention_kv differ only in where a key is found: see Keys. */
+#include "backends/cpu/drop.h"
 #include "backends/cpu/expf32.h"
 #include "backends/cpu/lanes16.h"
-#include "backends/cpu/ref.h"
+#include "backends/cpu/ref_keys.h"
 
 /* A unit is one head of one token, in the order of out's rows. */
 static int64_t rope_units(const OpArgs *a) { return tensor_rows(&a->out); }
@@ -46,59 +47,6 @@ static void rope_order_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratc
 const char takes_rope_order[] = "f>f";
 const Kernel ref_rope_order = {"ref", ref_out_rows, rope_order_run, NULL};
 
-/* ---- where keys and values stand ---- */
-
-/* Keys of the sequence of token t, kv head `head`: rows of in[1], in[2] from row0 (key j in row row0 + j), or pages. */
-typedef struct Keys {
-    const OpArgs *a;
-    int64_t t, head, n_heads, E, row0;
-    int layer; /* -1: rows */
-} Keys;
-
-/* Page of key j. Layout: core/op.h. */
-static char *key_page(const Step *s, int layer, int64_t t, int64_t j) {
-    return s->kv[layer] + s->pages[t][j / KV_PAGE] * s->kv_page_bytes;
-}
-/* K of a head inside its page; V stands in place n_heads + head. */
-static char *head_at(const Step *s, char *page, int64_t place, int64_t E) {
-    return page + place * KV_PAGE * kv_row_bytes(s->kv_dtype, E);
-}
-
-/* Inside of K or V of a head: where element e of slot j is. Of q8_0 its integer, and the scale of block b. */
-static int64_t k_at(int64_t j, int64_t e, int64_t E) { return (j / KV_LANES * E + e) * KV_LANES + j % KV_LANES; }
-static int64_t k8_at(int64_t j, int64_t e, int64_t P) {
-    return (j / KV_LANES * P / 4 + e / 4) * KV_LANES * 4 + j % KV_LANES * 4 + e % 4;
-}
-static int64_t k8_scale_at(int64_t j, int64_t b, int64_t P) {
-    return KV_PAGE * P + ((j / KV_LANES * P / 32 + b) * KV_LANES + j % KV_LANES) * 2;
-}
-static int64_t v8_at(int64_t j, int64_t e, int64_t P) { return (j / 4 * P + e) * 4 + j % 4; }
-static int64_t v8_scale_at(int64_t j, int64_t b, int64_t P) { return KV_PAGE * P + (b * KV_PAGE + j) * 2; }
-
-static const float *key_row(const Keys *k, int64_t j, float *buf) {
-    if (k->layer < 0) return tensor_row(&k->a->in[1], (k->row0 + j) * k->n_heads + k->head);
-    const Step *s = k->a->step;
-    const char *at = head_at(s, key_page(s, k->layer, k->t, j), k->head, k->E);
-    const DtypeInfo *d = &dtype_info[s->kv_dtype];
-    for (int64_t e = 0; e < k->E; e++) d->decode(at + k_at(j % KV_PAGE, e, k->E) * d->block_bytes, &buf[e], 1);
-    return buf;
-}
-
-static const float *value_row(const Keys *k, int64_t j, float *buf) {
-    if (k->layer < 0) return tensor_row(&k->a->in[2], (k->row0 + j) * k->n_heads + k->head);
-    const Step *s = k->a->step;
-    const char *at = head_at(s, key_page(s, k->layer, k->t, j), k->n_heads + k->head, k->E);
-    const DtypeInfo *d = &dtype_info[s->kv_dtype];
-    d->decode(at + j % KV_PAGE * k->E * d->block_bytes, buf, k->E);
-    return buf;
-}
-
-static float dot(const float *a, const float *b, int64_t n) {
-    float y = 0;
-    for (int64_t i = 0; i < n; i++) y = fmaf(a[i], b[i], y);
-    return y;
-}
-
 /* ---- forward ---- */
 
 typedef struct Scratch {
@@ -121,8 +69,6 @@ static size_t scratch_layout(const OpArgs *a, char *base, Scratch *w) {
 
 static size_t attention_scratch(const OpArgs *a) { return scratch_layout(a, NULL, &(Scratch){0}); }
 
-static bool over_q8_0(const Keys *k) { return k->layer >= 0 && k->a->step->kv_dtype == DT_q8_0; }
-
 /* i16 in core/ops.def; returns the scale. */
 static float to_i16(const float *x, int64_t n, int16_t *out) {
     float amax = 0;
@@ -142,8 +88,7 @@ static void query_to_i16(const float *q, int64_t E, Scratch *w) {
 
 /* The query times key j of q8_0. */
 static float dot_q8_0(const Keys *k, int64_t j, const Scratch *w) {
-    const Step *step = k->a->step;
-    const char *at = head_at(step, key_page(step, k->layer, k->t, j), k->head, k->E);
+    const char *at = key_head(k, j, false);
     int64_t P = kv_row_len(DT_q8_0, k->E);
     float s = 0;
     for (int64_t b = 0; b < P / 32; b++) {
@@ -158,8 +103,7 @@ static float dot_q8_0(const Keys *k, int64_t j, const Scratch *w) {
 
 /* w->o += weights times values of q8_0, for keys [j0, j1) of one page and a block of columns. */
 static void add_values_q8_0(const Keys *k, int64_t base, int64_t j0, int64_t j1, int64_t b, const Scratch *w) {
-    const Step *s = k->a->step;
-    const char *at = head_at(s, key_page(s, k->layer, k->t, j0), k->n_heads + k->head, k->E);
+    const char *at = key_head(k, j0, true);
     int64_t P = kv_row_len(DT_q8_0, k->E);
     float x[KV_PAGE];
     int16_t n[KV_PAGE];
@@ -177,7 +121,7 @@ static void add_values_q8_0(const Keys *k, int64_t base, int64_t j0, int64_t j1,
 }
 
 static void add_values(const Keys *k, int64_t base, int64_t lo, int64_t hi, const Scratch *w) {
-    if (!over_q8_0(k)) {
+    if (!keys_are_q8_0(k)) {
         for (int64_t j = lo; j < hi; j++) {
             const float *v = value_row(k, j, w->row);
             for (int64_t e = 0; e < k->E; e++) w->o[e] = fmaf(w->p[j - base], v[e], w->o[e]);
@@ -190,33 +134,44 @@ static void add_values(const Keys *k, int64_t base, int64_t lo, int64_t hi, cons
     }
 }
 
-/* Keys [lo, hi) of the partition that begins at base: fills w->p and o, returns max and sum. */
-static void attend_partition(const Keys *k, const float *q, int64_t base, int64_t lo, int64_t hi, Scratch *w, float *m,
-                             float *l) {
+/* What dropout leaves of the weights of query u for keys [lo, hi). */
+static void drop_weights(const Keys *k, int64_t u, int64_t base, int64_t lo, int64_t hi, const Scratch *w) {
+    const AttnParams *p = &k->a->params.attn;
+    if (!(p->dropout.p > 0)) return;
+    Drop d = drop_begin(p->dropout, k->a->in[3].data);
+    for (int64_t j = lo; j < hi; j++) w->p[j - base] = drop_value(&d, (uint64_t)(u * p->keys + j), w->p[j - base]);
+}
+
+/* Keys [lo, hi) of the partition that begins at base: fills w->p, returns max and sum. */
+static void weigh_partition(const Keys *k, const float *q, int64_t base, int64_t lo, int64_t hi, Scratch *w, float *m,
+                            float *l) {
     float scale = k->a->params.attn.scale, cap = k->a->params.attn.softcap;
     *m = -INFINITY;
     for (int64_t j = lo; j < hi; j++) {
-        w->p[j - base] = scale * (over_q8_0(k) ? dot_q8_0(k, j, w) : dot(q, key_row(k, j, w->row), k->E));
+        w->p[j - base] = scale * (keys_are_q8_0(k) ? dot_q8_0(k, j, w) : key_dot(q, key_row(k, j, w->row), k->E));
         if (cap > 0) w->p[j - base] = cap * tanh_f32(w->p[j - base] / cap);
         if (w->p[j - base] > *m) *m = w->p[j - base];
     }
     float lane[16] = {0};
     for (int64_t j = lo; j < hi; j++) lane[j % 16] += w->p[j - base] = exp_f32(w->p[j - base] - *m);
-    memset(w->o, 0, (size_t)k->E * 4);
-    add_values(k, base, lo, hi, w);
     *l = lanes16_fold(lane);
 }
 
-static void attend(const Keys *k, const float *q, float *out, Scratch *w) {
-    const Step *s = k->a->step;
+/* Query u of in[0]. */
+static void attend(const Keys *k, int64_t u, Scratch *w) {
+    const float *q = tensor_row(&k->a->in[0], u);
+    float *out = tensor_row(&k->a->out, u), M = -INFINITY, L = 0;
     int64_t lo, hi;
-    mask_range(k->a->params.attn.mask, s->index[k->t], s->reach[k->t], &lo, &hi);
-    float M = -INFINITY, L = 0;
+    keys_range(k, &lo, &hi);
     memset(out, 0, (size_t)k->E * 4);
-    if (over_q8_0(k)) query_to_i16(q, k->E, w);
+    if (keys_are_q8_0(k)) query_to_i16(q, k->E, w);
     for (int64_t base = lo / ATTN_PARTITION * ATTN_PARTITION; base < hi; base += ATTN_PARTITION) {
+        const int64_t from = MAX(lo, base), to = MIN(hi, base + ATTN_PARTITION);
         float m, l;
-        attend_partition(k, q, base, MAX(lo, base), MIN(hi, base + ATTN_PARTITION), w, &m, &l);
+        weigh_partition(k, q, base, from, to, w, &m, &l);
+        drop_weights(k, u, base, from, to, w);
+        memset(w->o, 0, (size_t)k->E * 4);
+        add_values(k, base, from, to, w);
         float n = m > M ? m : M, a = exp_f32(M - n), b = exp_f32(m - n);
         L = fmaf(L, a, l * b);
         for (int64_t e = 0; e < k->E; e++) out[e] = fmaf(out[e], a, w->o[e] * b);
@@ -227,34 +182,26 @@ static void attend(const Keys *k, const float *q, float *out, Scratch *w) {
 
 static int64_t attention_units(const OpArgs *a) { return a->out.ne[0] * a->out.ne[1]; }
 
-/* Keys of token t for query head h, among the step's own rows. */
-static Keys keys_in_rows(const OpArgs *a, int64_t t, int64_t kv_head) {
-    int64_t first = a->step->first_row[t];
-    return (Keys){a, t, kv_head, a->in[1].ne[1], a->in[1].ne[2], first - a->step->index[first], -1};
-}
-
 static void attention_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t H = a->out.ne[1], group = H / a->in[1].ne[1];
     Scratch w;
     scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
-        Keys k = keys_in_rows(a, u / H, u % H / group);
-        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), &w);
+        Keys k = keys_in_rows(a, &a->in[1], &a->in[2], u / H, u % H / group);
+        attend(&k, u, &w);
     }
 }
 
-const char takes_attention[] = "fff>f";
+const char takes_attention[] = "fffi>f";
 const Kernel ref_attention = {"ref", attention_units, attention_run, attention_scratch};
 
 static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    const Step *s = a->step;
     int64_t H = a->out.ne[1], E = a->out.ne[2];
-    int64_t K = s->kv_page_bytes / (2 * KV_PAGE * kv_row_bytes(s->kv_dtype, E));
     Scratch w;
     scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
-        Keys k = {a, u / H, u % H / (H / K), K, E, 0, a->params.attn.layer};
-        attend(&k, tensor_row(&a->in[0], u), tensor_row(&a->out, u), &w);
+        Keys k = keys_in_cache(a, u / H, u % H, H, E);
+        attend(&k, u, &w);
     }
 }
 
@@ -294,12 +241,12 @@ static void kv_store_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch)
     int64_t K = a->in[0].ne[1], E = a->in[0].ne[2];
     if (u0 == 0) *(int32_t *)a->out.data = 0;
     for (int64_t t = u0; t < u1; t++) {
-        char *page = key_page(s, a->params.kv.layer, t, s->index[t]);
+        char *page = s->kv[a->params.kv.layer] + s->pages[t][s->index[t] / KV_PAGE] * s->kv_page_bytes;
         int64_t slot = s->index[t] % KV_PAGE;
         for (int64_t place = 0; place < 2 * K; place++) {
             bool value = place >= K;
             const float *row = tensor_row(&a->in[value], t * K + place % K);
-            char *head = head_at(s, page, place, E);
+            char *head = page + place * KV_PAGE * kv_row_bytes(s->kv_dtype, E);
             if (s->kv_dtype == DT_q8_0)
                 store_q8_0(row, head, slot, E, value, scratch);
             else
@@ -324,23 +271,29 @@ typedef struct DqkvRow {
     const float *dout, *q;
     float *dq;
     int64_t lo, hi, base; /* keys; base is lo rounded down to a lane group, so that p[j - base] is in lane j % 16 */
+    uint64_t first;       /* the number that dropout gives weight 0 */
+    Drop drop;
 } DqkvRow;
 
+static float dropped(const Keys *k, DqkvRow *r, int64_t j, float x) {
+    return k->a->params.attn.dropout.p > 0 ? drop_value(&r->drop, r->first + (uint64_t)j, x) : x;
+}
+
 /* p[j - base] = softmax, g[j - base] = its derivative's d_j; slope is room for a row. */
-static void dqkv_scores(const Keys *k, const DqkvRow *r, float *p, float *g, float *slope) {
+static void dqkv_scores(const Keys *k, DqkvRow *r, float *p, float *g, float *slope) {
     float scale = k->a->params.attn.scale, cap = k->a->params.attn.softcap, M = -INFINITY;
     int64_t n = r->hi - r->base;
     memset(p, 0, (size_t)n * 4);
     memset(g, 0, (size_t)n * 4);
     for (int64_t j = r->lo; j < r->hi; j++) {
-        p[j - r->base] = scale * dot(r->q, key_row(k, j, NULL), k->E);
+        p[j - r->base] = scale * key_dot(r->q, key_row(k, j, NULL), k->E);
         if (cap > 0) {
             float t = tanh_f32(p[j - r->base] / cap);
             p[j - r->base] = cap * t;
             slope[j - r->base] = fmaf(-t, t, 1);
         }
         if (p[j - r->base] > M) M = p[j - r->base];
-        g[j - r->base] = dot(r->dout, value_row(k, j, NULL), k->E);
+        g[j - r->base] = dropped(k, r, j, key_dot(r->dout, value_row(k, j, NULL), k->E));
     }
     float lane[16] = {0};
     for (int64_t j = r->lo; j < r->hi; j++) lane[j % 16] += p[j - r->base] = exp_f32(p[j - r->base] - M);
@@ -357,17 +310,13 @@ static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, flo
     const Tensor *out = &a->out;
     int64_t T = out->ne[0], H = a->in[1].ne[1], K = a->in[2].ne[1];
     for (int64_t t = 0; t < T; t++) {
-        /* in[2], in[3] hold k, v here; Keys reads in[1], in[2] */
-        OpArgs forward = *a;
-        forward.in[1] = a->in[2], forward.in[2] = a->in[3];
-        Keys k = keys_in_rows(&forward, t, kv_head);
-        DqkvRow r = {tensor_row(&a->in[0], t * H + h),
-                     tensor_row(&a->in[1], t * H + h),
-                     tensor_row(out, t * (H + 2 * K) + h),
-                     0,
-                     0,
-                     0};
-        mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], &r.lo, &r.hi);
+        Keys k = keys_in_rows(a, &a->in[2], &a->in[3], t, kv_head);
+        DqkvRow r = {.dout = tensor_row(&a->in[0], t * H + h),
+                     .q = tensor_row(&a->in[1], t * H + h),
+                     .dq = tensor_row(out, t * (H + 2 * K) + h),
+                     .first = (uint64_t)((t * H + h) * a->params.attn.keys)};
+        if (a->n_in > 4) r.drop = drop_begin(a->params.attn.dropout, a->in[4].data);
+        keys_range(&k, &r.lo, &r.hi);
         r.base = r.lo / KV_LANES * KV_LANES;
         dqkv_scores(&k, &r, p, g, slope);
         memset(r.dq, 0, (size_t)k.E * 4);
@@ -375,7 +324,7 @@ static void dqkv_head(const OpArgs *a, int64_t h, int64_t kv_head, float *p, flo
             const float *kj = key_row(&k, j, NULL);
             float *dk = tensor_row(out, (k.row0 + j) * (H + 2 * K) + H + kv_head);
             float *dv = tensor_row(out, (k.row0 + j) * (H + 2 * K) + H + K + kv_head);
-            float pj = p[j - r.base], dj = g[j - r.base];
+            float pj = dropped(&k, &r, j, p[j - r.base]), dj = g[j - r.base];
             for (int64_t e = 0; e < k.E; e++) {
                 r.dq[e] = fmaf(dj, kj[e], r.dq[e]);
                 dk[e] = fmaf(dj, r.q[e], dk[e]);
@@ -397,5 +346,5 @@ static void dqkv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     }
 }
 
-const char takes_attention_dqkv[] = "ffff>f";
+const char takes_attention_dqkv[] = "ffffi>f";
 const Kernel ref_attention_dqkv = {"ref", dqkv_units, dqkv_run, dqkv_scratch};

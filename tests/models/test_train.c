@@ -1,45 +1,11 @@
-/* Training numbers of the oracle: loss, gradients, AdamW. */
-#include "core/train.h"
-#include "oracle.h"
-
-static double norm2(const float *x, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++) s += (double)x[i] * (double)x[i];
-    return sqrt(s);
-}
-
-static void shifted(const int32_t *ids, int32_t *labels, int64_t n_seq, int64_t len) {
-    for (int64_t i = 0; i < n_seq * len; i++) labels[i] = i % len + 1 < len ? ids[i + 1] : -100;
-}
-
-typedef struct Bench {
-    Oracle o;
-    Model m;
-    Backend *b;
-    Trainer t;
-} Bench;
-
-static void bench_open(Bench *x, const char *name, int threads, TrainSpec spec) {
-    char dir[256];
-    Err e = {0};
-    snprintf(dir, sizeof dir, TEST_DATA "/%s", name);
-    oracle_open(&x->o, name);
-    model_load(&x->m, dir);
-    OK(cpu_backend_open(&(BackendOptions){.threads = threads}, &x->b, &e), e);
-    OK(train_open(&x->t, &x->m, &spec, x->b, &e), e);
-    OK(plan_verify(&x->t.x.plan, &e), e);
-}
+/* Training numbers of the oracle: loss, gradients, AdamW; what training must not depend on. */
+#include "core/rng.h"
+#include "training.h"
 
 /* n_seq sequences of len tokens in one micro-step; returns the mean loss. */
 static double micro(Bench *x, const int32_t *ids, int64_t n_seq, int64_t len) {
-    Err e = {0};
-    int32_t labels[128], index[128];
-    double loss;
-    shifted(ids, labels, n_seq, len);
-    for (int64_t i = 0; i < n_seq * len; i++) index[i] = (int32_t)(i % len);
-    double n = (double)(n_seq * (len - 1));
-    OK(train_micro(&x->t, &(TrainBatch){ids, labels, index, n_seq * len}, 1 / n, &loss, &e), e);
-    return loss / n;
+    const int64_t lens[2] = {len, len};
+    return bench_micro(x, ids, lens, n_seq, 1 / (double)(n_seq * (len - 1)));
 }
 
 static const float *grad_of_weight(const Bench *x, const char *name, int64_t *count) {
@@ -47,13 +13,6 @@ static const float *grad_of_weight(const Bench *x, const char *name, int64_t *co
     if (!p) fail_msg("no parameter '%s'", name);
     *count = train_count(&x->t, p);
     return exec_data(&x->t.x, p->grad);
-}
-
-static void bench_close(Bench *x) {
-    train_close(&x->t);
-    x->b->close(x->b);
-    model_release(&x->m);
-    oracle_close(&x->o);
 }
 
 /* One step: its loss, and the norm of every gradient. Returns the norm of all. */
@@ -103,10 +62,9 @@ static void gradients(void **state) {
     for (size_t i = 0; i < COUNT_OF(full); i++) {
         const float *g = grad_of_weight(&x, full[i], &count),
                     *r = oracle_array(&x.o, arena_printf(&x.o.arena, "grad.%s", full[i]))->data;
-        double d = 0;
-        for (int64_t k = 0; k < count; k++) d += ((double)g[k] - (double)r[k]) * ((double)g[k] - (double)r[k]);
-        printf("grad %s: relative error %.1e\n", full[i], sqrt(d) / norm2(r, count));
-        assert_true(sqrt(d) <= 1e-4 * norm2(r, count) + 1e-6 * global);
+        double d = distance(g, r, count);
+        printf("grad %s: relative error %.1e\n", full[i], d / norm2(r, count));
+        assert_true(d <= 1e-4 * norm2(r, count) + 1e-6 * global);
     }
     bench_close(&x);
 }
@@ -160,19 +118,27 @@ static void same_bits(void **state) {
     assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
 }
 
-static double mean_of_steps(Precision precision, int steps, int last) {
-    int32_t ids[96];
+/* A text that can be learned down to chance among four: after id p comes 3p + 0..3. */
+static void learnable(int64_t step, int64_t vocab, int32_t *ids, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t r = rng_u64(1, (uint64_t)step, (uint64_t)i, RNG_SHUFFLE) % 4;
+        ids[i] = i ? (int32_t)((3 * ids[i - 1] + (int64_t)r) % vocab) : (int32_t)r;
+    }
+}
+
+/* Mean loss of the last 50 of 200 updates, each on two rows of its own. */
+static double mean_of_steps(TrainSpec spec) {
+    enum { STEPS = 200, LAST = 50, ROWS = 2, LEN = 48 };
+    const Hyper how = {.lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .clip = 1};
+    int32_t ids[ROWS * LEN];
     Bench x;
-    const Hyper how = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .clip = 1};
     double sum = 0;
-    bench_open(&x, "llama3", 2, (TrainSpec){.tokens = 96, .optimizer = OPTIMIZER_ADAMW, .precision = precision});
-    const Value *rows = oracle_value(&x.o, "train.adamw.batch_ids");
-    int64_t n = 0, len = (int64_t)value_count(&rows->array.items[0]);
-    for (size_t r = 0; r < rows->array.n; r++)
-        for (size_t i = 0; i < (size_t)len; i++) ids[n++] = (int32_t)rows->array.items[r].array.items[i].i;
-    for (int i = 0; i < steps; i++) {
-        double loss = micro(&x, ids, 2, len);
-        if (i >= steps - last) sum += loss / last;
+    spec.tokens = ROWS * LEN, spec.longest = LEN, spec.optimizer = OPTIMIZER_ADAMW;
+    bench_open(&x, "llama3", 2, spec);
+    for (int64_t i = 0; i < STEPS; i++) {
+        for (int64_t k = 0; k < ROWS; k++) learnable(ROWS * i + k, 64, ids + k * LEN, LEN);
+        double loss = micro(&x, ids, ROWS, LEN);
+        if (i >= STEPS - LAST) sum += loss / LAST;
         train_norm(&x.t);
         train_update(&x.t, &how);
     }
@@ -183,14 +149,144 @@ static double mean_of_steps(Precision precision, int steps, int last) {
 /* Products in bf16 learn as those in f32 do: eps of bf16 is 2^-8, and errors of single products are independent. */
 static void bf16(void **state) {
     (void)state;
-    double fp32 = mean_of_steps(PRECISION_FP32, 30, 10), half = mean_of_steps(PRECISION_BF16, 30, 10);
-    printf("mean loss of the last 10 of 30 steps: fp32 %.6f, bf16 %.6f\n", fp32, half);
+    double fp32 = mean_of_steps((TrainSpec){.precision = PRECISION_FP32}),
+           half = mean_of_steps((TrainSpec){.precision = PRECISION_BF16});
+    printf("mean loss of the last 50 of 200 steps: fp32 %.6f, bf16 %.6f\n", fp32, half);
     assert_true(fabs(half - fp32) <= 0.01 * fp32);
     assert_true(half != fp32);
 }
 
+/* ---- however the same sequences come ---- */
+
+static const char *const some[] = {"llama3", "gemma2", "mistral", "qwen3_moe", "gpt2"};
+
+/* One update's gradients of `n` sequences, `per` at a time; free() them. */
+static float *in_parts(const char *name, TrainSpec spec, const int64_t *lens, int64_t n, int64_t per, double *loss) {
+    Bench x;
+    int32_t ids[BENCH_TOKENS];
+    int64_t total = 0, labels = 0, most = 0, at = 0;
+    for (int64_t k = 0; k < n; k++) total += lens[k], labels += lens[k] - 1, spec.longest = MAX(spec.longest, lens[k]);
+    for (int64_t k = 0; k < n; k += per) {
+        int64_t tokens = 0;
+        for (int64_t i = k; i < MIN(n, k + per); i++) tokens += lens[i];
+        most = MAX(most, tokens);
+    }
+    spec.tokens = most;
+    bench_open(&x, name, 2, spec);
+    learnable(7, x.m.cfg.vocab, ids, total);
+    *loss = 0;
+    for (int64_t k = 0; k < n; k += per) {
+        *loss += bench_micro(&x, ids + at, lens + k, MIN(per, n - k), 1 / (double)labels);
+        for (int64_t i = k; i < MIN(n, k + per); i++) at += lens[i];
+    }
+    float *g = bench_gradients(&x);
+    bench_close(&x);
+    return g;
+}
+
+static void check_parts(const char *name, TrainSpec spec, const int64_t *lens, int64_t n) {
+    Bench x;
+    double whole, apart;
+    float *want = in_parts(name, spec, lens, n, n, &whole), *got = in_parts(name, spec, lens, n, 1, &apart);
+    if (!(fabs(whole - apart) <= 1e-6 * whole)) fail_msg("%s: loss %.9g, in parts %.9g", name, whole, apart);
+    spec.tokens = 16;
+    bench_open(&x, name, 1, spec); /* for the sizes */
+    same_gradients(&x, got, want, 1e-5, "in parts");
+    bench_close(&x);
+    free(want), free(got);
+}
+
+/* Eight sequences at once or one after the other; several in one row or each alone. */
+static void parts(void **state) {
+    (void)state;
+    const int64_t even[] = {12, 12, 12, 12, 12, 12, 12, 12}, uneven[] = {5, 40, 2, 17};
+    for (size_t i = 0; i < COUNT_OF(some); i++)
+        for (int k = 0; k < 2; k++) {
+            TrainSpec spec = {.attention = k ? ATTENTION_MANUAL : ATTENTION_SDPA, .head_tokens = 20};
+            check_parts(some[i], spec, even, COUNT_OF(even));
+            check_parts(some[i], spec, uneven, COUNT_OF(uneven));
+        }
+}
+
+/* ---- dropout ---- */
+
+typedef struct Drawn { /* the second micro-step of an update */
+    double loss;
+    float *g;
+} Drawn;
+
+static Drawn draw(const char *name, TrainSpec spec) {
+    const int64_t lens[] = {30, 18};
+    Bench x;
+    int32_t ids[BENCH_TOKENS];
+    Drawn d;
+    spec.tokens = 64, spec.longest = 30, spec.seed = 3;
+    bench_open(&x, name, 2, spec);
+    learnable(8, x.m.cfg.vocab, ids, 48);
+    double first = bench_micro(&x, ids, lens, 2, 1 / 46.0);
+    d.loss = bench_micro(&x, ids, lens, 2, 1 / 46.0);
+    assert_true(spec.dropout > 0 ? first != d.loss : first == d.loss);
+    train_clear(&x.t);
+    assert_true(bench_micro(&x, ids, lens, 2, 1 / 46.0) == first); /* micro-steps are counted from 0 again */
+    d.g = bench_gradients(&x);
+    bench_close(&x);
+    return d;
+}
+
+/* Both ways of attention leave out the same weights, and so does a block that is computed again. */
+static void dropout(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(some); i++) {
+        Bench x;
+        Drawn d[4], none = draw(some[i], (TrainSpec){.dropout = 0});
+        for (int k = 0; k < 4; k++)
+            d[k] = draw(some[i], (TrainSpec){.dropout = 0.1,
+                                             .attention = k % 2 ? ATTENTION_MANUAL : ATTENTION_SDPA,
+                                             .checkpoint = k / 2});
+        bench_open(&x, some[i], 1, (TrainSpec){.tokens = 16});
+        printf("%s: loss %.6f, with dropout sdpa %.6f, manual %.6f\n", some[i], none.loss, d[0].loss, d[1].loss);
+        assert_true(fabs(none.loss - d[0].loss) > 1e-3);
+        assert_true(fabs(d[1].loss - d[0].loss) <= 1e-6 * d[0].loss);
+        same_gradients(&x, d[1].g, d[0].g, 1e-4, "manual with dropout");
+        int64_t n = 0;
+        for (size_t k = 0; k < x.t.n_params; k++) n += train_count(&x.t, &x.t.params[k]);
+        for (int k = 0; k < 2; k++) {
+            assert_true(d[k].loss == d[2 + k].loss);
+            assert_memory_equal(d[k].g, d[2 + k].g, (size_t)n * sizeof *d[k].g);
+        }
+        for (int k = 0; k < 4; k++) free(d[k].g);
+        free(none.g);
+        bench_close(&x);
+    }
+}
+
+/* ---- memory ---- */
+
+static int64_t score_bytes(TrainSpec spec) {
+    Bench x;
+    spec.tokens = 96, spec.longest = 48;
+    bench_open(&x, "llama3", 1, spec);
+    int64_t bytes = x.t.x.plan.bytes[CLASS_SCORES] / (96 * x.m.cfg.heads * 48 * (int64_t)sizeof(float));
+    assert_int_equal(x.m.cfg.layers, 3);
+    bench_close(&x);
+    return bytes;
+}
+
+/* In units of one layer's scores: in one pass none stand in memory; op by op the weights of each layer stay, and
+ * another of them while gradients pass; blocks that are computed again need theirs one after the other. */
+static void scores_are_planned(void **state) {
+    (void)state;
+    assert_int_equal(score_bytes((TrainSpec){.attention = ATTENTION_SDPA}), 0);
+    int64_t manual = score_bytes((TrainSpec){.attention = ATTENTION_MANUAL});
+    int64_t again = score_bytes((TrainSpec){.attention = ATTENTION_MANUAL, .checkpoint = true});
+    printf("scores of %lld layers, with checkpoints of %lld\n", (long long)manual, (long long)again);
+    assert_true(manual >= 4 && manual <= 5 && again >= 2 && again < manual);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(families), cmocka_unit_test(adamw),
-                                       cmocka_unit_test(same_bits), cmocka_unit_test(bf16)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(families),
+                                       cmocka_unit_test(adamw),     cmocka_unit_test(same_bits),
+                                       cmocka_unit_test(bf16),      cmocka_unit_test(parts),
+                                       cmocka_unit_test(dropout),   cmocka_unit_test(scores_are_planned)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,25 @@
      SEQS(__VA_ARGS__)},                                                                                               \
     {OP_attention_dqkv, ATTN(window), IN(F32(T, H, E), F32(T, H, E), F32(T, K, E), F32(T, K, E)),                      \
      .out = F32(T, (H) + 2 * (K), E), SEQS(__VA_ARGS__)}
+/* Attention op by op, S columns of scores. */
+#define VISIBLE(window, S, ...) .params.attn = {.scale = 0.125f, .mask = {window}, .layer = 1, .keys = S}, SEQS(__VA_ARGS__)
+#define SCORES(window, T, H, K, E, S, ...)                                                                             \
+    {OP_attn_scores, IN(F32(T, H, E), F32(T, K, E)), .out = F32(T, H, S), VISIBLE(window, S, __VA_ARGS__)},            \
+    {OP_attn_probs, IN(F32(T, H, S)), .out = F32(T, H, S), VISIBLE(window, S, __VA_ARGS__)},                           \
+    {OP_attn_probs_dx, IN(F32(T, H, S), F32(T, H, S)), .out = F32(T, H, S), VISIBLE(window, S, __VA_ARGS__)},          \
+    {OP_attn_mix, IN(F32(T, H, S), F32(T, K, E)), .out = F32(T, H, E), VISIBLE(window, S, __VA_ARGS__)},               \
+    {OP_attn_mix_dv, IN(F32(T, H, S), F32(T, H, E), F32(T, K, E)), .out = F32(T, K, E),                                \
+     VISIBLE(window, S, __VA_ARGS__)}
+#define SCORES_KV(as, window, T, H, K, E, S, ...)                                                                      \
+    {OP_attn_scores_kv, IN(F32(T, H, E), TOKEN), .out = F32(T, H, S), CACHE(K, as), VISIBLE(window, S, __VA_ARGS__)},  \
+    {OP_attn_mix_kv, IN(F32(T, H, S), TOKEN), .out = F32(T, H, E), CACHE(K, as), VISIBLE(window, S, __VA_ARGS__)}
+#define DROPS(P, S, window_) .params.attn = {.scale = 0.125f, .mask = {window_}, .keys = S, .dropout = {P, 9}}
+#define ATTENTION_DROPS(P, window, T, H, K, E, ...)                                                                    \
+    {OP_attention, DROPS(P, T, window), IN(F32(T, H, E), F32(T, K, E), F32(T, K, E), INDEX(2, 100)),                   \
+     .out = F32(T, H, E), SEQS(__VA_ARGS__)},                                                                          \
+    {OP_attention_dqkv, DROPS(P, T, window),                                                                           \
+     IN(F32(T, H, E), F32(T, H, E), F32(T, K, E), F32(T, K, E), INDEX(2, 100)), .out = F32(T, (H) + 2 * (K), E),       \
+     SEQS(__VA_ARGS__)}
 #define CACHE(K, as)  .kv_heads = (K), .kv_dtype = DT_##as
 #define KV(as, window, T, H, K, E, ...)                                                                                \
     {OP_attention_kv, ATTN(window), IN(F32(T, H, E), TOKEN), .out = F32(T, H, E), CACHE(K, as), SEQS(__VA_ARGS__)}
@@ -411,6 +430,25 @@ const Case cases[] = {
     {OP_attention, CAPPED, IN(F32(9, 4, 16), F32(9, 2, 16), F32(9, 2, 16)), .out = F32(9, 4, 16)},
     {OP_attention_dqkv, CAPPED, IN(F32(9, 4, 16), F32(9, 4, 16), F32(9, 2, 16), F32(9, 2, 16)),
      .out = F32(9, 8, 16)},
+    ATTENTION_DROPS(0.5f, 0, 7, 4, 2, 16, {0, 7}),
+    ATTENTION_DROPS(0.1f, 5, 20, 6, 2, 7, {0, 20}),
+    ATTENTION_DROPS(0.2f, 40, 300, 2, 1, 16, {0, 290}, {0, 10}),
+    SCORES(0, 1, 1, 1, 16, 1, {0, 1}),
+    SCORES(0, 7, 4, 2, 16, 7, {0, 7}),
+    SCORES(0, 9, 3, 3, 80, 17, {0, 4}, {0, 5}),
+    SCORES(5, 20, 6, 2, 64, 20, {0, 20}),
+    SCORES(0, 20, 5, 1, 24, 20, {0, 12, 3, 9}, {0, 8}),
+    SCORES(40, 300, 2, 2, 7, 290, {0, 290}, {0, 10}),
+    SCORES(50, 300, 4, 2, 16, 160, {0, 90}, {0, 160}, {0, 50}),
+    SCORES(0, 130, 3, 1, 48, 100, {0, 70}, {0, 60}),
+    {OP_attn_scores, VISIBLE(0, 9, {0, 9}), IN(SLICE(9, 4, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 9)},
+    {OP_attn_probs, VISIBLE(0, 20, {0, 20}), IN(FILL(big, f32, 20, 2, 20)), .out = F32(20, 2, 20)},
+    {OP_attn_mix, VISIBLE(0, 9, {0, 9}), IN(F32(9, 4, 9), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
+    SCORES_KV(f32, 0, 1, 4, 2, 16, 131, {130, 1}),
+    SCORES_KV(f16, 100, 9, 2, 1, 64, 704, {700, 4}, {50, 5}),
+    SCORES_KV(bf16, 0, 7, 4, 4, 80, 70, {60, 7}),
+    SCORES_KV(q8_0, 3, 5, 3, 1, 7, 300, {254, 5}),
+    SCORES_KV(q8_0, 0, 20, 4, 2, 128, 280, {250, 20, 252, 266}),
     {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, f16), SEQS({260, 5})},
     {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0), SEQS({260, 5})},
     KV_ALL(0, 1, 1, 1, 16, {0, 1}),

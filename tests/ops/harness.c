@@ -189,7 +189,8 @@ static void put_key_q8_0(char *page, int64_t K, int64_t E, int64_t slot, Rng *r)
 /* Pages in shuffled order. Keys that no token of the step may see stay NaN. */
 static void make_cache(Instance *x, int64_t most, Rng *r) {
     Step *s = &x->step;
-    int64_t T = s->n, E = x->a.in[0].ne[2], K = x->c->kv_heads, per_seq = div_up(most, KV_PAGE);
+    int64_t T = s->n, E = x->c->op == OP_attn_mix_kv ? x->a.out.ne[2] : x->a.in[0].ne[2], K = x->c->kv_heads,
+            per_seq = div_up(most, KV_PAGE);
     int32_t n_pages = (int32_t)(per_seq * CASE_SEQS + 2), *ids = ARENA_NEW(&x->arena, int32_t, n_pages);
     const int32_t **pages = ARENA_NEW(&x->arena, const int32_t *, T);
     for (int32_t i = 0; i < n_pages; i++) {
@@ -222,7 +223,7 @@ static void make_cache(Instance *x, int64_t most, Rng *r) {
 }
 
 static void make_step(Instance *x, Rng *r) {
-    int64_t T = x->c->op == OP_kv_store || x->c->op == OP_attention_kv ? x->a.in[0].ne[0] : x->a.out.ne[0];
+    int64_t T = x->c->op == OP_kv_store ? x->a.in[0].ne[0] : x->a.out.ne[0];
     int32_t *index = ARENA_NEW(&x->arena, int32_t, T), *reach = ARENA_NEW(&x->arena, int32_t, T),
             *first = ARENA_NEW(&x->arena, int32_t, T);
     int64_t most = fill_sequences(x, T, index, reach, first);

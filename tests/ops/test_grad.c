@@ -20,11 +20,11 @@ static const double H = 0.02, TOLERANCE = 1e-3;
 
 /* Bit i: the gradient rule gives one for input i. Every other op refuses. */
 static const unsigned differentiable[OP_COUNT] = {
-    [OP_embed] = 1,       [OP_rows] = 1,       [OP_view] = 1,          [OP_matmul] = 3, [OP_rms_norm] = 3,
-    [OP_rope] = 1,        [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,    [OP_mul] = 3,
-    [OP_bias] = 3,        [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,  [OP_softcap] = 1,
-    [OP_silu] = 1,        [OP_patch] = 1,      [OP_cross_entropy] = 1, [OP_route] = 1,  [OP_matmul_experts] = 3,
-    [OP_experts_sum] = 3, [OP_dropout] = 1,
+    [OP_embed] = 1,       [OP_rows] = 1,       [OP_view] = 1,          [OP_matmul] = 3,     [OP_rms_norm] = 3,
+    [OP_rope] = 1,        [OP_rope_order] = 1, [OP_attention] = 7,     [OP_add] = 3,        [OP_mul] = 3,
+    [OP_bias] = 3,        [OP_layer_norm] = 7, [OP_gelu] = 1,          [OP_scale] = 1,      [OP_softcap] = 1,
+    [OP_silu] = 1,        [OP_patch] = 1,      [OP_cross_entropy] = 1, [OP_route] = 1,      [OP_matmul_experts] = 3,
+    [OP_experts_sum] = 3, [OP_dropout] = 1,    [OP_attn_scores] = 3,   [OP_attn_probs] = 1, [OP_attn_mix] = 3,
 };
 
 typedef struct Net {
@@ -209,21 +209,25 @@ static void test_refuses_wrong_gradients(void **state) {
     for (const Case *c = cases; c < cases + n_cases; c++) {
         char name[160];
         if (!checked(c)) continue;
-        if (c->op == OP_cross_entropy && c->in[1].fill == FILL_none) continue; /* all gradients are 0 */
+        bool one_key = c->op == OP_attn_probs && c->out.ne[0] == 1;                         /* its weight is 1 */
+        if (one_key || (c->op == OP_cross_entropy && c->in[1].fill == FILL_none)) continue; /* all gradients are 0 */
         if (grad_error(c, b, 1.01) <= 1 || grad_error(c, b, 0) <= 1)
             fail_msg("%s: a wrong gradient passes", case_name(c, name));
     }
     b->close(b);
 }
 
-/* An op without a gradient says so by name when one is wanted. */
+static bool reads_cache(Op op) { return op == OP_attention_kv || op == OP_attn_scores_kv || op == OP_attn_mix_kv; }
+
+/* An op without a gradient says so by name when one is wanted. None is left out: an op has a gradient that is checked,
+ * or refuses. */
 static void test_others_refuse(void **state) {
     (void)state;
     Backend *b;
     assert_true(cpu_backend_open(&(BackendOptions){.threads = 1, .isa = "ref"}, &b, NULL));
     bool seen[OP_COUNT] = {0};
     for (const Case *c = cases; c < cases + n_cases; c++) {
-        if (differentiable[c->op] || seen[c->op] || c->op == OP_attention_kv) continue; /* wants a kv_store node */
+        if (differentiable[c->op] || seen[c->op] || reads_cache(c->op)) continue; /* wants a kv_store node */
         seen[c->op] = true;
         Graph g;
         Err e = {0};
@@ -243,6 +247,9 @@ static void test_others_refuse(void **state) {
         assert_non_null(strstr(e.msg, op_info[c->op].name));
         graph_release(&g);
     }
+    for (int op = 0; op < OP_COUNT; op++)
+        if (!differentiable[op] && !seen[op] && !reads_cache((Op)op))
+            fail_msg("%s: neither a gradient that is checked nor a refusal", op_info[op].name);
     b->close(b);
 }
 
