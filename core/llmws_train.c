@@ -63,8 +63,7 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
                         .checkpoint = o->grad_checkpoint,
                         .optimizer = OPTIMIZER_ADAMW,
                         .decays = decays,
-                        .decays_ctx = &t->o,
-                        .seed = o->seed};
+                        .decays_ctx = &t->o};
     if (o->precision && strcmp(o->precision, "bf16") == 0)
         spec->precision = PRECISION_BF16;
     else if (o->precision && strcmp(o->precision, "fp32"))
