@@ -129,11 +129,7 @@ static void show(Training *t, const LlmwsTrainStep *s) {
 
 static bool update(Training *t, Err *e) {
     LlmwsTrainStep s;
-    if (!llmws_train_step(t->train, &s, e)) {
-        if (e->code != ERR_CHECK) return false;
-        Err was = *e;
-        return err_set(e, ERR_CHECK, "%s; the last checkpoint is '%s'", was.msg, checkpoint(t, t->saved));
-    }
+    TRY(llmws_train_step(t->train, &s, e));
     t->tokens += s.tokens;
     t->last_loss = s.loss;
     show(t, &s);
@@ -142,10 +138,15 @@ static bool update(Training *t, Err *e) {
     return (s.step % t->o.log_every && !done(t)) || tell_progress(t, &s, e);
 }
 
+/* What stopped it, and what there is to go on from. */
+static bool stopped(Training *t, Err *e) {
+    const Err was = *e;
+    return err_set(e, (ErrCode)was.code, "%s; the last checkpoint is '%s'", was.msg, checkpoint(t, t->saved));
+}
+
 /* A signal leaves a checkpoint of what is done, and what follows a step is done when the run goes on. */
 static bool interrupted(Training *t, Err *e) {
-    TRY(save(t, e));
-    return err_set(e, ERR_INTERRUPT, "interrupted");
+    return save(t, e) ? err_set(e, ERR_INTERRUPT, "interrupted") : stopped(t, e);
 }
 
 bool training_run(Training *t, Err *e) {
@@ -157,5 +158,5 @@ bool training_run(Training *t, Err *e) {
         ok = update(t, e) && finish_step(t, e);
     }
     if (!ok && e->code == ERR_INTERRUPT) return interrupted(t, e);
-    return ok && tell_done(t, e);
+    return (ok && tell_done(t, e)) || stopped(t, e);
 }

@@ -353,8 +353,22 @@ static void bases(void **state) {
     }
 }
 
+/* The loss without gradients. */
+static double held_out(Run *r) {
+    Trainer t;
+    Err e = {0};
+    int32_t ids[64], labels[64], index[64];
+    double loss;
+    OK(train_open(&t, &r->m, &(TrainSpec){.tokens = 64, .lora = &r->lora}, r->b, &e), e);
+    int64_t n = (int64_t)oracle_ids(&r->o, "cases.short.ids", ids, COUNT_OF(ids));
+    for (int64_t i = 0; i < n; i++) index[i] = (int32_t)i, labels[i] = i + 1 < n ? ids[i + 1] : -100;
+    OK(train_loss(&t, &(TrainBatch){ids, labels, index, n}, &loss, &e), e);
+    train_close(&t);
+    return loss;
+}
+
 /* What falls out is the same however gradients are computed, another with another seed or step, and nothing where there
- * is no dropout. */
+ * is no dropout or nothing is learned. */
 static void dropout(void **state) {
     (void)state;
     Run r;
@@ -363,7 +377,10 @@ static void dropout(void **state) {
     OK(adapter_lora(&r.adapter, &r.m, 1, &r.lora, &e), e);
     const uint64_t without = step_bits(&r, (TrainSpec){.seed = 1}, 0);
     assert_true(without == step_bits(&r, (TrainSpec){.seed = 2}, 1));
+    const double whole = held_out(&r);
     r.lora.dropout = 0.25f;
+    const double also = held_out(&r);
+    assert_true(also >= whole && also <= whole);
     const uint64_t with = step_bits(&r, (TrainSpec){.seed = 1}, 0);
     assert_true(with != without);
     assert_true(with == step_bits(&r, (TrainSpec){.seed = 1, .checkpoint = true}, 0));

@@ -118,6 +118,37 @@ static void same_bits(void **state) {
     assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
 }
 
+/* An evaluation between the gradients and the update changes nothing, and its loss is the micro-step's to the bit. */
+static void evaluation(void **state) {
+    (void)state;
+    int32_t ids[64], labels[64], index[64];
+    uint64_t hash[2] = {0};
+    for (int asks = 0; asks < 2; asks++) {
+        Bench x;
+        Err e = {0};
+        bench_open(&x, "llama3", 2, (TrainSpec){.tokens = 64, .head_tokens = 20, .optimizer = OPTIMIZER_ADAMW});
+        int64_t n = (int64_t)oracle_ids(&x.o, "cases.short.ids", ids, COUNT_OF(ids));
+        for (int64_t i = 0; i < n; i++) index[i] = (int32_t)i, labels[i] = i + 1 < n ? ids[i + 1] : -100;
+        const TrainBatch batch = {ids, labels, index, n}, none = {ids, labels, index, 0};
+        for (int i = 0; i < 3; i++) {
+            double loss, again;
+            OK(train_micro(&x.t, &batch, 1.0 / (double)n, &loss, &e), e);
+            if (asks) OK(train_loss(&x.t, &batch, &again, &e), e);
+            if (asks) assert_true(again >= loss && again <= loss);
+            assert_false(train_micro(&x.t, &none, 1, &again, &e)); /* counts for nothing */
+            assert_int_equal(x.t.micros, 1);
+            train_norm(&x.t);
+            train_update(&x.t, &(Hyper){.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8});
+        }
+        for (size_t i = 0; i < x.t.n_params; i++) {
+            const TrainParam *p = &x.t.params[i];
+            hash[asks] = hash_bytes(exec_data(&x.t.x, p->weight), (size_t)train_count(&x.t, p) * 4, hash[asks]);
+        }
+        bench_close(&x);
+    }
+    assert_true(hash[0] == hash[1]);
+}
+
 /* A text that can be learned down to chance among four: after id p comes 3p + 0..3. */
 static void learnable(int64_t step, int64_t vocab, int32_t *ids, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -287,6 +318,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(families),
                                        cmocka_unit_test(adamw),     cmocka_unit_test(same_bits),
                                        cmocka_unit_test(bf16),      cmocka_unit_test(parts),
-                                       cmocka_unit_test(dropout),   cmocka_unit_test(scores_are_planned)};
+                                       cmocka_unit_test(dropout),   cmocka_unit_test(scores_are_planned),
+                                       cmocka_unit_test(evaluation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

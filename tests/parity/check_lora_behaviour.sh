@@ -63,11 +63,11 @@ verdict "before * 20 < 50" "before: $before of 50 held-out answers"
 
 if [[ ! -e run/run.json ]]; then
     start=$(date +%s)
-    nice "$LLMWS" train data.jsonl -m base -o run --lora r=8,alpha=16 --epochs 2 --lr 1e-3 --warmup 5 --batch-size 4 --seq-len 256 \
+    "$LLMWS" train data.jsonl -m base -o run --lora r=8,alpha=16 --epochs 1 --lr 1e-3 --warmup 5 --batch-size 4 --seq-len 256 \
         --precision bf16 --eval 0.04 --eval-every 25 --no-decay none
     echo "trained in $(($(date +%s) - start)) s"
 else
-    nice "$LLMWS" train --resume -o run
+    "$LLMWS" train --resume -o run
 fi
 grep -h '"train_eval"' run/events.jsonl
 adapter=$(ls -d run/checkpoints/step-* | sort -V | tail -n 1)
