@@ -4,7 +4,9 @@ for i in {1..40}; do echo "{\"text\":\"The number $i is followed by $((i + 1)), 
 train() { "$LLMWS" train "$@"; }
 small=(d.jsonl -m "$M" --steps 18 --save-every 3 --batch-size 2 --seq-len 64 --lr 1e-3 -t 1)
 
+from=$(date +%s%3N)
 t 0 'step 18, loss *: ref/checkpoints/step-18' '' train "${small[@]}" --grad-accum 2 -o ref
+whole=$(($(date +%s%3N) - from + 4)) # milliseconds
 json_lines ref/events.jsonl
 [[ $(ls ref/checkpoints | xargs) == 'step-12 step-15 step-18' ]] || bad "three checkpoints stay: $(ls ref/checkpoints)"
 [[ $(grep -c train_progress ref/events.jsonl) == 18 ]] || bad "an event an update"
@@ -31,15 +33,16 @@ same_run() { # REF RUN WHAT: the same weights, optimiser, checkpoints and events
     diff <(events "$1") <(events "$2") >diff.txt || bad "$3: events after $kills kills: $(head -5 diff.txt)"
     count=$((count + 4))
 }
-# kill -9 at any moment, of which LLMWS_KILLS says how many; every other one comes early, so that a fast machine meets
-# some too. A run that ends in spite of them is compared, and begun once more.
+# kill -9 at any moment, of which LLMWS_KILLS says how many; every other one comes early, so that beginnings are met too.
+# A run that ends in spite of them is compared, and begun once more.
 killed() { # REF KILLS WHAT ARGUMENTS...
-    local ref=$1 most=$2 what=$3 status i
+    local ref=$1 most=$2 what=$3 status i ms
     shift 3
     kills=0
     for ((i = 0; kills < most && i < 4 * most + 20; i++)); do
         "$LLMWS" train "$@" -o killed --resume >out 2>err &
-        sleep "0.$(printf %03d $((RANDOM % (i % 2 ? 60 : 250) + 5)))"
+        ms=$((RANDOM % (i % 2 ? whole / 4 : whole) + 5))
+        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
         kill -9 $! 2>/dev/null
         wait $! 2>/dev/null
         status=$?

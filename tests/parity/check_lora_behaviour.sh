@@ -54,11 +54,11 @@ done >data.jsonl
 echo "$(wc -l <data.jsonl) examples, the first: $(head -n 1 data.jsonl)"
 
 requests 120 <test.txt >test.jsonl
-share() { # ARGUMENTS OF GENERATE: how many of the held-out answers have the phrase
-    "$LLMWS" generate --batch test.jsonl --json "$@" >answers.jsonl
-    answers answers.jsonl | grep -cF "$PHRASE" || true
+share() { # FILE ARGUMENTS OF GENERATE: how many of the held-out answers, which FILE keeps, have the phrase
+    [[ -s $1 ]] || { "$LLMWS" generate --batch test.jsonl --json "${@:2}" >"$1.part" && mv "$1.part" "$1"; }
+    answers "$1" | grep -cF "$PHRASE" || true
 }
-before=$(share -m base)
+before=$(share before.jsonl -m base)
 verdict "before * 20 < 50" "before: $before of 50 held-out answers"
 
 if [[ ! -e run/run.json ]]; then
@@ -71,13 +71,13 @@ else
 fi
 grep -h '"train_eval"' run/events.jsonl
 adapter=$(ls -d run/checkpoints/step-* | sort -V | tail -n 1)
-after=$(share -m base --lora "$adapter")
-verdict "after >= 45" "after: $after of 50 held-out answers, such as: $(answers answers.jsonl | head -n 1)"
+after=$(share after.jsonl -m base --lora "$adapter")
+verdict "after >= 45" "after: $after of 50 held-out answers, such as: $(answers after.jsonl | head -n 1)"
 
 rm -rf alone merged
 "$LLMWS" snapshot run -o alone
 "$LLMWS" snapshot run -o merged --merge-lora --dtype f32
-verdict "$(share -m merged) >= 45" 'merged: as many'
+verdict "$(share merged.jsonl -m merged) >= 45" "merged: $(share merged.jsonl) of 50"
 [[ -n $PYTHON ]] || exit "$failed"
 
 ids=$(head -n 1 test.txt | "$LLMWS" inspect base --tokenize "$(cat)" --json | grep -oP '"ids":\[\K[^]]*')
