@@ -59,7 +59,6 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
     *spec = (TrainSpec){.tokens = o->batch_size * o->seq_len,
                         .longest = o->seq_len,
                         .dropout = o->dropout,
-                        .seed = o->seed,
                         .checkpoint = o->grad_checkpoint,
                         .optimizer = OPTIMIZER_ADAMW,
                         .decays = decays,

@@ -88,18 +88,17 @@ bool shape_kv_store(const Graph *g, Node *n, Err *e) {
 
 void grad_kv_store(Grad *gr, int id) { grad_refuse(gr, id); }
 
-/* The keys that the kv_store in input 1 stores. */
-static bool stored_keys(const Graph *g, const Node *n, const Node **keys, Err *e) {
+/* The keys that the kv_store in input 1 stores; NULL with *e: it is none. */
+static const Node *stored_keys(const Graph *g, const Node *n, Err *e) {
     const Node *store = node_in(g, n, 1);
-    if (store->kind != NODE_OP || store->op != OP_kv_store)
-        return err_set(e, ERR_FAIL, "%s: input 1 is no kv_store", op_info[n->op].name);
-    *keys = node_in(g, store, 0);
-    return true;
+    if (store->kind == NODE_OP && store->op == OP_kv_store) return node_in(g, store, 0);
+    err_set(e, ERR_FAIL, "%s: input 1 is no kv_store", op_info[n->op].name);
+    return NULL;
 }
 
 bool shape_attention_kv(const Graph *g, Node *n, Err *e) {
-    const Node *keys;
-    TRY(rule_ndim(g, n, 0, 3, e) && stored_keys(g, n, &keys, e) && heads_fit(node_in(g, n, 0), keys, e));
+    const Node *keys = stored_keys(g, n, e);
+    TRY(keys && rule_ndim(g, n, 0, 3, e) && heads_fit(node_in(g, n, 0), keys, e));
     return rule_like(g, n, 0);
 }
 
@@ -121,8 +120,8 @@ bool shape_attn_scores(const Graph *g, Node *n, Err *e) {
 }
 
 bool shape_attn_scores_kv(const Graph *g, Node *n, Err *e) {
-    const Node *keys;
-    return stored_keys(g, n, &keys, e) && shape_scores(g, n, keys, e);
+    const Node *keys = stored_keys(g, n, e);
+    return keys && shape_scores(g, n, keys, e);
 }
 
 void grad_attn_scores(Grad *gr, int id) {
@@ -162,8 +161,8 @@ bool shape_attn_mix(const Graph *g, Node *n, Err *e) {
 }
 
 bool shape_attn_mix_kv(const Graph *g, Node *n, Err *e) {
-    const Node *values;
-    return stored_keys(g, n, &values, e) && shape_mix(g, n, values, e);
+    const Node *values = stored_keys(g, n, e);
+    return values && shape_mix(g, n, values, e);
 }
 
 void grad_attn_mix(Grad *gr, int id) {

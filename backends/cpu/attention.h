@@ -7,6 +7,7 @@
 #ifndef CPU_ATTENTION_H
 #define CPU_ATTENTION_H
 
+#include "backends/cpu/drop.h"
 #include "backends/cpu/unpack.h"
 #include "core/op.h"
 
@@ -24,6 +25,7 @@ typedef struct Query {
     const float *d;
     float *out;     /* the sum so far, O in core/ops.def */
     int64_t lo, hi; /* keys */
+    int64_t row;    /* of in[0] */
     float max, sum;
 } Query;
 
@@ -90,6 +92,14 @@ INLINE void soften(const Attn *c, const AttnTile *w, int m, float *max, float *s
         v_store(p + i, v);
     }
     *sum = v_fold(lanes);
+}
+
+/* What dropout leaves of the weights, in training alone. */
+static void drop_weights(const Attn *c, const AttnTile *w) {
+    const AttnParams *p = &c->a->params.attn;
+    for (int64_t m = 0; m < w->n; m++)
+        drop_values(p->dropout, c->a->in[3].data, w->query[m]->row * p->keys + w->lo[m],
+                    c->p + m * ATTN_PARTITION + w->lo[m] - w->base, w->hi[m] - w->lo[m]);
 }
 
 /* ---- values ---- */
@@ -263,6 +273,7 @@ INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
     for (int64_t m = 1; m < w->n; m++) lo = MIN(lo, w->lo[m]), hi = MAX(hi, w->hi[m]);
     scores(t, c, w, lo, hi);
     for (int m = 0; m < w->n; m++) soften(c, w, m, &max[m], &sum[m]);
+    if (c->a->params.attn.dropout.p > 0) drop_weights(c, w);
     memset(c->o, 0, (size_t)(w->n * c->E) * 4);
     if (t == DT_q8_0)
         values8(c, w, lo, hi);
@@ -349,7 +360,8 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
             for (int64_t h = h0; h < h1; h++) {
                 int64_t row = t * a->out.ne[1] + h;
                 Query *q = &c->query[c->n++];
-                *q = (Query){.q = tensor_row(&a->in[0], row), .out = tensor_row(&a->out, row), .max = -INFINITY};
+                *q = (Query){
+                    .q = tensor_row(&a->in[0], row), .out = tensor_row(&a->out, row), .row = row, .max = -INFINITY};
                 mask_range(a->params.attn.mask, s->index[t], s->reach[t], &q->lo, &q->hi);
                 memset(q->out, 0, (size_t)c->E * 4);
                 if (s->kv_dtype == DT_q8_0) query_to_i16(c, c->n - 1);

@@ -43,8 +43,9 @@ static void copy_rows(const Tensor *x, int64_t h, int64_t row, int64_t n, float 
     for (int64_t r = 0; r < n; r++) memcpy(out + r * E, tensor_row(x, (row + r) * H + h), (size_t)E * 4);
 }
 
+/* Of the last input but what dropout draws by. */
 static int64_t train_units(const OpArgs *a) {
-    const Tensor *k = &a->in[a->n_in - 1];
+    const Tensor *k = &a->in[a->n_in - 1 - (a->params.attn.dropout.p > 0)];
     return k->ne[1] * div_up(k->ne[0], TRAIN_BLOCK);
 }
 
@@ -130,6 +131,7 @@ typedef struct DqkvTile { /* M queries of one head, of tokens that follow each o
     const float *q[ATTN_M], *dout[ATTN_M];
     float *dq[ATTN_M];
     int64_t lo[ATTN_M], hi[ATTN_M];
+    int64_t row[ATTN_M]; /* of q */
     int64_t n;
 } DqkvTile;
 
@@ -238,6 +240,14 @@ INLINE void add_both(const Backward *b, const DqkvTile *w, int m0, int64_t n, in
 #undef CALL
 }
 
+/* What dropout leaves of a row for each query: of the derivatives of its weights, then of those. */
+static void drop_rows(const Backward *b, const DqkvTile *w, float *x) {
+    const AttnParams *p = &b->a->params.attn;
+    for (int64_t m = 0; m < w->n && p->dropout.p > 0; m++)
+        drop_values(p->dropout, b->a->in[4].data, w->row[m] * p->keys + w->lo[m], x + m * b->room + w->lo[m],
+                    w->hi[m] - w->lo[m]);
+}
+
 static void dqkv_tile(const Backward *b, const DqkvTile *w) {
     int64_t lo = w->lo[0], hi = w->hi[0], least = lo, most = hi;
     for (int64_t m = 1; m < w->n; m++) {
@@ -248,7 +258,9 @@ static void dqkv_tile(const Backward *b, const DqkvTile *w) {
 #define CALL(M) dots(M, b, w->q, b->kt, scale, least, most, b->p), dots(M, b, w->dout, b->vt, one, least, most, b->g)
     switch (w->n) { ATTN_CASES(CALL) }
 #undef CALL
+    drop_rows(b, w, b->g);
     for (int m = 0; m < w->n; m++) soften_dqkv(b, w, m);
+    drop_rows(b, w, b->p);
     hi = MAX(lo, hi); /* keys that all of them see are done together; a key's queries still come in their order */
     for (int m = 0; m < w->n; m++) add_both(b, w, m, 1, w->lo[m], MIN(lo, w->hi[m]));
     add_both(b, w, 0, w->n, lo, hi);
@@ -264,6 +276,7 @@ static void dqkv_head(const Backward *b, int64_t h) {
             w.dout[w.n] = tensor_row(&a->in[0], t * H + h);
             w.q[w.n] = tensor_row(&a->in[1], t * H + h);
             w.dq[w.n] = tensor_row(&a->out, t * (H + 2 * K) + h);
+            w.row[w.n] = t * H + h;
             memset(w.dq[w.n], 0, (size_t)b->E * 4);
             mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], &w.lo[w.n], &w.hi[w.n]);
         }

@@ -28,4 +28,10 @@ static inline float drop_value(Drop *d, uint64_t at, float x) {
     return (d->bits >> at % 4 * 16 & 0xffff) < d->below ? 0 : x * d->kept;
 }
 
+/* Values number at ... at + n - 1, where they stand. */
+static inline void drop_values(DropoutParams p, const uint32_t *draw, int64_t at, float *x, int64_t n) {
+    Drop d = drop_begin(p, draw);
+    for (int64_t i = 0; i < n && d.below; i++) x[i] = drop_value(&d, (uint64_t)(at + i), x[i]);
+}
+
 #endif

@@ -143,12 +143,11 @@ const Kernel ref_softcap_dx = {"ref", ref_out_rows, softcap_dx_run, NULL};
 
 static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    Drop d = drop_begin(a->params.dropout, a->in[1].data);
     const int64_t width = ref_inner(&a->out);
     for (int64_t r = u0; r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
         float *y = tensor_row(&a->out, r);
-        for (int64_t i = 0; i < width; i++) y[i] = drop_value(&d, (uint64_t)(r * width + i), x[i]);
+        memmove(y, tensor_row(&a->in[0], r), (size_t)width * sizeof *y);
+        drop_values(a->params.dropout, a->in[1].data, r * width, y, width);
     }
 }
 

@@ -138,8 +138,7 @@ static void add_values(const Keys *k, int64_t base, int64_t lo, int64_t hi, cons
 static void drop_weights(const Keys *k, int64_t u, int64_t base, int64_t lo, int64_t hi, const Scratch *w) {
     const AttnParams *p = &k->a->params.attn;
     if (!(p->dropout.p > 0)) return;
-    Drop d = drop_begin(p->dropout, k->a->in[3].data);
-    for (int64_t j = lo; j < hi; j++) w->p[j - base] = drop_value(&d, (uint64_t)(u * p->keys + j), w->p[j - base]);
+    drop_values(p->dropout, k->a->in[3].data, u * p->keys + lo, w->p + (lo - base), hi - lo);
 }
 
 /* Keys [lo, hi) of the partition that begins at base: fills w->p, returns max and sum. */

@@ -52,28 +52,27 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_cross_entropy_dx whole_lanes
 #define fits_sum_squares      fits_any
 #define fits_adamw            fits_any
-static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !(a->params.attn.dropout.p > 0); }
-#define fits_attention      without_dropout
-#define fits_attention_dqkv without_dropout
-#define fits_attn_scores    fits_any
-#define fits_attn_probs     fits_any
-#define fits_attn_probs_dx  fits_any
-#define fits_attn_mix       whole_lanes
-#define fits_attn_mix_dv    whole_lanes
-#define fits_add            fits_any
-#define fits_mul            fits_any
-#define fits_scale          fits_any
-#define fits_silu           fits_any
-#define fits_silu_dx        fits_any
-#define fits_gelu           fits_any
-#define fits_gelu_dx        fits_any
-#define fits_softcap        fits_any
-#define fits_softcap_dx     fits_any
-#define fits_bias_db        fits_any
-#define fits_rms_norm_dx    fits_layer_norm
-#define fits_rms_norm_dw    whole_lanes
-#define fits_layer_norm_dx  fits_layer_norm
-#define fits_layer_norm_dw  whole_lanes
+#define fits_attention        whole_lanes
+#define fits_attention_dqkv   whole_lanes
+#define fits_attn_scores      fits_any
+#define fits_attn_probs       fits_any
+#define fits_attn_probs_dx    fits_any
+#define fits_attn_mix         whole_lanes
+#define fits_attn_mix_dv      whole_lanes
+#define fits_add              fits_any
+#define fits_mul              fits_any
+#define fits_scale            fits_any
+#define fits_silu             fits_any
+#define fits_silu_dx          fits_any
+#define fits_gelu             fits_any
+#define fits_gelu_dx          fits_any
+#define fits_softcap          fits_any
+#define fits_softcap_dx       fits_any
+#define fits_bias_db          fits_any
+#define fits_rms_norm_dx      fits_layer_norm
+#define fits_rms_norm_dw      whole_lanes
+#define fits_layer_norm_dx    fits_layer_norm
+#define fits_layer_norm_dw    whole_lanes
 
 /* ROW(op, isa, form): kernel <isa>_<form>, taken where fits_<form> says so. */
 #define ROWS_ALL(ROW, isa)                                                                                             \
