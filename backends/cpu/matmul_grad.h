@@ -102,8 +102,8 @@ static void matmul_dx_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *sc
 
 /* ---- dw = dy^T x ---- */
 
-/* Lines of a panel: tokens, or pairs of them; groups of 16 columns of x in it: 384 KiB, inside most L2. */
-enum { DW_CHUNK = 256, DW_GROUPS = 24, DW_FEW_ROWS = 128 };
+/* Lines of a panel: tokens, or pairs of them; groups of 16 columns of x in it: 288 KiB, inside most L2. */
+enum { DW_CHUNK = 128, DW_GROUPS = 36, DW_FEW_ROWS = 128 };
 
 typedef struct DwPanel {
     uint32_t x[DW_GROUPS / F32_G][DW_CHUNK][F32_G][LANES], dy[DW_CHUNK][LANES];
@@ -201,6 +201,12 @@ typedef struct DwBlock { /* columns of dw, and the lines of the panel at hand */
     DwPanel *p;
 } DwBlock;
 
+/* The sums of the tile behind this one: there are many, and each is soon done. */
+INLINE void prefetch_sums(const Tile *c, int64_t rows, int64_t groups) {
+    for (int m = 0; m < rows; m++)
+        UNROLL for (int g = 0; g < F32_G; g++) __builtin_prefetch(tile_y(c, m, (int)groups + g), 1, 3);
+}
+
 /* Rows [r, r + 16) of dw go on; p->dy holds these columns of dy. */
 INLINE void dw_rows(bool pairs, const DwBlock *b, int64_t r) {
     const Tensor *out = &b->a->out;
@@ -212,6 +218,7 @@ INLINE void dw_rows(bool pairs, const DwBlock *b, int64_t r) {
                       .y_stride = out->stride[0],
                       .width = out->ne[1] - b->col - g * LANES,
                       .first = b->first};
+            prefetch_sums(&c, rows, w);
             dw_tile(pairs, rows, w, &c, (const uint32_t(*)[LANES])(b->p->dy[0] + at),
                     (const uint32_t(*)[F32_G][LANES])b->p->x[g / F32_G][0][g % F32_G], b->n);
         }
