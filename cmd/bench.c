@@ -14,7 +14,8 @@ typedef struct BenchOpts {
     RunOpts run;
     int64_t prompt, gen, depth, batch, repeat;
     const char *ppl, *against;
-    bool csv, compare;
+    const char *precision;
+    bool csv, compare, train, grad_checkpoint;
 } BenchOpts;
 
 #define AT(field) .at = offsetof(BenchOpts, field)
@@ -71,6 +72,22 @@ static const OptRow test_rows[] = {
      .help = "timed runs of each test, after one that is not"},
 };
 
+static const OptRow train_rows[] = {
+    {.name = "train",
+     .kind = OPT_FLAG,
+     AT(train),
+     .help = "in place of these: whole updates of --batch rows of --prompt tokens: forward, backward, norm, AdamW"},
+    {.name = "precision",
+     .kind = OPT_ENUM,
+     .arg = "fp32|bf16",
+     AT(precision),
+     .help = "with --train: of products; default: one test each"},
+    {.name = "grad-checkpoint",
+     .kind = OPT_FLAG,
+     AT(grad_checkpoint),
+     .help = "with --train: keep the input of each block alone and compute the block again"},
+};
+
 static const OptRow quality_rows[] = {
     {.name = "ppl",
      .kind = OPT_TEXT,
@@ -94,16 +111,18 @@ static const OptRow result_rows[] = {
 };
 
 static const OptTable opts_test = {"Tests", test_rows, COUNT_OF(test_rows)};
+static const OptTable opts_train = {"Training", train_rows, COUNT_OF(train_rows)};
 static const OptTable opts_quality = {"Quality", quality_rows, COUNT_OF(quality_rows)};
 static const OptTable opts_result = {"Results", result_rows, COUNT_OF(result_rows)};
-static const OptTable *const tables[] = {&opts_model,   &opts_test,   &opts_quality, &opts_result,
-                                         &opts_session, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model,  &opts_test,    &opts_train,  &opts_quality,
+                                         &opts_result, &opts_session, &opts_output, NULL};
 
 typedef struct Test { /* one line of the results; numbers that do not apply are NAN */
-    const char *name; /* "prompt", "gen" */
+    const char *name; /* "prompt", "gen", "train" */
     int64_t n;        /* tokens of each sequence */
     double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s, peak_gflop_s;
-    double roof_share; /* of the roof that holds: reading memory for gen, products for prompt */
+    double roof_share; /* of the roof that holds: reading memory for gen, products for the others */
+    int64_t mem_bytes; /* planned, of training */
 } Test;
 
 typedef struct Bench {
@@ -273,7 +292,7 @@ void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
     json_int(l, "threads", p->threads);
     json_str(l, "isa", str_of(p->isa));
     json_str(l, "compute", str_of(p->compute));
-    json_str(l, "kv_type", str_of(p->kv_type));
+    if (p->kv_type) json_str(l, "kv_type", str_of(p->kv_type));
     json_int(l, "chunk", p->chunk);
     json_str(l, "version", str_of(llmws_version()));
 }
@@ -297,6 +316,10 @@ static void put_json(Bench *b, const Test *t) {
     if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
     if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
     if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
+    if (t->mem_bytes) {
+        json_int(l, "mem_bytes", t->mem_bytes);
+        json_bool(l, "grad_checkpoint", b->o->grad_checkpoint);
+    }
     bench_put_setting(l, &b->info, &b->plan);
     event_end(l);
 }
@@ -323,8 +346,8 @@ static void put_csv(Bench *b, const Test *t) {
     const double numbers[] = {t->tok_s, t->sd,        t->ttft_ms,      t->gflop_s,
                               t->gb_s,  t->read_gb_s, t->peak_gflop_s, t->roof_share};
     for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
-    buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute, b->plan.kv_type,
-               b->plan.chunk);
+    buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute,
+               b->plan.kv_type ? b->plan.kv_type : "", b->plan.chunk);
     csv_text(l, b->info.name ? b->info.name : "");
     buf_char(l, '\n');
 }
@@ -337,6 +360,10 @@ static void put_text(Bench *b, const Test *t) {
     if (!isnan(t->ttft_ms)) buf_printf(l, "   first token after %.1f ms", t->ttft_ms);
     if (!isnan(t->gb_s)) buf_printf(l, "   weights %.1f GB/s", t->gb_s);
     if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->roof_share, t->read_gb_s);
+    if (t->mem_bytes) {
+        buf_printf(l, "   %s, ", b->plan.compute);
+        put_bytes(l, t->mem_bytes);
+    }
     buf_char(l, '\n');
 }
 
@@ -353,9 +380,10 @@ static void put_head(Bench *b) {
     put_count(&count, b->info.params);
     put_inert(l, str_of(b->info.name && *b->info.name ? b->info.name : b->info.family), false);
     buf_printf(l, ": %s parameters, %s (%s)\n", count.s, size.s, b->info.dtypes);
-    buf_printf(l, "%d thread%s, isa %s, compute %s, kv-type %s, chunk %" PRId64 "; mean ± sd of %" PRId64 " run%s\n\n",
-               b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa, b->plan.compute, b->plan.kv_type,
-               b->plan.chunk, b->o->repeat, b->o->repeat == 1 ? "" : "s");
+    buf_printf(l, "%d thread%s, isa %s", b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa);
+    if (b->plan.kv_type)
+        buf_printf(l, ", compute %s, kv-type %s, chunk %" PRId64, b->plan.compute, b->plan.kv_type, b->plan.chunk);
+    buf_printf(l, "; mean ± sd of %" PRId64 " run%s\n\n", b->o->repeat, b->o->repeat == 1 ? "" : "s");
     buf_printf(l, b->ui.out_color ? "\033[1m%s\033[0m\n" : "%s\n",
                "test        n  depth  batch      tok/s ± sd       GFLOP/s");
     buf_release(&size);
@@ -364,18 +392,22 @@ static void put_head(Bench *b) {
 
 /* ---- the command ---- */
 
+static bool put_test(Bench *b, const Test *t, Err *e) {
+    if (b->ui.json)
+        put_json(b, t);
+    else if (b->o->csv)
+        put_csv(b, t);
+    else
+        put_text(b, t);
+    return out_flush(&b->line, e);
+}
+
 static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, Test *, Err *), Err *e) {
     const double none = (double)NAN;
     Test t = {name, n, .ttft_ms = none, .gb_s = none, .read_gb_s = none, .peak_gflop_s = none, .roof_share = none};
     if (!n) return true;
     TRY(test(b, &t, e));
-    if (b->ui.json)
-        put_json(b, &t);
-    else if (b->o->csv)
-        put_csv(b, &t);
-    else
-        put_text(b, &t);
-    return out_flush(&b->line, e);
+    return put_test(b, &t, e);
 }
 
 static bool bench_open(Bench *b, Err *e) {
@@ -421,6 +453,46 @@ static bool bench_measure(Bench *b, Err *e) {
     return ok;
 }
 
+/* ---- training ---- */
+
+/* Forward, and back to the input and to the weight: each product three times. */
+static bool run_train(Bench *b, const char *path, Precision precision, bool head, Err *e) {
+    const BenchOpts *o = b->o;
+    TrainBench how = {&o->run, &b->ui, path, o->batch, o->prompt, o->repeat, precision, o->grad_checkpoint};
+    TrainBenchResult r = {.rates = b->rates};
+    const double none = (double)NAN;
+    Test t = {"train", o->prompt, .ttft_ms = none, .gb_s = none, .read_gb_s = none};
+    TRY(bench_train(&how, &r, e));
+    b->plan = r.plan;
+    if (head) put_head(b);
+    summarise(b, &t);
+    t.mem_bytes = r.plan.total_bytes;
+    t.gflop_s = 3 * (sum_kinds(b->layer_flop) + sum_kinds(b->head_flop)) * t.tok_s * 1e-9;
+    t.peak_gflop_s = r.peak > 0 ? r.peak * 1e-9 : none;
+    t.roof_share = t.gflop_s / t.peak_gflop_s;
+    return put_test(b, &t, e);
+}
+
+static bool train_measure(Bench *b, Err *e) {
+    const BenchOpts *o = b->o;
+    const char *path;
+    if (o->prompt < 2 || o->depth)
+        return err_set(e, ERR_USAGE, "--train needs a --prompt of 2 tokens or more, and no --depth");
+    TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
+    llmws_model_info(b->model, &b->info);
+    b->plan.compute = "fp32";
+    count_work(b);
+    b->rates = mem_alloc((size_t)o->repeat, sizeof *b->rates);
+    static const char *const names[] = {[PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16"};
+    bool head = true;
+    for (Precision p = PRECISION_FP32; p <= PRECISION_BF16; p++) {
+        if (o->precision && strcmp(o->precision, names[p])) continue;
+        TRY(run_train(b, path, p, head, e));
+        head = false;
+    }
+    return true;
+}
+
 static bool bench_run(const void *opts, Err *e) {
     const BenchOpts *o = opts;
     Bench b = {.o = o, .ui = ui_of(&o->run)};
@@ -432,7 +504,9 @@ static bool bench_run(const void *opts, Err *e) {
     if (o->against && !o->ppl) return err_set(e, ERR_USAGE, "--against goes with --ppl FILE, the text to compare on");
     if (o->csv && o->ppl) return err_set(e, ERR_USAGE, "--csv has no columns for --ppl; use --json");
     if (o->ppl) return bench_ppl(&(PplOpts){&o->run, &b.ui, o->ppl, o->against}, e);
-    bool ok = bench_measure(&b, e);
+    if (!o->train && (o->precision || o->grad_checkpoint))
+        return err_set(e, ERR_USAGE, "%s goes with --train", o->precision ? "--precision" : "--grad-checkpoint");
+    bool ok = o->train ? train_measure(&b, e) : bench_measure(&b, e);
     llmws_session_close(b.session);
     llmws_model_close(b.model);
     free(b.seq);
@@ -448,6 +522,8 @@ static const Example examples[] = {
     {"Generation only, after 4096 tokens, as JSON:",
      "llmws bench -m model.gguf --prompt 0 --gen 64 --depth 4096 --json > after.json"},
     {"What a quantisation costs on a text:", "llmws bench -m model.gguf --ppl text.txt --against original"},
+    {"Training, 2 rows of 256 tokens an update, in fp32 and in bf16:",
+     "llmws bench -m model --train --batch 2 --prompt 256"},
     {"What a change brought:", "llmws bench --compare before.json after.json"},
     {NULL, NULL},
 };
@@ -455,7 +531,7 @@ static const Example examples[] = {
 const Cmd cmd_bench = {
     .name = "bench",
     .summary = "measure how fast a model runs",
-    .usage = "[-m MODEL] [OPTION]... | --ppl FILE [--against MODEL] | --compare A.json B.json",
+    .usage = "[-m MODEL] [--train] [OPTION]... | --ppl FILE [--against MODEL] | --compare A.json B.json",
     .about =
         "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
         "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment; a "

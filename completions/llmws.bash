@@ -209,7 +209,7 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --train --precision --grad-checkpoint --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -217,6 +217,7 @@ _llmws() {
         -d | --depth) kind=none ;;
         -b | --batch) kind=none ;;
         -r | --repeat) kind=none ;;
+        --precision) words='fp32 bf16' ;;
         --ppl) kind=none ;;
         --against) kind=file ;;
         --backend) words='auto cpu' ;;

@@ -1,10 +1,10 @@
-/* The two products of a gradient: body of matmul_grad_<isa>.c. A unit is 16 columns of every row of the output, GROUPS
- * units are one panel, and sums wait in the output between chunks, as in matmul.h.
+/* The two products of a gradient: body of matmul_grad_<isa>.c. Sums wait in the output between chunks, as in matmul.h.
  *
- * matmul_dx reads rows of dy as matmul reads rows of x; only its panel is filled with rows of w as they lie. matmul_dw
- * sums over tokens: both its operands lie with the tokens outside, so that 16 columns of dy are copied to a strip that
- * the registers then broadcast from. Over bf16 a lane holds two neighbours of what is summed over, an odd last one
- * beside 0. */
+ * matmul_dx reads rows of dy as matmul reads rows of x, a unit is 16 columns of every row of the output and GROUPS
+ * units are one panel; only that is filled with rows of w as they lie. matmul_dw sums over tokens: both its operands
+ * lie with the tokens outside, so that many columns of x are copied to a panel, and 16 columns of dy at a time to a
+ * strip that the registers then broadcast from. Over bf16 a lane holds two neighbours of what is summed over, an odd
+ * last one beside 0. */
 #ifndef CPU_MATMUL_GRAD_H
 #define CPU_MATMUL_GRAD_H
 
@@ -102,36 +102,63 @@ static void matmul_dx_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *sc
 
 /* ---- dw = dy^T x ---- */
 
-enum { DW_CHUNK = F32_CHUNK }; /* lines at a time: tokens, or pairs of them */
+/* Lines of a panel: tokens, or pairs of them; groups of 16 columns of x in it: 288 KiB, inside most L2. */
+enum { DW_CHUNK = 128, DW_GROUPS = 36, DW_FEW_ROWS = 128 };
 
 typedef struct DwPanel {
-    uint32_t x[GROUPS][DW_CHUNK][LANES], dy[DW_CHUNK][LANES];
+    uint32_t x[DW_GROUPS / F32_G][DW_CHUNK][F32_G][LANES], dy[DW_CHUNK][LANES];
 } DwPanel;
 
-/* Columns from col on of tokens [t, t + n) of x, f32 or bf16. */
-INLINE void strip(const Tensor *x, int64_t t, int64_t n, int64_t col, uint32_t (*out)[LANES]) {
-    if (x->dtype == DT_f32)
-        for (int64_t i = 0; i < n; i++)
-            v_store(out[i], v_load_n((const float *)tensor_row(x, t + i) + col, x->ne[x->ndim - 1] - col));
-    else
-        for (int64_t i = 0; i < n; i += 2) {
-            uint16_t two[2][LANES] = {{0}};
-            const int64_t width = MIN(LANES, x->ne[x->ndim - 1] - col);
-            for (int64_t k = 0; k < MIN(2, n - i); k++)
-                memcpy(two[k], (const uint16_t *)tensor_row(x, t + i + k) + col, (size_t)width * 2);
-            I16 low = i_bits(v_from_bf16(h_load(two[0]))), high = i_bits(v_from_bf16(h_load(two[1])));
-            i_store(out[i / 2], i_or(i_shr16(low), high));
-        }
+/* A unit is 16 rows of dw in a block of its columns; those of one block follow each other. */
+typedef struct DwCut {
+    int64_t rows, groups; /* units of a block; groups of 16 columns in one, a multiple of F32_G */
+} DwCut;
+
+/* Few rows are work for several threads only if the blocks are small. */
+static DwCut dw_cut(const OpArgs *a) {
+    const int64_t N = a->out.ne[0], wide = div_up(a->out.ne[1], LANES), most = N < DW_FEW_ROWS ? F32_G : DW_GROUPS;
+    return (DwCut){div_up(N, LANES), div_up(div_up(wide, div_up(wide, most)), F32_G) * F32_G};
+}
+
+static size_t dw_scratch(const OpArgs *a) { return (void)a, sizeof(DwPanel); }
+static int64_t dw_units(const OpArgs *a) {
+    const DwCut c = dw_cut(a);
+    return c.rows * div_up(div_up(a->out.ne[1], LANES), c.groups);
+}
+
+/* Columns from col on of token t of x; of bf16 beside token t + 1, or beside 0 where n is 1. */
+INLINE I16 token16(bool pairs, const Tensor *x, int64_t t, int64_t n, int64_t col) {
+    const int64_t width = x->ne[x->ndim - 1] - col, stride = row_stride(x);
+    const char *at = (const char *)x->data + t * stride + col * (pairs ? 2 : 4);
+    if (!pairs) return i_bits(v_load_n(at, width));
+    uint16_t two[2][LANES] = {{0}};
+    const char *row[2] = {at, at + stride};
+    for (int k = 0; k < 2 && width < LANES; k++) {
+        if (k < n) memcpy(two[k], row[k], (size_t)width * 2);
+        row[k] = (const char *)two[k];
+    }
+    if (n < 2) row[1] = (const char *)two[1];
+    I16 low = i_bits(v_from_bf16(h_load(row[0]))), high = i_bits(v_from_bf16(h_load(row[1])));
+    return i_or(i_shr16(low), high);
+}
+
+/* `groups` times 16 columns from col on of tokens [t, t + n) of x; a line of the panel has room for `line` of them. */
+INLINE void strips(bool pairs, const Tensor *x, int64_t t, int64_t n, int64_t col, int64_t groups, int64_t line,
+                   uint32_t *out) {
+    for (int64_t i = 0, step = pairs ? 2 : 1; i < n; i += step, out += line * LANES) {
+        __builtin_prefetch((const char *)x->data + (t + i) * row_stride(x) + col * (pairs ? 2 : 4) + 64, 0, 2);
+        for (int64_t g = 0; g < groups; g++) i_store(out + g * LANES, token16(pairs, x, t + i, n - i, col + g * LANES));
+    }
 }
 
 /* M columns of dy x G groups of columns of x, both constants. */
 INLINE void dw_tile_mg(bool pairs, int M, int G, const Tile *c, const uint32_t (*dy)[LANES],
-                       const uint32_t (*x)[DW_CHUNK][LANES], int64_t n) {
+                       const uint32_t (*x)[F32_G][LANES], int64_t n) {
     V16 y[F32_M][F32_G];
     UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < G; g++) y[m][g] = tile_load(c, m, g);
     for (int64_t t = 0; t < n; t++) {
         I16 xt[F32_G];
-        UNROLL for (int g = 0; g < G; g++) xt[g] = i_load(x[g][t]);
+        UNROLL for (int g = 0; g < G; g++) xt[g] = i_load(x[t][g]);
         UNROLL for (int m = 0; m < M; m++) {
             I16 d = i_set1((int32_t)dy[t][m]);
             UNROLL for (int g = 0; g < G; g++) y[m][g] =
@@ -144,7 +171,7 @@ INLINE void dw_tile_mg(bool pairs, int M, int G, const Tile *c, const uint32_t (
 #define DW_TILE(m, g)                                                                                                  \
     case 4 * (m) + (g): dw_tile_mg(pairs, m, g, c, dy, x, n); break;
 INLINE void dw_tile(bool pairs, int64_t rows, int64_t groups, const Tile *c, const uint32_t (*dy)[LANES],
-                    const uint32_t (*x)[DW_CHUNK][LANES], int64_t n) {
+                    const uint32_t (*x)[F32_G][LANES], int64_t n) {
     switch (4 * rows + groups) {
         DW_TILE(1, 1)
         DW_TILE(2, 1)
@@ -167,43 +194,74 @@ INLINE void dw_tile(bool pairs, int64_t rows, int64_t groups, const Tile *c, con
     }
 }
 
-/* Columns from n0 on of every row of dw. */
-INLINE void dw_panel(const OpArgs *a, bool pairs, int64_t n0, int64_t groups, DwPanel *p) {
-    const Tensor *dy = &a->in[0], *x = &a->in[1];
-    const int64_t T = tensor_rows(dy), N = a->out.ne[0], width = a->out.ne[1] - n0, lines = pairs ? 2 : 1;
-    const Tensor *sum = a->n_in > 2 ? &a->in[2] : NULL;
-    for (int64_t r = 0; sum && sum->data != a->out.data && r < N; r++)
-        memcpy((float *)tensor_row(&a->out, r) + n0, (const float *)tensor_row(sum, r) + n0,
-               (size_t)MIN(width, groups * LANES) * 4);
-    for (int64_t t = 0; t == 0 || t < T; t += DW_CHUNK * lines) {
-        const int64_t tokens = MIN(DW_CHUNK * lines, T - t), n = div_up(tokens, lines);
-        for (int64_t g = 0; g < groups; g++) strip(x, t, tokens, n0 + g * LANES, p->x[g]);
-        for (int64_t r = 0; r < N; r++) {
-            const int64_t at = r % LANES, rows = MIN(MIN(F32_M, LANES - at), N - r);
-            if (at == 0) strip(dy, t, tokens, r, p->dy);
-            for (int64_t g = 0, w; g < groups; g += w) {
-                w = groups - g >= F32_G ? F32_G : 1;
-                Tile c = {.y = (float *)tensor_row(&a->out, r) + n0 + g * LANES,
-                          .y_stride = a->out.stride[0],
-                          .width = width - g * LANES,
-                          .first = t == 0 && !sum};
-                dw_tile(pairs, rows, w, &c, (const uint32_t(*)[LANES])(p->dy[0] + at), p->x + g, n);
-            }
-            r += rows - 1;
+typedef struct DwBlock { /* columns of dw, and the lines of the panel at hand */
+    const OpArgs *a;
+    int64_t col, groups, n;
+    bool first;
+    DwPanel *p;
+} DwBlock;
+
+/* The sums of the tile behind this one: there are many, and each is soon done. */
+INLINE void prefetch_sums(const Tile *c, int64_t rows, int64_t groups) {
+    for (int m = 0; m < rows; m++)
+        UNROLL for (int g = 0; g < F32_G; g++) __builtin_prefetch(tile_y(c, m, (int)groups + g), 1, 3);
+}
+
+/* Rows [r, r + 16) of dw go on; p->dy holds these columns of dy. */
+INLINE void dw_rows(bool pairs, const DwBlock *b, int64_t r) {
+    const Tensor *out = &b->a->out;
+    for (int64_t at = 0, rows; at < MIN(LANES, out->ne[0] - r); at += rows) {
+        rows = MIN(MIN(F32_M, LANES - at), out->ne[0] - r - at);
+        for (int64_t g = 0, w; g < b->groups; g += w) {
+            w = b->groups - g >= F32_G ? F32_G : 1;
+            Tile c = {.y = (float *)tensor_row(out, r + at) + b->col + g * LANES,
+                      .y_stride = out->stride[0],
+                      .width = out->ne[1] - b->col - g * LANES,
+                      .first = b->first};
+            prefetch_sums(&c, rows, w);
+            dw_tile(pairs, rows, w, &c, (const uint32_t(*)[LANES])(b->p->dy[0] + at),
+                    (const uint32_t(*)[F32_G][LANES])b->p->x[g / F32_G][0][g % F32_G], b->n);
         }
     }
 }
 
-static size_t dw_scratch(const OpArgs *a) { return (void)a, sizeof(DwPanel); }
-static int64_t dw_units(const OpArgs *a) { return div_up(a->out.ne[1], LANES); }
+/* Rows [r0, r1) of a block. */
+INLINE void dw_block(bool pairs, DwBlock *b, int64_t r0, int64_t r1) {
+    const OpArgs *a = b->a;
+    const Tensor *dy = &a->in[0], *x = &a->in[1], *sum = a->n_in > 2 ? &a->in[2] : NULL;
+    const int64_t T = tensor_rows(dy), width = MIN(b->groups * LANES, a->out.ne[1] - b->col), step = pairs ? 2 : 1;
+    for (int64_t r = r0; sum && sum->data != a->out.data && r < r1; r++)
+        memcpy((float *)tensor_row(&a->out, r) + b->col, (const float *)tensor_row(sum, r) + b->col, (size_t)width * 4);
+    for (int64_t t = 0; t == 0 || t < T; t += DW_CHUNK * step) {
+        const int64_t n = MIN(DW_CHUNK * step, T - t);
+        b->first = t == 0 && !sum, b->n = div_up(n, step);
+        for (int64_t g = 0; g < b->groups; g += F32_G)
+            strips(pairs, x, t, n, b->col + g * LANES, MIN(F32_G, b->groups - g), F32_G, b->p->x[g / F32_G][0][0]);
+        for (int64_t r = r0; r < r1; r += LANES) {
+            strips(pairs, dy, t, n, r, 1, 1, b->p->dy[0]);
+            dw_rows(pairs, b, r);
+        }
+    }
+}
+
+INLINE void dw_run(bool pairs, const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const DwCut cut = dw_cut(a);
+    for (int64_t u = u0, end; u < u1; u = end) {
+        const int64_t block = u / cut.rows, group = block * cut.groups;
+        end = MIN(u1, (block + 1) * cut.rows);
+        DwBlock b = {
+            .a = a, .col = group * LANES, .groups = MIN(cut.groups, div_up(a->out.ne[1], LANES) - group), .p = scratch};
+        dw_block(pairs, &b, u % cut.rows * LANES, MIN((end - block * cut.rows) * LANES, a->out.ne[0]));
+    }
+}
 
 static inline void matmul_dw_f32_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    for (int64_t u = u0; u < u1; u += GROUPS) dw_panel(a, false, u * LANES, MIN(GROUPS, u1 - u), scratch);
+    dw_run(false, a, u0, u1, scratch);
 }
 
 static void matmul_dw_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     uint64_t mode = mode_flush();
-    for (int64_t u = u0; u < u1; u += GROUPS) dw_panel(a, true, u * LANES, MIN(GROUPS, u1 - u), scratch);
+    dw_run(true, a, u0, u1, scratch);
     mode_restore(mode);
 }
 

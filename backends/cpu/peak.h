@@ -1,6 +1,6 @@
 /* The roof of products: loops that multiply and add in registers and do nothing else, in the words of the tuned
- * matmuls; body of peak_<isa>.c. More chains than an instruction takes cycles, so that none waits for its own result.
- */
+ * matmuls; body of peak_<isa>.c. More chains than an instruction takes cycles, so that none waits for its own result;
+ * each begins differently, since equal ones would be computed once. */
 #ifndef CPU_PEAK_H
 #define CPU_PEAK_H
 
@@ -28,15 +28,15 @@ enum { CHAINS = 4 }; /* of several registers each */
         UNROLL for (int c = 0; c < CHAINS; c++) save((char *)a->out.data + u0 * PEAK_BYTES, sum[c]);                   \
     }
 
-PEAK_LOOP(peak_bf16, V16, v_set1(0), v_dpbf16(sum[c], x, x), v_store)
+PEAK_LOOP(peak_bf16, V16, v_set1((float)c), v_dpbf16(sum[c], x, x), v_store)
 
 /* Multiplications and additions of one round: lanes, products a lane, two each. */
 #define PEAK_BF16                                                                                                      \
     { peak_bf16, CHAINS *LANES * 2 * 2 }
 
 #if !defined __AVX512BF16__ /* that file has the one loop */
-PEAK_LOOP(peak_f32, V16, v_set1(0), v_fma(v_bits(x), v_bits(x), sum[c]), v_store)
-PEAK_LOOP(peak_int8, I16, i_set1(0), i_dot4_u7(sum[c], i_load(from + PEAK_BYTES * (c + 1)), x), i_store)
+PEAK_LOOP(peak_f32, V16, v_set1((float)c), v_fma(v_bits(x), v_bits(x), sum[c]), v_store)
+PEAK_LOOP(peak_int8, I16, i_set1(c), i_dot4_u7(sum[c], i_load(from + PEAK_BYTES * (c + 1)), x), i_store)
 
 #define PEAK_F32                                                                                                       \
     { peak_f32, CHAINS *LANES * 2 }

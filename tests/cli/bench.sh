@@ -47,6 +47,23 @@ t 0 '{"event":"bench","test":"prompt"*"sd":0*' '' b "${small[@]}" --gen 0 --repe
 [[ $(wc -l <out) == 1 ]] || bad "--gen 0 leaves the test out"
 t 0 '*' '*\[plan\]*total*' env LLMWS_MODEL="$M" "$LLMWS" bench --prompt 4 --gen 1 --repeat 1 -v
 
+# Training: whole updates, a test for each precision. Every product of a token is done three times.
+t 0 '{"event":"bench","test":"train","n":16,"depth":0,"batch":2,"repeat":2,"tok_s":*"compute":"fp32",*{*"test":"train","n":16,*"compute":"bf16",*' '' b "${small[@]}" --train --batch 2 --prompt 16 --json
+json_lines out
+[[ $(wc -l <out) == 2 ]] || bad "two precisions, not $(wc -l <out) lines"
+for k in '"sd":' '"gflop_s":' '"mem_bytes":' '"grad_checkpoint":false' '"threads":1'; do holds out "$k"; done
+sed -n '/fp32/p' out >train.json
+per_token() { awk -v r="$(value "$1" "$2" tok_s)" -v g="$(value "$1" "$2" gflop_s)" 'BEGIN { print g / r }'; }
+t 0 '*"test":"prompt","n":1,*' '' b "${small[@]}" --prompt 1 --gen 0 --json
+near 'work of training' "$(per_token train.json train)" "$(awk -v g="$(per_token out prompt)" 'BEGIN { print 3 * g }')"
+t 0 '*train *16 *0 *1 *±*bf16, * [KM]iB*' '*\[plan\] gradients*total*' b "${small[@]}" --train --prompt 16 --precision bf16 --grad-checkpoint -v
+[[ $(grep -c ^train out) == 1 ]] || bad "--precision leaves one test"
+t 0 'test,*train,16,0,1,2,*' '' b "${small[@]}" --train --prompt 16 --csv
+awk -F, 'NR == 1 { n = NF } NF != n { exit 1 }' out || bad "CSV lines differ in their fields: $(cat out)"
+usage '--precision goes with --train' "$LLMWS" bench -m "$M" --precision bf16
+usage '--grad-checkpoint goes with --train' "$LLMWS" bench -m "$M" --grad-checkpoint
+usage 'a --prompt of 2 tokens or more' "$LLMWS" bench -m "$M" --train --prompt 1
+
 # Perplexity: of a random model about as large as its vocabulary; the same however the windows are cut into steps.
 for i in {1..60}; do echo "The quick brown fox number $i jumps over the lazy dog, and the dog sleeps on."; done >text
 ppl() { b -m "$M" --ppl text -c 64 -t 1 --compute f32 --kv-type f32 "$@"; }
