@@ -22,7 +22,8 @@ static inline bool fits_matmul_bf16(const OpArgs *a) {
 }
 
 static inline bool fits_dx(const OpArgs *a, Dtype dy) {
-    return fits_matmul(a, dy) && (a->in[1].dtype == DT_f32 || a->in[1].ne[1] % 16 == 0);
+    const Tensor *w = &a->in[1];
+    return fits_matmul(a, dy) && (w->dtype == DT_f32 || w->ne[w->ndim - 1] % 16 == 0);
 }
 static inline bool fits_matmul_dx_f32(const OpArgs *a) { return fits_dx(a, DT_f32); }
 static inline bool fits_matmul_dx_bf16(const OpArgs *a) { return fits_dx(a, DT_bf16); }
@@ -31,6 +32,10 @@ static inline bool fits_dw(const OpArgs *a, Dtype t) {
 }
 static inline bool fits_matmul_dw_f32(const OpArgs *a) { return fits_dw(a, DT_f32); }
 static inline bool fits_matmul_dw_bf16(const OpArgs *a) { return fits_dw(a, DT_bf16); }
+#define fits_experts_dx_f32  fits_matmul_dx_f32
+#define fits_experts_dx_bf16 fits_matmul_dx_bf16
+#define fits_experts_dw_f32  fits_matmul_dw_f32
+#define fits_experts_dw_bf16 fits_matmul_dw_bf16
 
 static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
 static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
@@ -87,6 +92,10 @@ static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !
     ROW(matmul_dx, isa, matmul_dx_bf16)                                                                                \
     ROW(matmul_dw, isa, matmul_dw_f32)                                                                                 \
     ROW(matmul_dw, isa, matmul_dw_bf16)                                                                                \
+    ROW(matmul_experts_dx, isa, experts_dx_f32)                                                                        \
+    ROW(matmul_experts_dx, isa, experts_dx_bf16)                                                                       \
+    ROW(matmul_experts_dw, isa, experts_dw_f32)                                                                        \
+    ROW(matmul_experts_dw, isa, experts_dw_bf16)                                                                       \
     ROW(cast, isa, cast_a8)                                                                                            \
     ROW(cast, isa, cast_bf16)                                                                                          \
     ROW(embed, isa, embed)                                                                                             \
@@ -130,6 +139,8 @@ static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !
     ROW(matmul_experts, avx512bf16, matmul_bf16)                                                                       \
     ROW(matmul_dx, avx512bf16, matmul_dx_bf16)                                                                         \
     ROW(matmul_dw, avx512bf16, matmul_dw_bf16)                                                                         \
+    ROW(matmul_experts_dx, avx512bf16, experts_dx_bf16)                                                                \
+    ROW(matmul_experts_dw, avx512bf16, experts_dw_bf16)                                                                \
     ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
 #elif defined __aarch64__
 #define ROWS(ROW)                                                                                                      \

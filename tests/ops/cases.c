@@ -54,13 +54,18 @@
     {OP_matmul_experts, IN(FILL(edge, x, T, K), FILL(edge, w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N)}
 #define EXPERTS_BENCH(x, w, T, k, X, K, N)                                                                             \
     {OP_matmul_experts, IN(OF(x, T, K), OF(w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N), .bench = true}
-#define EXPERTS_DX(w, T, k, X, K, N)                                                                                   \
-    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K)},             \
-    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, k, K)), .out = F32(T, k, K)}
+#define EXPERTS_DX(dy, w, T, k, X, K, N)                                                                               \
+    {OP_matmul_experts_dx, IN(OF(dy, T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K)},          \
+    {OP_matmul_experts_dx, IN(OF(dy, T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, k, K)), .out = F32(T, k, K)}
 #define EXPERTS_DW(x, T, k, X, K, N)                                                                                   \
-    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, K), SLOTS(T, k, X)), .out = F32(X, N, K)}, \
-    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, k, K), SLOTS(T, k, X)),                    \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(x, T, k, N), OF(x, T, K), SLOTS(T, k, X)), .out = F32(X, N, K)}, \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(x, T, k, N), OF(x, T, k, K), SLOTS(T, k, X), F32(X, N, K)),    \
      .out = F32(X, N, K)}
+#define EXPERTS_GRAD_BENCH(dt, T, k, X, K, N)                                                                           \
+    {OP_matmul_experts_dx, IN(OF(dt, T, k, N), F32(X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K),             \
+     .bench = true},                                                                                                   \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(dt, T, k, N), OF(dt, T, K), SLOTS(T, k, X)),                   \
+     .out = F32(X, N, K), .bench = true}
 #define EXPERTS_SUM(T, k, X, D)                                                                                        \
     {OP_experts_sum, IN(F32(T, k, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, D)},                                   \
     {OP_experts_sum_dy, IN(F32(T, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, k, D)},                                \
@@ -371,13 +376,27 @@ const Case cases[] = {
     EXPERTS_BENCH(a8, q8_0, 128, 2, 8, 512, 384),
     EXPERTS_BENCH(a8, q4_k, 1, 2, 8, 512, 384),
     EXPERTS_BENCH(a8, q4_k, 128, 2, 8, 512, 384),
-    EXPERTS_DX(f32, 3, 2, 4, 33, 17),
-    EXPERTS_DX(f32, 20, 3, 5, 40, 24),
-    EXPERTS_DX(q8_0, 5, 2, 4, 64, 19),
-    EXPERTS_DX(q4_k, 5, 2, 4, 256, 19),
+    EXPERTS_GRAD_BENCH(f32, 256, 2, 4, 256, 192),
+    EXPERTS_GRAD_BENCH(bf16, 256, 2, 4, 256, 192),
+    EXPERTS_DX(f32, f32, 3, 2, 4, 33, 17),
+    EXPERTS_DX(f32, f32, 20, 3, 5, 40, 24),
+    EXPERTS_DX(f32, f32, 300, 2, 3, 50, 18), /* more than are gathered at once */
+    EXPERTS_DX(f32, bf16, 9, 2, 4, 48, 19),
+    EXPERTS_DX(f32, q8_0, 5, 2, 4, 64, 19),
+    EXPERTS_DX(f32, q4_k, 5, 2, 4, 256, 19),
+    EXPERTS_DX(bf16, f32, 3, 2, 4, 33, 17),
+    EXPERTS_DX(bf16, f32, 20, 3, 5, 40, 24),
+    EXPERTS_DX(bf16, f32, 300, 2, 3, 50, 1),
+    EXPERTS_DX(bf16, bf16, 9, 2, 4, 48, 19),
+    EXPERTS_DX(bf16, q8_0, 5, 2, 4, 64, 18),
     EXPERTS_DW(f32, 3, 2, 4, 33, 17),
     EXPERTS_DW(f32, 20, 3, 5, 40, 24),
+    EXPERTS_DW(f32, 2, 1, 9, 40, 5), /* most experts meet nobody */
+    EXPERTS_DW(f32, 300, 2, 3, 50, 18),
     EXPERTS_DW(bf16, 5, 2, 4, 33, 17),
+    EXPERTS_DW(bf16, 20, 3, 5, 40, 24),
+    EXPERTS_DW(bf16, 2, 1, 9, 40, 5),
+    EXPERTS_DW(bf16, 301, 2, 3, 50, 18),
     EXPERTS_SUM(1, 2, 4, 33),
     EXPERTS_SUM(7, 3, 8, 64),
     EXPERTS_SUM(40, 8, 16, 48),
