@@ -1,7 +1,8 @@
-/* Loss and optimiser: body of optim_<isa>.c. A unit is a row. */
+/* What training alone does row by row: loss, optimisers, dropout. Body of optim_<isa>.c. A unit is a row. */
 #ifndef CPU_OPTIM_H
 #define CPU_OPTIM_H
 
+#include "backends/cpu/drop.h"
 #include "backends/cpu/rows.h"
 
 /* ---- cross-entropy, rows a multiple of 16 ---- */
@@ -94,6 +95,26 @@ static void adamw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
             V16 by = v_add(v_div(v_sqrt(vi), root), eps);
             v_store_n(m + i, mi, k), v_store_n(v + i, vi, k);
             v_store_n(out + i, v_sub(v_mul(v_load_n(w + i, k), keep), v_div(v_mul(step, mi), by)), k);
+        }
+    }
+}
+
+/* ---- dropout ---- */
+
+/* A draw serves four values that follow each other, over the ends of rows: 16 values need five draws at most. */
+static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const Drop d = drop_begin(a->params.dropout, a->in[1].data);
+    const V16 kept = v_set1(d.kept), below = v_set1((float)d.below);
+    for (int64_t r = u0, n = inner(a); r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < n; i += LANES) {
+            uint64_t bits[LANES / 4 + 1];
+            const uint64_t at = (uint64_t)(r * n + i);
+            for (size_t k = 0; k < COUNT_OF(bits); k++) bits[k] = rng_u64(d.key, d.stream, at / 4 + k, RNG_DROPOUT);
+            V16 drawn = v_from_int(i_shr16(i_bits(v_from_bf16(h_load((const uint16_t *)bits + at % 4)))));
+            v_store_n(y + i, v_if_less(drawn, below, v_zero(), v_mul(v_load_n(x + i, n - i), kept)), n - i);
         }
     }
 }

@@ -57,6 +57,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_cross_entropy_dx whole_lanes
 #define fits_sum_squares      fits_any
 #define fits_adamw            fits_any
+#define fits_dropout          fits_any
 static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !(a->params.attn.dropout.p > 0); }
 #define fits_attention      without_dropout
 #define fits_attention_dqkv without_dropout
@@ -115,6 +116,7 @@ static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !
     ROW(cross_entropy_dx, isa, cross_entropy_dx)                                                                       \
     ROW(sum_squares, isa, sum_squares)                                                                                 \
     ROW(adamw, isa, adamw)                                                                                             \
+    ROW(dropout, isa, dropout)                                                                                         \
     ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
     ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \
     ROW(layer_norm, isa, layer_norm)                                                                                   \

@@ -550,6 +550,8 @@ const Case cases[] = {
     {OP_dropout, .params.dropout = {0.1f, 1}, IN(SLICE(2, 3, 16), INDEX(2, 100)), .out = F32(2, 3, 16)},
     {OP_dropout, .params.dropout = {0, 1}, IN(F32(1, 7), INDEX(2, 100)), .out = F32(1, 7)},
     {OP_dropout, .params.dropout = {0.5f, 7}, IN(F32(5, 33), INDEX(2, 1)), .out = F32(5, 33)},
+    {OP_dropout, .params.dropout = {0.9f, 3}, IN(F32(7, 130), INDEX(2, 100)), .out = F32(7, 130)},
+    {OP_dropout, .params.dropout = {0.3f, 2}, IN(FILL(edge, f32, 9, 48), INDEX(2, 100)), .out = F32(9, 48)},
     {OP_patch, PATCH(2, -0.5f, 1, 3), IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
     {OP_patch, PATCH(0, 1, 2, -1), IN(F32(5, 2, 16), F32(32)), .out = F32(5, 2, 16)},
     {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},
