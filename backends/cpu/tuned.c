@@ -57,6 +57,11 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_cross_entropy_dx whole_lanes
 #define fits_sum_squares      fits_any
 #define fits_adamw            fits_any
+#define fits_sgd              fits_any
+#define fits_muon_momentum    fits_any
+#define fits_muon_unit        fits_any
+#define fits_mix              fits_any
+#define fits_muon             fits_any
 #define fits_dropout          fits_any
 static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !(a->params.attn.dropout.p > 0); }
 #define fits_attention      without_dropout
@@ -116,6 +121,11 @@ static inline bool without_dropout(const OpArgs *a) { return whole_lanes(a) && !
     ROW(cross_entropy_dx, isa, cross_entropy_dx)                                                                       \
     ROW(sum_squares, isa, sum_squares)                                                                                 \
     ROW(adamw, isa, adamw)                                                                                             \
+    ROW(sgd, isa, sgd)                                                                                                 \
+    ROW(muon_momentum, isa, muon_momentum)                                                                             \
+    ROW(muon_unit, isa, muon_unit)                                                                                     \
+    ROW(mix, isa, mix)                                                                                                 \
+    ROW(muon, isa, muon)                                                                                               \
     ROW(dropout, isa, dropout)                                                                                         \
     ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
     ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \

@@ -148,6 +148,16 @@
     {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER,         \
         FILL(square, f32, 1)),                                                                                         \
      .out = F32(__VA_ARGS__)}
+#define SGD(...)                                                                                                       \
+    {OP_sgd, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},            \
+    {OP_sgd, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1), F32(__VA_ARGS__)),                    \
+     .out = F32(__VA_ARGS__)}
+#define MUON(...)                                                                                                      \
+    {OP_muon_momentum, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},  \
+    {OP_muon_unit, IN(OF(bf16, __VA_ARGS__), FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},                          \
+    {OP_mix, .params.mix = {2.0315f, -4.775f}, IN(F32(__VA_ARGS__), OF(bf16, __VA_ARGS__)), .out = F32(__VA_ARGS__)},  \
+    {OP_mix, .params.mix = {1, 3.4445f}, IN(F32(__VA_ARGS__), F32(__VA_ARGS__)), .out = F32(__VA_ARGS__)},             \
+    {OP_muon, .params.muon = {1.5f}, IN(F32(__VA_ARGS__), OF(bf16, __VA_ARGS__), HYPER), .out = F32(__VA_ARGS__)}
 
 const Case cases[] = {
     /* -- picking rows -- */
@@ -566,11 +576,18 @@ const Case cases[] = {
     {OP_cross_entropy_dx, IN(F32(3), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
     UNARY1(sum_squares, 7, 7, 50),
     UNARY1(sum_squares, 1, 33),
+    {OP_sum_squares, IN(OF(bf16, 7, 50)), .out = F32(7)},
+    {OP_sum_squares, IN(OF(bf16, 3, 64)), .out = F32(3)},
     UNARY1(sum, 1, 300),
     {OP_clip_scale, IN(FILL(square, f32, 1), FILL(square, f32, 1)), .out = F32(1)},
     UNARY(clear, normal, 7, 50),
     ADAMW(33),
     ADAMW(7, 50),
+    SGD(33),
+    SGD(7, 50),
+    MUON(33),
+    MUON(7, 50),
+    MUON(5, 64),
 };
 const size_t n_cases = COUNT_OF(cases);
 /* clang-format on */
@@ -593,6 +610,15 @@ int case_n_in(const Case *c) {
 int case_in_place(const Case *c) {
     const OpInfo *op = &op_info[c->op];
     return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && case_n_in(c) > op->min_in ? case_n_in(c) - 1 : -1;
+}
+
+bool case_is_state(const Case *c, int i) {
+    switch (c->op) {
+    case OP_adamw: return i == 2 || i == 3;
+    case OP_sgd: return i == 4;
+    case OP_muon_momentum: return i == 1;
+    default: return false;
+    }
 }
 
 static int put_shape(const Shape *s, char *out, size_t cap) {
