@@ -16,8 +16,8 @@ typedef struct TrainOpts {
     const char *lora, *eval;
     LlmwsLora adapter; /* lora, read */
     int64_t steps, batch_size, seq_len, grad_accum, warmup, seed;
-    double epochs, lr, weight_decay, clip, eps, dropout;
-    const char *lr_schedule, *no_decay, *betas, *optimizer, *precision, *attention;
+    double epochs, lr, weight_decay, clip, eps, dropout, momentum, adamw_lr;
+    const char *lr_schedule, *no_decay, *betas, *optimizer, *adjust_lr, *precision, *attention;
     bool grad_checkpoint, no_pack, train_on_prompt;
 } TrainOpts;
 

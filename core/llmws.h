@@ -439,7 +439,12 @@ typedef struct LlmwsTrainOptions {
     const char *attention;       /* "sdpa": in one pass, or "manual": scores and weights are values of their own */
     double dropout;              /* part of the values that falls out, in [0, 1) */
     bool grad_checkpoint;        /* blocks keep their input alone and are computed again for their gradients */
+    const char *optimizer; /* "adamw", "sgd" (decay is added to the gradient), "muon" (matrices between embeddings and
+                              head by it, other weights by AdamW); NULL: adamw */
     double lr, beta1, beta2, eps, weight_decay;
+    double momentum;         /* of sgd and muon, below 1 */
+    double adamw_lr;         /* of AdamW beside muon; 0: lr */
+    const char *adjust_lr;   /* of muon, as torch's adjust_lr_fn: "original" or NULL, "match_rms_adamw" */
     double clip;             /* norm that all gradients together may have; 0: any */
     const char *lr_schedule; /* "constant", "linear", "cosine", "wsd" */
     int64_t warmup;          /* updates */

@@ -25,6 +25,8 @@ static bool check_options(const LlmwsTrainOptions *o, Err *e) {
         whole_in(tokens, 2, INT32_MAX / 2, "tokens of a micro-step:", e));
     TRY(number_in(o->lr, 0, 1e6, "learning rate", e) && number_in(o->beta1, 0, 1 - 0x1p-24, "beta1", e) &&
         number_in(o->beta2, 0, 1 - 0x1p-24, "beta2", e) && number_in(o->eps, 0, 1, "eps", e) &&
+        number_in(o->momentum, 0, 1 - 0x1p-24, "momentum", e) &&
+        number_in(o->adamw_lr, 0, 1e6, "learning rate of AdamW", e) &&
         number_in(o->weight_decay, 0, 1e6, "weight decay", e) && number_in(o->clip, 0, 1e30, "clipping norm", e) &&
         number_in(o->dropout, 0, 1 - 0x1p-16, "dropout", e));
     TRY(number_in(o->eval_part, 0, 1 - 0x1p-24, "part of the data to evaluate:", e));
@@ -60,7 +62,6 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
                         .longest = o->seq_len,
                         .dropout = o->dropout,
                         .checkpoint = o->grad_checkpoint,
-                        .optimizer = OPTIMIZER_ADAMW,
                         .decays = decays,
                         .decays_ctx = &t->o};
     if (o->precision && strcmp(o->precision, "bf16") == 0)
@@ -71,6 +72,12 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
         spec->attention = ATTENTION_MANUAL;
     else if (o->attention && strcmp(o->attention, "sdpa"))
         return err_set(e, ERR_USAGE, "attention '%s' is not known; known: sdpa, manual", o->attention);
+    if (!optimizer_from_name(o->optimizer ? o->optimizer : "adamw", o->momentum > 0, &spec->optimizer))
+        return err_set(e, ERR_USAGE, "optimizer '%s' is not known; known: adamw, sgd, muon", o->optimizer);
+    if (o->adjust_lr && !adjust_lr_from_name(o->adjust_lr, &spec->adjust_lr))
+        return err_set(e, ERR_USAGE,
+                       "adjustment '%s' of muon's learning rate is not known; known: original, match_rms_adamw",
+                       o->adjust_lr);
     t->schedule = (Schedule){.lr = o->lr, .updates = o->steps, .warmup = o->warmup};
     TRY(read_lora(t, spec, e));
     if (o->lr_schedule && !schedule_from_name(o->lr_schedule, &t->schedule.kind))
@@ -332,7 +339,11 @@ bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
     out->lr = schedule_lr(&t->schedule, t->t.updates);
     out->grad_norm = train_norm(&t->t);
     if (!isfinite(out->loss) || !isfinite(out->grad_norm)) return not_finite(t, out, e);
+    Schedule beside = t->schedule;
+    if (t->o.adamw_lr > 0) beside.lr = t->o.adamw_lr;
     train_update(&t->t, &(Hyper){.lr = out->lr,
+                                 .adamw_lr = schedule_lr(&beside, t->t.updates),
+                                 .momentum = t->o.momentum,
                                  .beta1 = t->o.beta1,
                                  .beta2 = t->o.beta2,
                                  .eps = t->o.eps,

@@ -1,4 +1,4 @@
-/* Checkpoints of trainings, and the texts of their data. trainer_state is a safetensors file of the optimiser's moments
+/* Checkpoints of trainings, and the texts of their data. trainer_state is a safetensors file of the optimiser's states
  * (none before the first update); its metadata are the counters and the place in the data. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -93,25 +93,29 @@ static Model trained_model(const LlmwsTrain *t, Arena *a) {
     return m;
 }
 
+/* State k of a parameter, under its name in the file. */
+static OutTensor state_tensor(const LlmwsTrain *t, const TrainParam *p, int k, Arena *a) {
+    const Tensor *x = &t->t.x.values[p->state[k]];
+    OutTensor out = {.name = arena_printf(a, "%s.%s", p->name, p->rule->states[k].name),
+                     .dtype = x->dtype,
+                     .ndim = x->ndim,
+                     .data = x->data};
+    memcpy(out.ne, x->ne, sizeof x->ne);
+    return out;
+}
+
 static bool write_state(const LlmwsTrain *t, const char *dir, int64_t mark, Err *e) {
-    static const char *const suffix[] = {"exp_avg", "exp_avg_sq"};
     Arena a = {0};
     Buf place = {0}, hex = {0};
     Value meta = {.kind = VALUE_OBJECT};
-    OutTensor *out = mem_alloc(t->t.n_params * 2 + 1, sizeof *out);
+    OutTensor *out = mem_alloc(t->t.n_params * MAX_STATES + 1, sizeof *out);
     size_t n = 0;
-    for (size_t i = 0; i < t->t.n_params * 2 && t->t.updates; i++) {
-        const TrainParam *p = &t->t.params[i / 2];
-        const Tensor *x = &t->t.x.values[p->state[i % 2]];
-        out[n] = (OutTensor){.name = arena_printf(&a, "%s.%s", p->name, suffix[i % 2]),
-                             .dtype = DT_f32,
-                             .ndim = x->ndim,
-                             .data = x->data};
-        memcpy(out[n++].ne, x->ne, sizeof x->ne);
-    }
+    for (size_t i = 0; i < t->t.n_params && t->t.updates; i++)
+        for (int k = 0; k < t->t.params[i].rule->n_states; k++) out[n++] = state_tensor(t, &t->t.params[i], k, &a);
     dataset_save(t->data, &place);
     put_hex(&hex, &place);
     value_put(&a, &meta, STR("format"), value_str(str_of(state_format)));
+    value_put(&a, &meta, STR("optimizer"), value_str(str_of(optimizer_rows[t->t.spec.optimizer].name)));
     put_number(&a, &meta, "updates", t->t.updates);
     put_number(&a, &meta, "steps", t->schedule.updates);
     put_number(&a, &meta, "mark", mark);
@@ -188,23 +192,33 @@ static bool read_hex(const Value *v, Buf *out, Err *e) {
 }
 
 static bool read_tensor(const TensorFile *f, const char *name, Tensor *to, Err *e) {
+    int64_t bytes;
     const NamedTensor *from = tensor_file_find(f, str_of(name));
-    if (!from || from->t.dtype != DT_f32 || tensor_count(&from->t) != tensor_count(to))
+    if (!from || from->t.dtype != to->dtype || tensor_count(&from->t) != tensor_count(to) ||
+        !tensor_bytes(to->dtype, to->ndim, to->ne, &bytes))
         return err_set(e, ERR_INPUT, "tensor '%s' is missing or of another shape", name);
-    memcpy(to->data, from->t.data, (size_t)tensor_count(to) * sizeof(float));
+    memcpy(to->data, from->t.data, (size_t)bytes);
     return true;
 }
 
-static bool read_moments(LlmwsTrain *t, const TensorFile *f, Err *e) {
-    static const char *const suffix[] = {"exp_avg", "exp_avg_sq"};
-    if (f->n != (t->t.updates ? t->t.n_params * 2 : 0)) return err_set(e, ERR_INPUT, "it has %zu tensors", f->n);
-    for (size_t i = 0; i < f->n; i++) {
-        const TrainParam *p = &t->t.params[i / 2];
-        Tensor *x = &t->t.x.values[p->state[i % 2]];
-        char name[512];
-        snprintf(name, sizeof name, "%s.%s", p->name, suffix[i % 2]);
-        TRY(read_tensor(f, name, x, e));
-    }
+static bool read_state_tensors(LlmwsTrain *t, const TensorFile *f, const TrainParam *p, Err *e) {
+    Arena a = {0};
+    bool ok = true;
+    for (int k = 0; ok && k < p->rule->n_states; k++)
+        ok = read_tensor(f, state_tensor(t, p, k, &a).name, &t->t.x.values[p->state[k]], e);
+    arena_release(&a);
+    return ok;
+}
+
+static bool read_states(LlmwsTrain *t, const TensorFile *f, Err *e) {
+    const char *name = optimizer_rows[t->t.spec.optimizer].name;
+    const Value *of = value_get(&f->meta, "optimizer");
+    size_t want = 0;
+    if (!of || of->kind != VALUE_STR) return err_set(e, ERR_INPUT, "it names no optimizer");
+    if (!str_is(of->s, name)) return err_set(e, ERR_USAGE, "its optimizer is %.*s, not %s", STR_ARG(of->s), name);
+    for (size_t i = 0; i < t->t.n_params && t->t.updates; i++) want += (size_t)t->t.params[i].rule->n_states;
+    if (f->n != want) return err_set(e, ERR_INPUT, "it has %zu tensors, not %zu", f->n, want);
+    for (size_t i = 0; i < t->t.n_params && t->t.updates; i++) TRY(read_state_tensors(t, f, &t->t.params[i], e));
     return true;
 }
 
@@ -228,7 +242,7 @@ static bool read_state(LlmwsTrain *t, const TensorFile *f, int64_t *mark, Err *e
     if (!format || format->kind != VALUE_STR || !str_is(format->s, state_format))
         return err_set(e, ERR_INPUT, "it is no '%s'", state_format);
     bool ok = read_number(&f->meta, "updates", &t->t.updates, e) && read_number(&f->meta, "steps", &steps, e) &&
-              read_number(&f->meta, "mark", mark, e) && read_evals(t, &f->meta, e) && read_moments(t, f, e) &&
+              read_number(&f->meta, "mark", mark, e) && read_evals(t, &f->meta, e) && read_states(t, f, e) &&
               read_hex(value_get(&f->meta, "data"), &place, e) && dataset_restore(t->data, buf_view(&place), e);
     buf_release(&place);
     if (ok && steps != t->schedule.updates)

@@ -31,6 +31,8 @@ typedef union OpParams {
     AttnParams attn;
     KvParams kv;
     PatchParams patch;
+    MixParams mix;
+    MuonParams muon;
 } OpParams;
 
 typedef struct Graph Graph;

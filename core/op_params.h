@@ -81,6 +81,14 @@ typedef struct PatchParams {
     int64_t from, to; /* token indices; to < 0: no end */
 } PatchParams;
 
-/* hyper of adamw: lr, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, unused */
+typedef struct MixParams {
+    float a, b;
+} MixParams;
+
+typedef struct MuonParams {
+    float adjust; /* what lr is multiplied with */
+} MuonParams;
+
+/* hyper of optimisers: lr, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, momentum */
 
 #endif

@@ -319,8 +319,9 @@ bool pass_compute(Graph *g, Compute how, Err *e) {
 /* How many inputs of a product of training are activations or gradients, 0: it is none, or not for bf16. */
 static int bf16_inputs(const Graph *g, const Node *n) {
     if (n->kind != NODE_OP) return 0;
-    if (n->op == OP_matmul_dw) return 2;
-    bool product = n->op == OP_matmul || n->op == OP_matmul_dx;
+    if (n->op == OP_matmul_dw || n->op == OP_matmul_experts_dw) return 2;
+    bool product =
+        n->op == OP_matmul || n->op == OP_matmul_dx || n->op == OP_matmul_experts || n->op == OP_matmul_experts_dx;
     return product && dtype_info[g->nodes[n->in[1]].dtype].class == DTC_FLOAT;
 }
 

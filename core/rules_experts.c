@@ -85,7 +85,7 @@ void grad_matmul_experts_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
 bool shape_matmul_experts_dw(const Graph *g, Node *n, Err *e) {
     const Node *dy = node_in(g, n, 0), *x = node_in(g, n, 1);
-    TRY(rule_ndim(g, n, 0, 3, e) && rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 1, DT_f32, e));
+    TRY(rule_ndim(g, n, 0, 3, e) && rule_dtype(g, n, 0, node_in(g, n, 1)->dtype, e));
     TRY(check_ids(g, n, 2, 0, e) && check_ids(g, n, 2, 1, e));
     n->dtype = DT_f32;
     n->ndim = 3;

@@ -30,9 +30,14 @@ bool shape_cross_entropy_dx(const Graph *g, Node *n, Err *e) {
 
 void grad_cross_entropy_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
+/* Input i is f32 or bf16. */
+static bool single_or_half(const Graph *g, const Node *n, int i, Err *e) {
+    return node_in(g, n, i)->dtype == DT_bf16 || rule_dtype(g, n, i, DT_f32, e);
+}
+
 bool shape_sum_squares(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
-    TRY(rule_dtype(g, n, 0, DT_f32, e) && one_number(n));
+    TRY(single_or_half(g, n, 0, e) && one_number(n));
     for (int d = 0; d < last_dim(x); d++) n->ne[0] *= x->ne[d];
     return true;
 }
@@ -52,11 +57,54 @@ void grad_clip_scale(Grad *gr, int id) { grad_refuse(gr, id); }
 bool shape_clear(const Graph *g, Node *n, Err *e) { return rule_dtype(g, n, 0, DT_f32, e) && rule_like(g, n, 0); }
 void grad_clear(Grad *gr, int id) { grad_refuse(gr, id); }
 
+/* Input i is f32 [count]. */
+static bool numbers(const Graph *g, const Node *n, int i, int64_t count, Err *e) {
+    return rule_dtype(g, n, i, DT_f32, e) && rule_ndim(g, n, i, 1, e) && rule_inner(g, n, i, count, e);
+}
+
+/* Inputs 0 and i are f32 of one shape. */
+static bool beside(const Graph *g, const Node *n, int i, Err *e) {
+    return rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, i, DT_f32, e) && rule_same(g, n, 0, i, e);
+}
+
 bool shape_adamw(const Graph *g, Node *n, Err *e) {
-    for (int i = 1; i < 4; i++) TRY(rule_same(g, n, 0, i, e) && rule_dtype(g, n, i, DT_f32, e));
-    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 4, DT_f32, e) && rule_inner(g, n, 4, 8, e));
-    TRY(rule_dtype(g, n, 5, DT_f32, e) && rule_inner(g, n, 5, 1, e));
-    return rule_like(g, n, 0);
+    for (int i = 1; i < 4; i++) TRY(beside(g, n, i, e));
+    return numbers(g, n, 4, 8, e) && numbers(g, n, 5, 1, e) && rule_like(g, n, 0);
 }
 
 void grad_adamw(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_sgd(const Graph *g, Node *n, Err *e) {
+    TRY(beside(g, n, 1, e) && numbers(g, n, 2, 8, e) && numbers(g, n, 3, 1, e));
+    return (n->n_in < 5 || beside(g, n, 4, e)) && rule_like(g, n, 0);
+}
+
+void grad_sgd(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_muon_momentum(const Graph *g, Node *n, Err *e) {
+    return beside(g, n, 1, e) && numbers(g, n, 2, 8, e) && numbers(g, n, 3, 1, e) && rule_like(g, n, 0);
+}
+
+void grad_muon_momentum(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_muon_unit(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_bf16, e) && numbers(g, n, 1, 1, e) && rule_like(g, n, 0));
+    n->dtype = DT_f32;
+    return true;
+}
+
+void grad_muon_unit(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_mix(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && single_or_half(g, n, 1, e) && rule_same(g, n, 0, 1, e));
+    return rule_like(g, n, 0);
+}
+
+void grad_mix(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_muon(const Graph *g, Node *n, Err *e) {
+    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_dtype(g, n, 1, DT_bf16, e) && rule_same(g, n, 0, 1, e));
+    return numbers(g, n, 2, 8, e) && rule_like(g, n, 0);
+}
+
+void grad_muon(Grad *gr, int id) { grad_refuse(gr, id); }

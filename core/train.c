@@ -198,12 +198,14 @@ double train_norm(Trainer *t) {
 void train_update(Trainer *t, const Hyper *how) {
     double at = (double)++t->updates;
     t->micros = 0;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < GROUP_COUNT; i++) {
         float *h = exec_data(&t->x, t->hyper[i]);
-        if (!h) continue; /* nothing has decay, or everything */
-        h[0] = (float)how->lr, h[1] = (float)how->beta1, h[2] = (float)how->beta2, h[3] = (float)how->eps;
-        h[4] = i ? 0 : (float)how->weight_decay;
+        if (!h) continue; /* no weight is of this group */
+        h[0] = (float)(i & GROUP_BESIDE ? how->adamw_lr : how->lr);
+        h[1] = (float)how->beta1, h[2] = (float)how->beta2, h[3] = (float)how->eps;
+        h[4] = i & GROUP_NO_DECAY ? 0 : (float)how->weight_decay;
         h[5] = (float)(1 - pow((double)h[1], at)), h[6] = (float)(1 - pow((double)h[2], at)); /* of the rounded betas */
+        h[7] = (float)how->momentum;
     }
     *(float *)exec_data(&t->x, t->clip) = (float)how->clip;
     exec_run_nodes(&t->x, t->norm_end, t->g.n);

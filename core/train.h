@@ -9,13 +9,13 @@
 #include "core/build.h"
 #include "core/exec.h"
 #include "core/lora.h"
+#include "core/optimizer.h"
 
 typedef enum Precision { PRECISION_FP32, PRECISION_BF16 } Precision; /* of products; weights and sums are f32 */
 typedef enum Attention {
     ATTENTION_SDPA,  /* in one pass */
     ATTENTION_MANUAL /* scores and weights are values of their own */
 } Attention;
-typedef enum Optimizer { OPTIMIZER_NONE, OPTIMIZER_ADAMW } Optimizer;
 
 typedef struct TrainSpec {
     int64_t tokens;      /* of a micro-step */
@@ -26,6 +26,7 @@ typedef struct TrainSpec {
     Attention attention;
     double dropout;      /* as BuildSpec has it */
     Optimizer optimizer; /* NONE: gradients only */
+    AdjustLr adjust_lr;  /* of muon */
     const Lora *lora;    /* borrowed: its maps are trained in place of the model's weights; NULL: those are */
     uint64_t seed;       /* of what is new in lora, and of dropout */
     /* Whether weight decay is on a weight; NULL: on all. */
@@ -33,16 +34,22 @@ typedef struct TrainSpec {
     void *decays_ctx;
 } TrainSpec;
 
-typedef struct Hyper { /* of one update; Loshchilov & Hutter 2019 */
+typedef struct Hyper { /* of one update */
     double lr, beta1, beta2, eps, weight_decay;
-    double clip; /* norm that all gradients together may have, 0: any */
+    double momentum; /* of sgd and muon */
+    double adamw_lr; /* of what AdamW changes beside muon */
+    double clip;     /* norm that all gradients together may have, 0: any */
 } Hyper;
 
 typedef struct TrainParam {
-    const char *name; /* of the weight */
-    int weight, grad; /* nodes: f32 state in the row order of the model's or the adapter's file */
-    int state[2];     /* of the optimiser, -1: none */
+    const char *name;       /* of the weight */
+    int weight, grad;       /* nodes: f32 state in the row order of the model's or the adapter's file */
+    const UpdateRule *rule; /* NULL: gradients only */
+    int state[MAX_STATES];  /* [rule->n_states] nodes */
 } TrainParam;
+
+/* Groups of weights that have hypers of their own: without decay, and beside muon. */
+enum { GROUP_NO_DECAY = 1, GROUP_BESIDE = 2, GROUP_COUNT = 4 };
 
 typedef struct HeadPart {
     int rows, labels, loss, weights; /* nodes; weights: what each loss counts */
@@ -59,8 +66,8 @@ typedef struct Trainer {
     size_t n_params;
     HeadPart *parts;
     size_t n_parts;
-    int hyper[2], clip, norm2;          /* nodes; hyper[1] is without weight decay */
-    int step_end, norm_end, update_end; /* nodes at which the micro-step, the norm and the update end */
+    int hyper[GROUP_COUNT], clip, norm2; /* nodes */
+    int step_end, norm_end, update_end;  /* nodes at which the micro-step, the norm and the update end */
     Step step;
     int32_t *index, *reach, *first_row; /* [tokens] */
     float *freq[2], *freq_local;        /* of sequences within the original context, and beyond */

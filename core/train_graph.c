@@ -10,11 +10,11 @@ static int input(Graph *g, Dtype t, int64_t n, const char *name) {
 }
 
 /* State shaped as node id, named after it. */
-static int state_like(Graph *g, int id, const char *suffix, NodeRole role) {
+static int state_like(Graph *g, int id, const char *suffix, Dtype dtype, NodeRole role) {
     Node n = g->nodes[id];
     Dim dims[MAX_DIMS];
     for (int d = 0; d < n.ndim; d++) dims[d] = DIM(n.ne[d]);
-    int s = graph_leaf(g, NODE_STATE, DT_f32, n.ndim, dims, arena_printf(&g->arena, "%s%s", n.name, suffix));
+    int s = graph_leaf(g, NODE_STATE, dtype, n.ndim, dims, arena_printf(&g->arena, "%s.%s", n.name, suffix));
     if (!g->failed) g->nodes[s].role = role;
     return s;
 }
@@ -53,8 +53,8 @@ static void add_params(Trainer *t, Grad *gr, int from, int to) {
     for (int i = from; i < to; i++) {
         if (!t->g.nodes[i].trainable) continue;
         t->params = mem_grow(t->params, t->n_params + 1, sizeof *t->params);
-        int grad = state_like(&t->g, i, ".grad", ROLE_GRADIENT);
-        t->params[t->n_params++] = (TrainParam){.name = t->g.nodes[i].name, .weight = i, .grad = grad, {-1, -1}};
+        int grad = state_like(&t->g, i, "grad", DT_f32, ROLE_GRADIENT);
+        t->params[t->n_params++] = (TrainParam){.name = t->g.nodes[i].name, .weight = i, .grad = grad};
         grad_seed(gr, i, grad);
     }
 }
@@ -135,17 +135,34 @@ static void norm(Trainer *t) {
     if (!g->failed) g->nodes[t->norm2].keep = true;
 }
 
-static void update(Trainer *t) {
+/* Whether a weight is a matrix between the embeddings and the head. */
+static bool is_hidden_matrix(const Trainer *t, int weight) {
+    const Graph *g = &t->g;
+    for (int i = weight; i < t->parts[0].from; i++)
+        if (g->nodes[i].kind == NODE_OP && g->nodes[i].op == OP_embed && g->nodes[i].in[0] == weight) return false;
+    return weight < t->parts[0].from && g->nodes[weight].ndim == 2;
+}
+
+static void update_param(Trainer *t, TrainParam *p, int scale) {
     Graph *g = &t->g;
-    int scale = graph_op(g, OP_clip_scale, NULL, GRAPH_IN(t->norm2, t->clip));
-    for (size_t i = 0; i < t->n_params; i++) {
-        TrainParam *p = &t->params[i];
-        bool decays = !t->spec.decays || t->spec.decays(t->spec.decays_ctx, p->name, g->nodes[p->weight].ndim);
-        p->state[0] = state_like(g, p->weight, ".exp_avg", ROLE_OPTIMIZER);
-        p->state[1] = state_like(g, p->weight, ".exp_avg_sq", ROLE_OPTIMIZER);
-        graph_op(g, OP_adamw, NULL,
-                 GRAPH_IN(p->weight, p->grad, p->state[0], p->state[1], t->hyper[decays ? 0 : 1], scale));
-    }
+    const OptimizerRow *row = &optimizer_rows[t->spec.optimizer];
+    const bool beside = row->others != row->matrices && !is_hidden_matrix(t, p->weight);
+    const bool decays = !t->spec.decays || t->spec.decays(t->spec.decays_ctx, p->name, g->nodes[p->weight].ndim);
+    p->rule = beside ? row->others : row->matrices;
+    UpdateNodes u = {.weight = p->weight,
+                     .grad = p->grad,
+                     .hyper = t->hyper[(beside ? GROUP_BESIDE : 0) + (decays ? 0 : GROUP_NO_DECAY)],
+                     .scale = scale,
+                     .adjust = t->spec.adjust_lr};
+    for (int k = 0; k < p->rule->n_states; k++)
+        u.state[k] = p->state[k] =
+            state_like(g, p->weight, p->rule->states[k].name, p->rule->states[k].dtype, ROLE_OPTIMIZER);
+    p->rule->build(g, &u);
+}
+
+static void update(Trainer *t) {
+    int scale = graph_op(&t->g, OP_clip_scale, NULL, GRAPH_IN(t->norm2, t->clip));
+    for (size_t i = 0; i < t->n_params; i++) update_param(t, &t->params[i], scale);
 }
 
 /* ---- casts ---- */
@@ -157,14 +174,16 @@ static void move(const int *moved, int *id) {
 static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
 
 static void move_all(Trainer *t, const int *moved) {
-    int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden,
-                  &t->clip,   &t->norm2,   &t->draw,          &t->hyper[0],     &t->hyper[1]};
+    int *ids[] = {&t->io.ids,    &t->io.rope, &t->io.rope_local, &t->io.positions,
+                  &t->io.hidden, &t->clip,    &t->norm2,         &t->draw};
     int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
     for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
     for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
+    for (int i = 0; i < GROUP_COUNT; i++) move(moved, &t->hyper[i]);
     for (size_t i = 0; i < t->n_params; i++) {
         TrainParam *p = &t->params[i];
-        move(moved, &p->weight), move(moved, &p->grad), move(moved, &p->state[0]), move(moved, &p->state[1]);
+        move(moved, &p->weight), move(moved, &p->grad);
+        for (int k = 0; p->rule && k < p->rule->n_states; k++) move(moved, &p->state[k]);
     }
     for (size_t i = 0; i < t->n_parts; i++) {
         HeadPart *p = &t->parts[i];
@@ -189,7 +208,7 @@ bool train_graph(Trainer *t, Err *e) {
     if (ok) {
         grad_open(&gr, g, e);
         add_params(t, &gr, 0, g->n);
-        t->hyper[0] = input(g, DT_f32, 8, "hyper"), t->hyper[1] = input(g, DT_f32, 8, "hyper.no_decay");
+        for (int i = 0; i < GROUP_COUNT; i++) t->hyper[i] = input(g, DT_f32, 8, arena_printf(&g->arena, "hyper.%d", i));
         t->clip = input(g, DT_f32, 1, "clip");
         Dim dims[] = {DIM(t->spec.tokens), DIM(t->m->cfg.width)};
         int back = graph_leaf(g, NODE_STATE, DT_f32, 2, dims, "hidden.grad");

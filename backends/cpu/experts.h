@@ -13,23 +13,23 @@ enum { GATHER = 128, PANEL_N = GROUPS * LANES }; /* rows gathered at once; colum
 
 /* Slots by expert: those of x are slot[begin[x]] .. slot[begin[x + 1] - 1], ascending. */
 typedef struct Slots {
-    char *x, *y;        /* gathered rows [most][K]; a panel of sums [most][PANEL_N] */
+    char *x, *y; /* room for `most` rows each, as wide as was asked for */
+    int64_t x_bytes, y_bytes;
     int32_t *id, *slot; /* [n] */
     int32_t *begin;     /* [X + 1] */
     int64_t n, X, k, most;
     void *panel; /* scratch of the body */
 } Slots;
 
-INLINE int64_t slots_x_bytes(const OpArgs *a) {
-    return (int64_t)align_up((size_t)dtype_row_bytes(a->in[0].dtype, a->in[1].ne[2]), 64);
-}
+INLINE int64_t gathered_bytes(Dtype t, int64_t n) { return (int64_t)align_up((size_t)dtype_row_bytes(t, n), 64); }
 
-/* Lays the parts of s out from `at` on, which may be NULL; returns the bytes they take. */
-static size_t slots_layout(const OpArgs *a, char *at, Slots *s) {
-    *s = (Slots){.n = tensor_count(&a->in[2]), .X = a->in[1].ne[0], .k = a->in[2].ne[1]};
-    s->most = MIN(GATHER, a->in[2].ne[0]);
-    int64_t x = s->most * slots_x_bytes(a), y = s->most * PANEL_N * 4, ids = s->n * 4;
-    int64_t all = x + y + 2 * ids + (s->X + 1) * 4;
+/* Lays the parts of s, of which X and the bytes of a row are set, out from `at` on, which may be NULL; returns the
+ * bytes they take. */
+static size_t slots_layout(const Tensor *ids, char *at, Slots *s) {
+    s->n = tensor_count(ids), s->k = ids->ne[1];
+    s->most = MIN(GATHER, ids->ne[0]);
+    int64_t x = s->most * s->x_bytes, y = s->most * s->y_bytes;
+    int64_t all = x + y + 2 * s->n * 4 + (s->X + 1) * 4;
     size_t bytes = align_up((size_t)all, 64);
     if (!at) return bytes;
     s->x = at, s->y = at + x;
@@ -40,9 +40,9 @@ static size_t slots_layout(const OpArgs *a, char *at, Slots *s) {
 
 /* A late helper may read any bits for ids, and others each time: they are read once, and none that is out of range
  * counts. */
-static void slots_sort(const OpArgs *a, Slots *s) {
+static void slots_sort(const Tensor *ids, Slots *s) {
     memset(s->begin, 0, (size_t)(s->X + 1) * 4);
-    for (int64_t t = 0; t < a->in[2].ne[0]; t++) memcpy(s->id + t * s->k, tensor_row(&a->in[2], t), (size_t)s->k * 4);
+    for (int64_t t = 0; t < ids->ne[0]; t++) memcpy(s->id + t * s->k, tensor_row(ids, t), (size_t)s->k * 4);
     for (int64_t i = 0; i < s->n; i++)
         if ((uint32_t)s->id[i] < (uint32_t)s->X) s->begin[s->id[i]]++;
     for (int64_t i = 0, sum = 0; i <= s->X; i++) s->begin[i] = (int32_t)(sum += s->begin[i]); /* ends, so far */
@@ -73,8 +73,8 @@ static void slots_product(const OpArgs *a, const MmBody *body, Mm mm, const Slot
         for (int64_t g = g0; g < g1; g++) body->small(&mm, g * LANES, s->panel);
         return;
     }
-    mm.x = s->x, mm.x_stride = slots_x_bytes(a);
-    mm.y = s->y, mm.y_stride = PANEL_N * 4;
+    mm.x = s->x, mm.x_stride = s->x_bytes;
+    mm.y = s->y, mm.y_stride = s->y_bytes;
     for (int64_t i = 0; i < mm.T; i++)
         memcpy(s->x + i * mm.x_stride, slot_at(&a->in[0], slot[i], s->k), (size_t)row_bytes);
     for (int64_t g = g0; g < g1; g += step) {
@@ -96,12 +96,18 @@ static int64_t experts_units(const OpArgs *a) {
     return MIN(tensor_count(&a->in[2]), a->in[1].ne[0]) * expert_groups(a);
 }
 
+/* Rows of x; a panel of sums. */
+INLINE Slots product_slots(const OpArgs *a) {
+    return (Slots){
+        .X = a->in[1].ne[0], .x_bytes = gathered_bytes(a->in[0].dtype, a->in[1].ne[2]), .y_bytes = PANEL_N * 4};
+}
+
 static void experts_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *w = &a->in[1];
     const int64_t groups = expert_groups(a);
-    Slots s;
-    slots_layout(a, scratch, &s);
-    slots_sort(a, &s);
+    Slots s = product_slots(a);
+    slots_layout(&a->in[2], scratch, &s);
+    slots_sort(&a->in[2], &s);
     for (int64_t x = 0, u = 0; x < s.X && u < u1; x++) {
         int64_t n = s.begin[x + 1] - s.begin[x];
         if (!n) continue;
@@ -139,8 +145,9 @@ static inline int64_t mm_units(const OpArgs *a) { return has_experts(a) ? expert
 
 /* With room for a panel of so many bytes. */
 static inline size_t mm_scratch(const OpArgs *a, size_t panel) {
-    Slots s;
-    return panel + (has_experts(a) ? slots_layout(a, NULL, &s) : 0);
+    if (!has_experts(a)) return panel;
+    Slots s = product_slots(a);
+    return panel + slots_layout(&a->in[2], NULL, &s);
 }
 
 static inline void mm_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {

@@ -25,6 +25,7 @@ typedef struct Mm { /* y[t][n] = x[t] . w[n]; strides in bytes */
     const char *x, *w;
     char *y;
     int64_t x_stride, w_stride, y_stride;
+    bool more; /* sums begin with what stands in y */
 } Mm;
 
 /* The tile of tokens [t, t + M) and columns from n on; rows of the panel begin at column k of x. */
@@ -51,7 +52,7 @@ INLINE Tile mm_tile(const Mm *mm, int64_t t, int64_t n, int64_t x_bytes, bool fi
                   mm->x_stride,
                   mm->y_stride,
                   mm->N - n,
-                  first};
+                  first && !mm->more};
 }
 
 INLINE const char *tile_x(const Tile *c, int m) { return c->x + m * c->x_stride; }

@@ -83,10 +83,12 @@ static void dx_panel(const Mm *mm, const Tensor *w, bool pairs, int64_t n0, int6
     if (K < mm->K) dx_odd(mm, w, n0, groups);
 }
 
+/* A third input is what stands in the output: sums go on from there (backends/cpu/experts_grad.h). */
 static void dx_run(const OpArgs *a, bool pairs, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *dy = &a->in[0], *w = &a->in[1];
     const Mm mm = {tensor_rows(dy), w->ne[1],    w->ne[0],       w->dtype, dy->data,
-                   w->data,         a->out.data, row_stride(dy), 0,        row_stride(&a->out)};
+                   w->data,         a->out.data, row_stride(dy), 0,        row_stride(&a->out),
+                   a->n_in > 2};
     for (int64_t u = u0; u < u1; u += GROUPS) dx_panel(&mm, w, pairs, u * LANES, MIN(GROUPS, u1 - u), scratch);
 }
 

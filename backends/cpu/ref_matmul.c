@@ -202,7 +202,7 @@ static void matmul_experts_run(const OpArgs *a, int64_t u0, int64_t u1, void *sc
     }
 }
 
-const char takes_matmul_experts[] = "fri>f bbi>f aqi>f";
+const char takes_matmul_experts[] = "fri>f bri>f aqi>f";
 const Kernel ref_matmul_experts = {"ref", ref_out_rows, matmul_experts_run, matmul_scratch};
 
 /* dx = fma of dy[n] and the rows of the slot's expert. */
@@ -215,29 +215,74 @@ static void slot_dx(const OpArgs *a, int64_t slot, float *dx, void *scratch) {
     }
 }
 
+/* Over bf16: rows n and n + 1 at a time, an odd last one beside 0. */
+static void slot_dx_pairs(const OpArgs *a, int64_t slot, float *dx, float *scratch) {
+    const Tensor *dy = &a->in[0], *w = &a->in[1];
+    const uint16_t *g = tensor_row(dy, slot);
+    const int64_t N = w->ne[1], K = w->ne[2], first = slot_expert(&a->in[2], slot) * N;
+    for (int64_t n = 0; n < N; n += 2) {
+        const bool odd = n + 1 == N;
+        const float *low = ref_row(w, first + n, scratch), *high = odd ? low : ref_row(w, first + n + 1, scratch + K);
+        for (int64_t i = 0; i < K; i++) {
+            float next = flush_fma(odd ? 0 : g[n + 1], odd ? 0 : f32_to_bf16(high[i]), flush(dx[i]));
+            dx[i] = flush_fma(g[n], f32_to_bf16(low[i]), next);
+        }
+    }
+}
+
+static size_t experts_dx_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->in[1]) * 8; }
+
 static void matmul_experts_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t slots = a->out.ndim == 2 ? a->in[2].ne[1] : 1; /* of a row of dx */
     for (int64_t r = u0; r < u1; r++) {
         float *dx = tensor_row(&a->out, r);
         memset(dx, 0, (size_t)ref_inner(&a->out) * 4);
-        for (int64_t s = r * slots; s < (r + 1) * slots; s++) slot_dx(a, s, dx, scratch);
+        for (int64_t s = r * slots; s < (r + 1) * slots; s++)
+            if (a->in[0].dtype == DT_bf16)
+                slot_dx_pairs(a, s, dx, scratch);
+            else
+                slot_dx(a, s, dx, scratch);
     }
 }
 
-const char takes_matmul_experts_dx[] = "drif>f";
-const Kernel ref_matmul_experts_dx = {"ref", ref_out_rows, matmul_experts_dx_run, matmul_scratch};
+const char takes_matmul_experts_dx[] = "frif>f brif>f";
+const Kernel ref_matmul_experts_dx = {"ref", ref_out_rows, matmul_experts_dx_run, experts_dx_scratch};
 
 static size_t expert_dw_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->in[1]) * 4; }
 
 /* A unit is an expert. */
 static int64_t experts(const OpArgs *a) { return a->out.ne[0]; }
 
+/* Over bf16: slots r and s of expert u, s < 0: none. */
+static void expert_dw_pair(const OpArgs *a, int64_t u, int64_t r, int64_t s) {
+    const Tensor *dy = &a->in[0], *x = &a->in[1], *ids = &a->in[2];
+    const int64_t N = a->out.ne[1], K = a->out.ne[2];
+    const uint16_t *x0 = tensor_row(x, slot_row(x, ids, r)), *x1 = s < 0 ? NULL : tensor_row(x, slot_row(x, ids, s));
+    for (int64_t n = 0; n < N; n++) {
+        const uint16_t g0 = ((const uint16_t *)tensor_row(dy, r))[n];
+        const uint16_t g1 = s < 0 ? 0 : ((const uint16_t *)tensor_row(dy, s))[n];
+        float *dw = tensor_row(&a->out, u * N + n);
+        for (int64_t i = 0; i < K; i++) dw[i] = flush_fma(g0, x0[i], flush_fma(g1, x1 ? x1[i] : 0, flush(dw[i])));
+    }
+}
+
+static void expert_dw_pairs(const OpArgs *a, int64_t u) {
+    int64_t first = -1;
+    for (int64_t r = 0; r < tensor_rows(&a->in[0]); r++) {
+        if (slot_expert(&a->in[2], r) != u) continue;
+        if (first >= 0) expert_dw_pair(a, u, first, r);
+        first = first < 0 ? r : -1;
+    }
+    if (first >= 0) expert_dw_pair(a, u, first, -1);
+}
+
 static void matmul_experts_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const Tensor *dy = &a->in[0], *x = &a->in[1], *ids = &a->in[2];
     int64_t N = a->out.ne[1], K = a->out.ne[2];
     for (int64_t u = u0; u < u1; u++) {
         for (int64_t n = 0; n < N; n++) ref_begin_row(a, 3, u * N + n);
-        for (int64_t r = 0; r < tensor_rows(dy); r++) {
+        if (dy->dtype == DT_bf16) expert_dw_pairs(a, u);
+        for (int64_t r = 0; r < tensor_rows(dy) && dy->dtype != DT_bf16; r++) {
             if (slot_expert(ids, r) != u) continue;
             const float *xr = ref_row(x, slot_row(x, ids, r), scratch);
             for (int64_t n = 0; n < N; n++) {
@@ -248,5 +293,5 @@ static void matmul_experts_dw_run(const OpArgs *a, int64_t u0, int64_t u1, void 
     }
 }
 
-const char takes_matmul_experts_dw[] = "ddif>f";
+const char takes_matmul_experts_dw[] = "ffif>f bbif>f";
 const Kernel ref_matmul_experts_dw = {"ref", experts, matmul_experts_dw_run, expert_dw_scratch};

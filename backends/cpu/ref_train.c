@@ -57,15 +57,15 @@ const char takes_cross_entropy_dx[] = "ffi>f";
 const Kernel ref_cross_entropy_dx = {"ref", ref_out_rows, cross_entropy_dx_run, NULL};
 
 static void sum_squares_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    (void)scratch;
     for (int64_t r = u0; r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
+        const float *x = ref_row(&a->in[0], r, scratch);
         ((float *)a->out.data)[r] = lanes16_dot(x, x, ref_inner(&a->in[0]));
     }
 }
 
-const char takes_sum_squares[] = "f>f";
-const Kernel ref_sum_squares = {"ref", row_units, sum_squares_run, NULL};
+static size_t one_row(const OpArgs *a) { return (size_t)ref_inner(&a->in[0]) * 4; }
+const char takes_sum_squares[] = "f>f b>f";
+const Kernel ref_sum_squares = {"ref", row_units, sum_squares_run, one_row};
 
 static void sum_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -116,3 +116,79 @@ static void adamw_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 
 const char takes_adamw[] = "ffffff>f";
 const Kernel ref_adamw = {"ref", ref_out_rows, adamw_run, NULL};
+
+/* As torch.optim.SGD without dampening: its first momentum is the gradient, which is what one of 0 becomes. */
+static void sgd_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const float *hyper = a->in[2].data, scale = *(const float *)a->in[3].data;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *w = tensor_row(&a->in[0], r), *g = tensor_row(&a->in[1], r);
+        float *m = a->n_in > 4 ? tensor_row(&a->in[4], r) : NULL, *out = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) {
+            float step = fmaf(hyper[4], w[i], g[i] * scale);
+            if (m) m[i] = step = fmaf(hyper[7], m[i], step);
+            out[i] = fmaf(-hyper[0], step, w[i]);
+        }
+    }
+}
+
+const char takes_sgd[] = "ffff>f fffff>f";
+const Kernel ref_sgd = {"ref", ref_out_rows, sgd_run, NULL};
+
+/* ---- muon ---- */
+
+static void muon_momentum_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const float rest = 1 - ((const float *)a->in[2].data)[7], scale = *(const float *)a->in[3].data;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *g = tensor_row(&a->in[0], r);
+        float *m = tensor_row(&a->in[1], r), *out = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) {
+            const float gi = g[i] * scale;
+            m[i] = fmaf(rest, gi - m[i], m[i]);
+            out[i] = fmaf(rest, gi - m[i], m[i]);
+        }
+    }
+}
+
+const char takes_muon_momentum[] = "ffff>f";
+const Kernel ref_muon_momentum = {"ref", ref_out_rows, muon_momentum_run, NULL};
+
+static void muon_unit_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const float norm = bf16_to_f32(f32_to_bf16(sqrtf(*(const float *)a->in[1].data))), by = norm > 1e-7f ? norm : 1e-7f;
+    for (int64_t r = u0; r < u1; r++) {
+        const uint16_t *x = tensor_row(&a->in[0], r);
+        float *y = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) y[i] = bf16_to_f32(x[i]) / by;
+    }
+}
+
+const char takes_muon_unit[] = "bf>f";
+const Kernel ref_muon_unit = {"ref", ref_out_rows, muon_unit_run, NULL};
+
+static void mix_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const MixParams by = a->params.mix;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *x = tensor_row(&a->in[0], r), *y = ref_row(&a->in[1], r, scratch);
+        float *z = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) z[i] = fmaf(by.a, x[i], by.b * y[i]);
+    }
+}
+
+const char takes_mix[] = "ff>f fb>f";
+const Kernel ref_mix = {"ref", ref_out_rows, mix_run, one_row};
+
+static void muon_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    const float *hyper = a->in[2].data, keep = 1 - hyper[0] * hyper[4], lr = hyper[0] * a->params.muon.adjust;
+    for (int64_t r = u0; r < u1; r++) {
+        const float *w = tensor_row(&a->in[0], r);
+        const uint16_t *x = tensor_row(&a->in[1], r);
+        float *out = tensor_row(&a->out, r);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) out[i] = fmaf(-lr, bf16_to_f32(x[i]), w[i] * keep);
+    }
+}
+
+const char takes_muon[] = "fbf>f";
+const Kernel ref_muon = {"ref", ref_out_rows, muon_run, NULL};

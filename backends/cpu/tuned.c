@@ -22,7 +22,8 @@ static inline bool fits_matmul_bf16(const OpArgs *a) {
 }
 
 static inline bool fits_dx(const OpArgs *a, Dtype dy) {
-    return fits_matmul(a, dy) && (a->in[1].dtype == DT_f32 || a->in[1].ne[1] % 16 == 0);
+    const Tensor *w = &a->in[1];
+    return fits_matmul(a, dy) && (w->dtype == DT_f32 || w->ne[w->ndim - 1] % 16 == 0);
 }
 static inline bool fits_matmul_dx_f32(const OpArgs *a) { return fits_dx(a, DT_f32); }
 static inline bool fits_matmul_dx_bf16(const OpArgs *a) { return fits_dx(a, DT_bf16); }
@@ -31,6 +32,10 @@ static inline bool fits_dw(const OpArgs *a, Dtype t) {
 }
 static inline bool fits_matmul_dw_f32(const OpArgs *a) { return fits_dw(a, DT_f32); }
 static inline bool fits_matmul_dw_bf16(const OpArgs *a) { return fits_dw(a, DT_bf16); }
+#define fits_experts_dx_f32  fits_matmul_dx_f32
+#define fits_experts_dx_bf16 fits_matmul_dx_bf16
+#define fits_experts_dw_f32  fits_matmul_dw_f32
+#define fits_experts_dw_bf16 fits_matmul_dw_bf16
 
 static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
 static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
@@ -52,6 +57,12 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_cross_entropy_dx whole_lanes
 #define fits_sum_squares      fits_any
 #define fits_adamw            fits_any
+#define fits_sgd              fits_any
+#define fits_muon_momentum    fits_any
+#define fits_muon_unit        fits_any
+#define fits_mix              fits_any
+#define fits_muon             fits_any
+#define fits_dropout          fits_any
 #define fits_attention        whole_lanes
 #define fits_attention_dqkv   whole_lanes
 #define fits_attn_scores      fits_any
@@ -86,6 +97,10 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul_dx, isa, matmul_dx_bf16)                                                                                \
     ROW(matmul_dw, isa, matmul_dw_f32)                                                                                 \
     ROW(matmul_dw, isa, matmul_dw_bf16)                                                                                \
+    ROW(matmul_experts_dx, isa, experts_dx_f32)                                                                        \
+    ROW(matmul_experts_dx, isa, experts_dx_bf16)                                                                       \
+    ROW(matmul_experts_dw, isa, experts_dw_f32)                                                                        \
+    ROW(matmul_experts_dw, isa, experts_dw_bf16)                                                                       \
     ROW(cast, isa, cast_a8)                                                                                            \
     ROW(cast, isa, cast_bf16)                                                                                          \
     ROW(embed, isa, embed)                                                                                             \
@@ -105,6 +120,12 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(cross_entropy_dx, isa, cross_entropy_dx)                                                                       \
     ROW(sum_squares, isa, sum_squares)                                                                                 \
     ROW(adamw, isa, adamw)                                                                                             \
+    ROW(sgd, isa, sgd)                                                                                                 \
+    ROW(muon_momentum, isa, muon_momentum)                                                                             \
+    ROW(muon_unit, isa, muon_unit)                                                                                     \
+    ROW(mix, isa, mix)                                                                                                 \
+    ROW(muon, isa, muon)                                                                                               \
+    ROW(dropout, isa, dropout)                                                                                         \
     ROW(rms_norm_dx, isa, rms_norm_dx)                                                                                 \
     ROW(rms_norm_dw, isa, rms_norm_dw)                                                                                 \
     ROW(layer_norm, isa, layer_norm)                                                                                   \
@@ -129,6 +150,8 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul_experts, avx512bf16, matmul_bf16)                                                                       \
     ROW(matmul_dx, avx512bf16, matmul_dx_bf16)                                                                         \
     ROW(matmul_dw, avx512bf16, matmul_dw_bf16)                                                                         \
+    ROW(matmul_experts_dx, avx512bf16, experts_dx_bf16)                                                                \
+    ROW(matmul_experts_dw, avx512bf16, experts_dw_bf16)                                                                \
     ROWS_ALL(ROW, avx512) ROWS_ALL(ROW, avx2)
 #elif defined __aarch64__
 #define ROWS(ROW)                                                                                                      \

@@ -116,6 +116,21 @@ evals() { grep train_eval "$1/events.jsonl" | sed 's/"seconds".*//'; }
 # What is no number stops before it reaches the weights.
 t 6 '' 'llmws: training stopped at step *: loss *d.jsonl:*the last checkpoint is *' train "${small[@]}" --lr 1e6 --clip 0 --steps 200 -o blown
 
+# Optimisers: a run stopped half way ends with the bits of one that was not; a checkpoint of another optimiser is refused.
+for o in 'sgd --lr 0.05' 'sgd --lr 0.05 --momentum 0.9' 'muon --lr 0.02 --adamw-lr 1e-3'; do
+    rm -rf once twice
+    t 0 'step 6, loss *' '' train "${small[@]}" --steps 6 --optimizer $o -o once
+    "$LLMWS" train "${small[@]}" --steps 6 --optimizer $o --save-every 1 -o twice >out 2>err &
+    for i in {1..200}; do [[ -d twice/checkpoints/step-2 ]] && break || sleep 0.05; done
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    t 0 'step 6*' '' train --resume -o twice
+    cmp -s {once,twice}/checkpoints/step-6/model.safetensors || bad "$o: other weights after a kill"
+    awk -v a="$(loss once/events.jsonl 1)" -v b="$(loss once/events.jsonl 6)" 'BEGIN { exit !(b < a - 0.1) }' || bad "$o: it learns nothing"
+done
+sed -i 's/"optimizer":"muon"/"optimizer":"adamw"/' twice/run.json
+t 2 '' "llmws: cannot continue *: its optimizer is muon, not adamw" train --resume -o twice
+
 # A folder that cannot be written, and a run that is there already.
 usage 'holds a run' train "${small[@]}" -o ref
 usage '--lr' train --resume --lr 2e-3 -o ref

@@ -3,7 +3,7 @@
 
     python3 tests/models/make_moe_data.py        # needs torch and transformers; tests/data/mixtral and qwen3_moe must be there
 
-qwen3_moe_mixed: experts in some layers alone, by step and by list, whose weights are not normalised. Gradients are those of the loss of case short, by
+train.bf16: the same with products in bf16, as torch.autocast has them. qwen3_moe_mixed: experts in some layers alone, by step and by list, whose weights are not normalised. Gradients are those of the loss of case short, by
 our names: the experts of a layer are one weight.
 """
 import json
@@ -99,6 +99,11 @@ def main():
         loss.backward()
         short["loss"] = six(loss.item())
         expected[name]["train"] = {"grad_norms": our_grads(model, name)}
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(ids, labels=ids).loss
+        loss.backward()
+        expected[name]["train"]["bf16"] = {"loss": six(loss.item()), "grad_norms": our_grads(model, name)}
     with open(EXPECTED, "w", encoding="utf-8") as f:
         f.write("{\n" + ",\n".join('"%s": %s' % (k, json.dumps(v)) for k, v in expected.items()) + "\n}\n")
 

@@ -54,13 +54,18 @@
     {OP_matmul_experts, IN(FILL(edge, x, T, K), FILL(edge, w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N)}
 #define EXPERTS_BENCH(x, w, T, k, X, K, N)                                                                             \
     {OP_matmul_experts, IN(OF(x, T, K), OF(w, X, N, K), SLOTS(T, k, X)), .out = F32(T, k, N), .bench = true}
-#define EXPERTS_DX(w, T, k, X, K, N)                                                                                   \
-    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K)},             \
-    {OP_matmul_experts_dx, IN(F32(T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, k, K)), .out = F32(T, k, K)}
+#define EXPERTS_DX(dy, w, T, k, X, K, N)                                                                               \
+    {OP_matmul_experts_dx, IN(OF(dy, T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K)},          \
+    {OP_matmul_experts_dx, IN(OF(dy, T, k, N), OF(w, X, N, K), SLOTS(T, k, X), F32(T, k, K)), .out = F32(T, k, K)}
 #define EXPERTS_DW(x, T, k, X, K, N)                                                                                   \
-    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, K), SLOTS(T, k, X)), .out = F32(X, N, K)}, \
-    {OP_matmul_experts_dw, .params.experts = {X}, IN(F32(T, k, N), OF(x, T, k, K), SLOTS(T, k, X)),                    \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(x, T, k, N), OF(x, T, K), SLOTS(T, k, X)), .out = F32(X, N, K)}, \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(x, T, k, N), OF(x, T, k, K), SLOTS(T, k, X), F32(X, N, K)),    \
      .out = F32(X, N, K)}
+#define EXPERTS_GRAD_BENCH(dt, T, k, X, K, N)                                                                           \
+    {OP_matmul_experts_dx, IN(OF(dt, T, k, N), F32(X, N, K), SLOTS(T, k, X), F32(T, K)), .out = F32(T, K),             \
+     .bench = true},                                                                                                   \
+    {OP_matmul_experts_dw, .params.experts = {X}, IN(OF(dt, T, k, N), OF(dt, T, K), SLOTS(T, k, X)),                   \
+     .out = F32(X, N, K), .bench = true}
 #define EXPERTS_SUM(T, k, X, D)                                                                                        \
     {OP_experts_sum, IN(F32(T, k, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, D)},                                   \
     {OP_experts_sum_dy, IN(F32(T, D), F32(T, X), SLOTS(T, k, X)), .out = F32(T, k, D)},                                \
@@ -143,6 +148,16 @@
     {OP_adamw, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), F32(__VA_ARGS__), FILL(square, f32, __VA_ARGS__), HYPER,         \
         FILL(square, f32, 1)),                                                                                         \
      .out = F32(__VA_ARGS__)}
+#define SGD(...)                                                                                                       \
+    {OP_sgd, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},            \
+    {OP_sgd, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1), F32(__VA_ARGS__)),                    \
+     .out = F32(__VA_ARGS__)}
+#define MUON(...)                                                                                                      \
+    {OP_muon_momentum, IN(F32(__VA_ARGS__), F32(__VA_ARGS__), HYPER, FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},  \
+    {OP_muon_unit, IN(OF(bf16, __VA_ARGS__), FILL(square, f32, 1)), .out = F32(__VA_ARGS__)},                          \
+    {OP_mix, .params.mix = {2.0315f, -4.775f}, IN(F32(__VA_ARGS__), OF(bf16, __VA_ARGS__)), .out = F32(__VA_ARGS__)},  \
+    {OP_mix, .params.mix = {1, 3.4445f}, IN(F32(__VA_ARGS__), F32(__VA_ARGS__)), .out = F32(__VA_ARGS__)},             \
+    {OP_muon, .params.muon = {1.5f}, IN(F32(__VA_ARGS__), OF(bf16, __VA_ARGS__), HYPER), .out = F32(__VA_ARGS__)}
 
 const Case cases[] = {
     /* -- picking rows -- */
@@ -371,13 +386,27 @@ const Case cases[] = {
     EXPERTS_BENCH(a8, q8_0, 128, 2, 8, 512, 384),
     EXPERTS_BENCH(a8, q4_k, 1, 2, 8, 512, 384),
     EXPERTS_BENCH(a8, q4_k, 128, 2, 8, 512, 384),
-    EXPERTS_DX(f32, 3, 2, 4, 33, 17),
-    EXPERTS_DX(f32, 20, 3, 5, 40, 24),
-    EXPERTS_DX(q8_0, 5, 2, 4, 64, 19),
-    EXPERTS_DX(q4_k, 5, 2, 4, 256, 19),
+    EXPERTS_GRAD_BENCH(f32, 256, 2, 4, 256, 192),
+    EXPERTS_GRAD_BENCH(bf16, 256, 2, 4, 256, 192),
+    EXPERTS_DX(f32, f32, 3, 2, 4, 33, 17),
+    EXPERTS_DX(f32, f32, 20, 3, 5, 40, 24),
+    EXPERTS_DX(f32, f32, 300, 2, 3, 50, 18), /* more than are gathered at once */
+    EXPERTS_DX(f32, bf16, 9, 2, 4, 48, 19),
+    EXPERTS_DX(f32, q8_0, 5, 2, 4, 64, 19),
+    EXPERTS_DX(f32, q4_k, 5, 2, 4, 256, 19),
+    EXPERTS_DX(bf16, f32, 3, 2, 4, 33, 17),
+    EXPERTS_DX(bf16, f32, 20, 3, 5, 40, 24),
+    EXPERTS_DX(bf16, f32, 300, 2, 3, 50, 1),
+    EXPERTS_DX(bf16, bf16, 9, 2, 4, 48, 19),
+    EXPERTS_DX(bf16, q8_0, 5, 2, 4, 64, 18),
     EXPERTS_DW(f32, 3, 2, 4, 33, 17),
     EXPERTS_DW(f32, 20, 3, 5, 40, 24),
+    EXPERTS_DW(f32, 2, 1, 9, 40, 5), /* most experts meet nobody */
+    EXPERTS_DW(f32, 300, 2, 3, 50, 18),
     EXPERTS_DW(bf16, 5, 2, 4, 33, 17),
+    EXPERTS_DW(bf16, 20, 3, 5, 40, 24),
+    EXPERTS_DW(bf16, 2, 1, 9, 40, 5),
+    EXPERTS_DW(bf16, 301, 2, 3, 50, 18),
     EXPERTS_SUM(1, 2, 4, 33),
     EXPERTS_SUM(7, 3, 8, 64),
     EXPERTS_SUM(40, 8, 16, 48),
@@ -531,6 +560,8 @@ const Case cases[] = {
     {OP_dropout, .params.dropout = {0.1f, 1}, IN(SLICE(2, 3, 16), INDEX(2, 100)), .out = F32(2, 3, 16)},
     {OP_dropout, .params.dropout = {0, 1}, IN(F32(1, 7), INDEX(2, 100)), .out = F32(1, 7)},
     {OP_dropout, .params.dropout = {0.5f, 7}, IN(F32(5, 33), INDEX(2, 1)), .out = F32(5, 33)},
+    {OP_dropout, .params.dropout = {0.9f, 3}, IN(F32(7, 130), INDEX(2, 100)), .out = F32(7, 130)},
+    {OP_dropout, .params.dropout = {0.3f, 2}, IN(FILL(edge, f32, 9, 48), INDEX(2, 100)), .out = F32(9, 48)},
     {OP_patch, PATCH(2, -0.5f, 1, 3), IN(F32(5, 33), F32(33)), .out = F32(5, 33)},
     {OP_patch, PATCH(0, 1, 2, -1), IN(F32(5, 2, 16), F32(32)), .out = F32(5, 2, 16)},
     {OP_patch, PATCH(0.5f, 0, 0, 4), IN(F32(6, 33)), .out = F32(6, 33), SEQS({2, 3}, {0, 3})},
@@ -545,11 +576,18 @@ const Case cases[] = {
     {OP_cross_entropy_dx, IN(F32(3), F32(3, 10), NO_LABELS(3)), .out = F32(3, 10)},
     UNARY1(sum_squares, 7, 7, 50),
     UNARY1(sum_squares, 1, 33),
+    {OP_sum_squares, IN(OF(bf16, 7, 50)), .out = F32(7)},
+    {OP_sum_squares, IN(OF(bf16, 3, 64)), .out = F32(3)},
     UNARY1(sum, 1, 300),
     {OP_clip_scale, IN(FILL(square, f32, 1), FILL(square, f32, 1)), .out = F32(1)},
     UNARY(clear, normal, 7, 50),
     ADAMW(33),
     ADAMW(7, 50),
+    SGD(33),
+    SGD(7, 50),
+    MUON(33),
+    MUON(7, 50),
+    MUON(5, 64),
 };
 const size_t n_cases = COUNT_OF(cases);
 /* clang-format on */
@@ -572,6 +610,15 @@ int case_n_in(const Case *c) {
 int case_in_place(const Case *c) {
     const OpInfo *op = &op_info[c->op];
     return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && case_n_in(c) > op->min_in ? case_n_in(c) - 1 : -1;
+}
+
+bool case_is_state(const Case *c, int i) {
+    switch (c->op) {
+    case OP_adamw: return i == 2 || i == 3;
+    case OP_sgd: return i == 4;
+    case OP_muon_momentum: return i == 1;
+    default: return false;
+    }
 }
 
 static int put_shape(const Shape *s, char *out, size_t cap) {

@@ -394,6 +394,24 @@ static double f_adamw(const Instance *x, int64_t r, int64_t i) {
     return w - h[0] * (m / h[5]) / (sqrt(v / h[6]) + h[3]);
 }
 
+static double f_sgd(const Instance *x, int64_t r, int64_t i) {
+    double w = before(x, 0, r, i), step = before(x, 1, r, i) * in_at(x, 3, 0, 0) + in_at(x, 2, 0, 4) * w;
+    if (x->a.n_in > 4) step += in_at(x, 2, 0, 7) * before(x, 4, r, i);
+    return w - in_at(x, 2, 0, 0) * step;
+}
+static double f_muon_momentum(const Instance *x, int64_t r, int64_t i) {
+    double mu = in_at(x, 2, 0, 7), g = in_at(x, 0, r, i) * in_at(x, 3, 0, 0),
+           m = mu * before(x, 1, r, i) + (1 - mu) * g;
+    return mu * m + (1 - mu) * g;
+}
+static double f_mix(const Instance *x, int64_t r, int64_t i) {
+    return (double)x->c->params.mix.a * in_at(x, 0, r, i) + (double)x->c->params.mix.b * in_at(x, 1, r, i);
+}
+static double f_muon(const Instance *x, int64_t r, int64_t i) {
+    double lr = in_at(x, 2, 0, 0), w = before(x, 0, r, i) * (1 - lr * in_at(x, 2, 0, 4));
+    return w - lr * (double)x->c->params.muon.adjust * in_at(x, 1, r, i);
+}
+
 /* The weight of expert i; which are the k largest is decided in double, on cases where none are close. */
 static double f_route(const Instance *x, int64_t r, int64_t i) {
     int64_t above = 0, X = x->a.out.ne[1];
@@ -451,6 +469,10 @@ static const struct {
     {OP_cross_entropy, &ref_cross_entropy, f_cross_entropy},
     {OP_cross_entropy_dx, &ref_cross_entropy_dx, f_cross_entropy_dx},
     {OP_adamw, &ref_adamw, f_adamw},
+    {OP_sgd, &ref_sgd, f_sgd},
+    {OP_muon_momentum, &ref_muon_momentum, f_muon_momentum},
+    {OP_mix, &ref_mix, f_mix},
+    {OP_muon, &ref_muon, f_muon},
     {OP_route, &ref_route, f_route},
     {OP_experts_sum, &ref_experts_sum, f_experts_sum},
 };

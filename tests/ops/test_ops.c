@@ -500,6 +500,8 @@ static void bench_one(const Case *c, const Kernel *k, const char *isa) {
     double sums = c->op == OP_matmul_dw                         ? rows * (double)tensor_count(dw)
                   : c->op == OP_matmul || c->op == OP_matmul_dx ? rows * (double)tensor_count(w)
                   : c->op == OP_matmul_experts                  ? (double)tensor_count(dw) * (double)w->ne[2]
+                  : c->op == OP_matmul_experts_dx               ? rows * (double)(w->ne[1] * w->ne[2])
+                  : c->op == OP_matmul_experts_dw               ? rows * (double)(dw->ne[1] * dw->ne[2])
                                                                 : 0;
     if (sums > 0) printf(" %8.2f GFLOP/s", 2 * sums / (double)best);
     printf("  %s\n", case_name(c, name));
