@@ -15,6 +15,7 @@ typedef struct Cmd {
     const char *about;             /* a paragraph, wrapped by help */
     const OptTable *const *tables; /* NULL-terminated; the first field of the options struct is a RunOpts */
     const OptTable *const *more;   /* options of another command that are taken too and explained there; NULL: none */
+    const struct Cmd *other;       /* takes the words in its place where an option is named that it alone has */
     const Example *examples;       /* ends with a NULL line */
     size_t opts_size;
     size_t max_args; /* words that are no options; their list is RunOpts.args */

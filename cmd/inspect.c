@@ -94,14 +94,14 @@ static const OptTable opts_list = {"Lists", list_rows, COUNT_OF(list_rows)};
 static const OptTable opts_token = {"Text and tokens", token_rows, COUNT_OF(token_rows)};
 static const OptTable opts_pass = {"One forward pass", pass_rows, COUNT_OF(pass_rows)};
 static const OptTable opts_training = {"Runs of training", training_rows, COUNT_OF(training_rows)};
-static const OptTable *const tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass, &opts_training,
-                                         &opts_capture, &opts_session, &opts_output, NULL};
+const OptTable *const inspect_tables[] = {&opts_model,   &opts_list,    &opts_token,  &opts_pass, &opts_training,
+                                          &opts_capture, &opts_session, &opts_output, NULL};
 static const OptTable *const of_generate[] = {&opts_prompt, &opts_answer, &opts_sampling, NULL};
 
-bool inspect_path(const InspectOpts *o, const char **path, Err *e) {
-    if (!o->run.args.n) return model_path(&o->run, path, e);
-    *path = o->run.args.items[0];
-    return !o->run.model || err_set(e, ERR_USAGE, "two models: '%s' and -m '%s'; give one", *path, o->run.model);
+bool inspect_path(const RunOpts *o, const char **path, Err *e) {
+    if (!o->args.n) return model_path(o, path, e);
+    *path = o->args.items[0];
+    return !o->model || err_set(e, ERR_USAGE, "two models: '%s' and -m '%s'; give one", *path, o->model);
 }
 
 /* ---- summary ---- */
@@ -346,7 +346,7 @@ static bool inspect_model(const InspectOpts *o, const Ui *ui, const char *path, 
 
 static bool inspect_check(const InspectOpts *o, Err *e) {
     const CaptureOpts *c = &o->generate.capture;
-    const char *guest = opt_given(of_generate, tables, o);
+    const char *guest = opt_given(of_generate, inspect_tables, o);
     bool pass = is_pass(o);
     if (guest && !o->estimate)
         return err_set(e, ERR_USAGE, "--%s is an option of generate; here it goes with --estimate", guest);
@@ -386,7 +386,7 @@ static bool inspect_run(const void *opts, Err *e) {
     if (done) return true;
     if (o->families) return inspect_families(&ui, e);
     TRY(inspect_check(o, e));
-    TRY(inspect_path(o, &path, e));
+    TRY(inspect_path(&o->run, &path, e));
     if (o->tokenize) return inspect_tokenize(o, path, e);
     if (o->detokenize) return inspect_detokenize(o, path, e);
     if (o->template) return inspect_template(o, &ui, path, e);
@@ -399,6 +399,8 @@ static bool inspect_run(const void *opts, Err *e) {
 static const Example examples[] = {
     {"What is this model?", "llmws inspect model.gguf"},
     {"Will it fit with 32768 tokens of context?", "llmws inspect model.gguf --estimate -c 32768"},
+    {"Will training it fit into a GPU's memory, and what would help?",
+     "llmws inspect model --estimate --batch-size 8 --seq-len 1024 --gpu-mem 16G"},
     {"How is this text split?", "llmws inspect model.gguf --tokenize 'Hello, world'"},
     {"The prompt that the chat template makes of a conversation:", "llmws inspect model.gguf --template messages.json"},
     {"The logits of a prompt, for NumPy or PyTorch:",
@@ -417,9 +419,10 @@ const Cmd cmd_inspect = {
     .usage = "MODEL [OPTION]... | --runs [DIR] | --status RUN | --run RUN | --compare RUN RUN...",
     .about =
         "Without options: family, sizes, dtypes, context and tokenizer of a model. --estimate takes every option of "
-        "generate and speaks of that run.",
-    .tables = tables,
+        "generate and speaks of that run; with any of train, it speaks of that training.",
+    .tables = inspect_tables,
     .more = of_generate,
+    .other = &inspect_estimate,
     .examples = examples,
     .opts_size = sizeof(InspectOpts),
     .max_args = 1 << 20,

@@ -1,6 +1,6 @@
-/* llmws inspect, in parts: the summary and lists (inspect.c), what families there are (inspect_families.c), text
- * and ids (inspect_tok.c), prompts of chat templates (inspect_template.c), one forward pass with values kept
- * (inspect_capture.c), runs of training (inspect_runs.h). */
+/* llmws inspect, in parts: the summary and lists (inspect.c), the memory of a training (inspect_train.c), what families
+ * there are (inspect_families.c), text and ids (inspect_tok.c), prompts of chat templates (inspect_template.c), one
+ * forward pass with values kept (inspect_capture.c), runs of training (inspect_runs.h). */
 #ifndef CMD_INSPECT_H
 #define CMD_INSPECT_H
 
@@ -19,7 +19,11 @@ typedef struct InspectOpts {
 } InspectOpts;
 
 /* The model: the word after `inspect`, or -m, or $LLMWS_MODEL. */
-bool inspect_path(const InspectOpts *o, const char **path, Err *e);
+bool inspect_path(const RunOpts *o, const char **path, Err *e);
+
+extern const OptTable *const inspect_tables[];
+/* inspect --estimate with options of train. */
+extern const Cmd inspect_estimate;
 
 void shape_text(char out[96], const int64_t *dims, int n); /* "[64,128]" */
 

@@ -33,8 +33,16 @@ static void all_tables(const Cmd *cmd, const OptTable *all[TABLES_MAX]) {
 
 static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
     ran->cmd = cmd;
-    const OptTable *tables[TABLES_MAX];
+    const Cmd *shown = cmd;
+    const OptTable *tables[TABLES_MAX], *others[TABLES_MAX];
     all_tables(cmd, tables);
+    if (cmd->other) {
+        all_tables(cmd->other, others);
+        if (opt_named(others, tables, argv)) {
+            cmd = cmd->other;
+            memcpy(tables, others, sizeof tables);
+        }
+    }
     RunOpts *opts = mem_alloc(1, cmd->opts_size);
     opt_init(tables, opts);
     OptList rest;
@@ -43,7 +51,7 @@ static bool run_cmd(const Cmd *cmd, char **argv, Ran *ran, Err *e) {
     ran->color = opts->color;
     if (ok && opts->help) {
         Buf b = {0};
-        help_cmd(&b, cmd, term_width(), ui_of(opts).out_color);
+        help_cmd(&b, shown, term_width(), ui_of(opts).out_color);
         ok = out_flush(&b, e);
         buf_release(&b);
     } else if (ok && rest.n > cmd->max_args) {

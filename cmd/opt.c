@@ -180,6 +180,15 @@ static const OptRow *find_long(const OptTable *const *tables, const char *name, 
     return NULL;
 }
 
+bool opt_named(const OptTable *const *tables, const OptTable *const *except, char *const *argv) {
+    for (; *argv && strcmp(*argv, "--") != 0; argv++) {
+        const char *name = *argv + 2;
+        const size_t n = strncmp(*argv, "--", 2) == 0 ? strcspn(name, "=") : 0;
+        if (n && find_long(tables, name, n) && !find_long(except, name, n)) return true;
+    }
+    return false;
+}
+
 static const OptRow *find_letter(const OptTable *const *tables, char c) {
     for (; *tables; tables++)
         for (const OptRow *r = (*tables)->rows; r < (*tables)->rows + (*tables)->n; r++)

@@ -58,6 +58,8 @@ void opt_own_lists(const OptTable *const *tables, void *into);
 /* The name of an option of `tables`, and of none of `except`, whose field no longer is what opt_init made it; NULL:
  * none. */
 const char *opt_given(const OptTable *const *tables, const OptTable *const *except, const void *from);
+/* Whether argv names, in full, an option of `tables` that `except` has not. */
+bool opt_named(const OptTable *const *tables, const OptTable *const *except, char *const *argv);
 /* Whether the field of a row no longer is what opt_init made it. */
 bool opt_is_given(const OptRow *row, const void *from);
 /* Makes the option of that name what opt_init made it. */

@@ -32,7 +32,12 @@ void train_opts_put(const TrainOpts *o, Buf *json);
 /* The same for the library, over these data. */
 bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, Err *e);
 
-/* Prints what a training would reserve; ERR_FIT where that is more than `gpu_mem`, a size in words or NULL. */
+/* Prints what a training would reserve. Where that is more than `gpu_mem`, a size in words, or without it more than
+ * what is free: ERR_FIT, and what would make it fit is printed too. */
 bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, const char *gpu_mem, Err *e);
+
+/* The same check for a training that shall begin: prints nothing where it fits, else to stderr, with --json to stdout,
+ * what would help. */
+bool train_plan_check(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, Err *e);
 
 #endif

@@ -18,6 +18,7 @@ static bool open_training(Training *t, const char *model, Err *e) {
     if (t->how.lora.rank && t->print[0] && strcmp(t->print, print))
         return err_set(e, ERR_INPUT, "the model '%s' is not the one that the run '%s' began with", model, t->o.out);
     memcpy(t->print, print, sizeof print);
+    TRY(train_plan_check(&t->ui, t->model, &t->how, e));
     t->train = llmws_train_open(t->model, &t->how, e);
     if (!t->train) return false;
     llmws_train_plan(t->train, &t->plan);
@@ -28,7 +29,7 @@ static bool open_training(Training *t, const char *model, Err *e) {
 static bool begin_weights(Training *t, const char *first, Err *e) {
     if (!path_exists(first)) {
         TRY(model_open(t->base, &t->ui, &t->model, e));
-        bool ok = llmws_model_save_hf(t->model, first, "f32", 0, e);
+        bool ok = train_plan_check(&t->ui, t->model, &t->how, e) && llmws_model_save_hf(t->model, first, "f32", 0, e);
         llmws_model_close(t->model);
         t->model = NULL;
         if (!ok) return false;

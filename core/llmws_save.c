@@ -7,9 +7,10 @@
 #include "formats/json.h"
 #include "formats/store.h"
 
+enum { PART = 4 << 20 }; /* bytes that are written at a time */
+
 /* Some rows at a time: a turned tensor is read once for each part. */
 static bool emit_rows(void *ctx, const OutTensor *t, Sink to, Err *e) {
-    enum { PART = 4 << 20 };
     const ExportTensor *x = ctx;
     const bool same = x->dtype == t->dtype;
     const int64_t rows = export_row_count(x), width = t->ne[t->ndim - 1];
@@ -31,6 +32,12 @@ static bool emit_rows(void *ctx, const OutTensor *t, Sink to, Err *e) {
     free(wide);
     free(out);
     return ok;
+}
+
+int64_t model_write_bytes(const Model *m) {
+    int64_t most = 0;
+    for (size_t i = 0; i < m->n; i++) most = MAX(most, tensor_count(&m->weights[i].t) * (int64_t)sizeof(float));
+    return MIN(most, PART);
 }
 
 static bool write_config(const Export *x, const char *dir, Err *e) {

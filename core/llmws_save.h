@@ -13,5 +13,7 @@ typedef struct SaveSpec {
 
 /* Into a directory that exists. */
 bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e);
+/* Memory that this takes for a while, beside tables of names: part of a tensor. */
+int64_t model_write_bytes(const Model *m);
 
 #endif

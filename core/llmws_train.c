@@ -86,48 +86,7 @@ static bool read_options(LlmwsTrain *t, TrainSpec *spec, Err *e) {
     return true;
 }
 
-/* ---- the plan ---- */
-
-static int64_t table_bytes(const LlmwsTrain *t) {
-    const Graph *g = &t->t.g;
-    size_t node = sizeof(PlanSlot) + sizeof(Kernel) + sizeof(Tensor) + sizeof(ExecOp);
-    return (int64_t)((size_t)g->cap * sizeof(Node) + (size_t)g->n * node + g->arena.bytes);
-}
-
-static int64_t gathered_bytes(const LlmwsTrainOptions *o) {
-    const bool evaluates = o->eval || o->eval_part > 0;
-    return (o->grad_accum + evaluates) * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
-}
-
-void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan) {
-    const Plan *p = t->reserved ? &t->t.x.plan : &t->plan;
-    const Model *m = &t->m->m;
-    const char *device = t->b->name;
-    *plan = (LlmwsPlan){.ctx = t->o.seq_len,
-                        .chunk = t->o.batch_size * t->o.seq_len,
-                        .parallel = t->o.batch_size,
-                        .threads = t->b->threads,
-                        .isa = t->b->isa,
-                        .compute = t->t.spec.precision == PRECISION_BF16 ? "bf16" : "fp32"};
-    plan_add_row(plan, (LlmwsPlanRow){"model file", device, m->file.mapped_bytes > 0, m->bytes - m->turned});
-    if (m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, m->turned});
-    for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
-        if (p->bytes[c])
-            plan_add_row(plan,
-                         (LlmwsPlanRow){c == CLASS_STATE ? "weights" : plan_class_name[c], device, false, p->bytes[c]});
-    plan_add_row(plan, (LlmwsPlanRow){"batches", device, false, gathered_bytes(&t->o)});
-    plan_add_row(plan, (LlmwsPlanRow){"graph", device, false, table_bytes(t)});
-    plan_add_tables(plan, t->m);
-}
-
-static bool check_fits(const LlmwsTrain *t, Err *e) {
-    int64_t need = gathered_bytes(&t->o), free_now = (int64_t)t->b->free_bytes(t->b);
-    for (int c = CLASS_STATE; c < CLASS_COUNT; c++) need += t->plan.bytes[c];
-    return need <= free_now || err_set(e, ERR_FIT,
-                                       "the training does not fit: %.1f MiB are needed, %.1f MiB are free; give "
-                                       "--grad-checkpoint, a smaller --batch-size with more --grad-accum, or --seq-len",
-                                       (double)need / 0x1p20, (double)free_now / 0x1p20);
-}
+/* ---- opening ---- */
 
 static LlmwsTrain *train_alloc(LlmwsModel *m, const LlmwsTrainOptions *o) {
     LlmwsTrain *t = mem_alloc(1, sizeof *t);
@@ -149,8 +108,10 @@ static LlmwsTrain *train_new(LlmwsModel *m, const LlmwsTrainOptions *o, Err *e) 
 }
 
 bool llmws_train_estimate(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsPlan *plan, LlmwsErr *e) {
+    Err none;
     LlmwsTrain *t = train_new(m, o, e);
     if (!t) return false;
+    llmws_model_tokenizer(m, &none); /* its tables are part of what a training reserves */
     llmws_train_plan(t, plan);
     llmws_train_close(t);
     return true;
@@ -216,7 +177,7 @@ static bool count_steps(LlmwsTrain *t, Err *e) {
 }
 
 static bool open_rest(LlmwsTrain *t, Err *e) {
-    TRY(check_fits(t, e) && open_data(t, e) && try_eval(t, e));
+    TRY(train_check_fits(t, e) && open_data(t, e) && try_eval(t, e));
     if (!t->o.steps) TRY(count_steps(t, e));
     Gathered *n = &t->now;
     const size_t tokens = (size_t)(t->o.grad_accum * t->o.batch_size * t->o.seq_len);

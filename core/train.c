@@ -5,6 +5,7 @@
 
 #include "core/rng.h"
 #include "core/train_graph.h"
+#include "core/weights_read.h"
 
 enum { HEAD_TOKENS = 256 };
 
@@ -23,7 +24,7 @@ static void load_weight(const Weight *w, float *dst) {
         dtype_info[w->t.dtype].decode(tensor_row(&w->t, r), dst + r * width, width);
 }
 
-/* Weights begin as the model has them, decoded to f32. */
+/* Weights begin as the model has them, decoded to f32; the file's pages are not read again. */
 static void load_params(Trainer *t) {
     for (size_t i = 0; i < t->n_params; i++) {
         const char *name = t->params[i].name;
@@ -33,6 +34,7 @@ static void load_params(Trainer *t) {
         else
             load_weight(model_weight(t->m, name), dst);
     }
+    if (!t->spec.lora) weights_drop(t->m);
 }
 
 bool train_reserve(Trainer *t, Plan *plan, Backend *b, Err *e) {

@@ -88,26 +88,33 @@ static void head_parts(Trainer *t, Grad *gr) {
         t->parts[i] = head_part(t, gr, (int)i, MIN(rows, t->spec.tokens - (int64_t)i * rows));
 }
 
-/* Computes nodes (before, last] once more at the end of the graph; map[i - before - 1] is what then stands for node i.
- */
-static void again(Graph *g, int before, int last, int *map) {
+/* Costs less to compute again, of what is kept anyway, than to keep from the forward pass to the backward one. */
+static bool is_cheap(Op op) {
+    return op == OP_mul || op == OP_silu || op == OP_gelu || op == OP_rms_norm || op == OP_layer_norm ||
+           op == OP_dropout;
+}
+
+/* Computes nodes (before, last], or the cheap ones of them, once more at the end of the graph; map[i - before - 1] is
+ * what then stands for node i. */
+static void again(Graph *g, int before, int last, bool cheap, int *map) {
     for (int i = before + 1; i <= last && !g->failed; i++) {
         const Node n = g->nodes[i];
         int in[MAX_IN];
         for (int k = 0; k < n.n_in; k++) in[k] = n.in[k] > before ? map[n.in[k] - before - 1] : n.in[k];
-        map[i - before - 1] = n.kind == NODE_OP ? graph_op(g, n.op, &n.params, n.n_in, in) : i;
+        const bool anew = n.kind == NODE_OP && (!cheap || is_cheap(n.op));
+        map[i - before - 1] = anew ? graph_op(g, n.op, &n.params, n.n_in, in) : i;
     }
 }
 
-/* Gradients of nodes (before, last], a block: what they read of its inside is, with checkpointing, computed again.
- * (Chen et al. 2016, "Training deep nets with sublinear memory cost".) */
+/* Gradients of nodes (before, last], a block: what they read of its inside is computed again, with checkpointing all of
+ * it. (Chen et al. 2016, "Training deep nets with sublinear memory cost".) */
 static void walk_block(Trainer *t, Grad *gr, int before, int last) {
     Graph *g = &t->g;
     int *map = mem_alloc((size_t)(last - before), sizeof *map);
-    if (t->spec.checkpoint) again(g, before, last, map);
+    again(g, before, last, !t->spec.checkpoint, map);
     int from = g->n;
     grad_walk(gr, last, before + 1);
-    for (int i = from; i < g->n && t->spec.checkpoint && !g->failed; i++)
+    for (int i = from; i < g->n && !g->failed; i++)
         for (int k = 0; k < g->nodes[i].n_in; k++) {
             int *in = &g->nodes[i].in[k];
             if (*in > before && *in <= last) *in = map[*in - before - 1];
@@ -119,7 +126,7 @@ static void walk_body(Trainer *t, Grad *gr, const int *blocks) {
     int64_t L = t->m->cfg.layers;
     grad_walk(gr, t->io.hidden, blocks[L - 1] + 1);
     for (int64_t i = L - 1; i > 0; i--) walk_block(t, gr, blocks[i - 1], blocks[i]);
-    grad_walk(gr, blocks[0], 0);
+    walk_block(t, gr, -1, blocks[0]); /* the embedding with it */
 }
 
 /* ---- the update ---- */

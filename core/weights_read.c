@@ -70,11 +70,17 @@ bool weights_read(const Model *m, size_t free_bytes, LlmwsProgressFn *tell, void
     return told(tell, ctx, total, total, e);
 }
 
-void pages_drop(const Tensor *t) {
+void pages_drop_bytes(const void *at, size_t n) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    int64_t bytes = 0;
-    if (!t->data || !tensor_bytes(t->dtype, t->ndim, t->ne, &bytes)) return;
-    uintptr_t first = ((uintptr_t)t->data + page - 1) / page * page,
-              end = ((uintptr_t)t->data + (size_t)bytes) / page * page;
+    uintptr_t first = ((uintptr_t)at + page - 1) / page * page, end = ((uintptr_t)at + n) / page * page;
     if (first < end) madvise((void *)first, end - first, MADV_DONTNEED); /* a wish: what comes of it changes nothing */
+}
+
+void pages_drop(const Tensor *t) {
+    int64_t bytes = 0;
+    if (t->data && tensor_bytes(t->dtype, t->ndim, t->ne, &bytes)) pages_drop_bytes(t->data, (size_t)bytes);
+}
+
+void weights_drop(const Model *m) {
+    for (size_t i = 0; i < m->file.n; i++) pages_drop(&m->file.tensors[i].t);
 }

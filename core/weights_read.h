@@ -12,5 +12,8 @@
 bool weights_read(const Model *m, size_t free_bytes, LlmwsProgressFn *tell, void *ctx, Err *e);
 /* Gives the pages of a tensor that is not read again back to the system. */
 void pages_drop(const Tensor *t);
+void pages_drop_bytes(const void *at, size_t n); /* the same of n bytes of a mapped file */
+/* Those of all weights, where they have been copied. */
+void weights_drop(const Model *m);
 
 #endif

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { AHEAD = 64, AHEAD_MAX = 1 << 16, SEQ_LEN_MAX = 1 << 24 };
+enum { AHEAD = 64, AHEAD_TOKENS = 1 << 18, AHEAD_MAX = 1 << 16, SEQ_LEN_MAX = 1 << 24 };
 
 /* Rows that are made: a ring, of which the thread fills rows[to] and the user takes rows[from]. */
 typedef struct Ahead {
@@ -68,11 +68,16 @@ static void drop_row(Ahead *a) {
         a->from++;
 }
 
+static int rows_ahead(const DataSpec *s) {
+    if (s->ahead) return MAX(s->ahead, 1);
+    return (int)MAX(2, MIN(AHEAD, AHEAD_TOKENS / s->seq_len));
+}
+
 static bool start_reading(Dataset *d, Err *e) {
     if (d->ahead) return true;
     Ahead *a = d->ahead = mem_alloc(1, sizeof *a);
     const bool threaded = d->spec.ahead >= 0;
-    a->n_rows = !threaded ? 1 : d->spec.ahead ? d->spec.ahead : AHEAD;
+    a->n_rows = rows_ahead(&d->spec);
     a->rows = mem_alloc((size_t)a->n_rows, sizeof *a->rows);
     for (int i = 0; i < a->n_rows; i++) row_open(&a->rows[i], d->spec.seq_len);
     reader_open(&a->reader, &d->spec, &d->texts, &d->corpus, &d->place);
@@ -105,6 +110,12 @@ void dataset_halt(Dataset *d) {
 }
 
 /* ---- open, close ---- */
+
+int64_t dataset_bytes(const DataSpec *s, int64_t batch) {
+    const int64_t token = 3 * (int64_t)sizeof(int32_t), refs = s->buffer ? s->buffer : READER_BUFFER;
+    return (int64_t)sizeof(Dataset) + (int64_t)sizeof(Ahead) + (batch + rows_ahead(s)) * s->seq_len * token +
+           rows_ahead(s) * (int64_t)sizeof(Row) + refs * (int64_t)sizeof(Ref) + READER_PAGES + READER_TEXT * (int64_t)sizeof(int64_t);
+}
 
 static bool check_spec(const DataSpec *s, Err *e) {
     if (s->seq_len < 2 || s->seq_len > SEQ_LEN_MAX)

@@ -42,7 +42,7 @@ typedef struct DataSpec { /* all zero but paths and seq_len: defaults */
     int32_t vocab;     /* {"ids"} and {"labels"} are below; 0: any */
     double valid_part; /* of the samples that are held out, by (seed, file, line); 0: none */
     bool want_valid;   /* the held-out ones instead of the rest */
-    int ahead;         /* rows made ahead by a thread; 0: 64, -1: no thread */
+    int ahead;         /* rows made ahead by a thread; 0: 64, fewer of long ones; -1: no thread */
     /* A line that was skipped, "FILE:LINE: why"; called by dataset_next. May be NULL. */
     void (*on_bad)(void *ctx, const char *message);
     void *on_bad_ctx;
@@ -91,6 +91,9 @@ typedef struct DataFile {
 
 typedef struct Dataset Dataset;
 
+/* What a dataset comes to hold that gives `batch` rows at a time: rows made ahead, places of samples, pages of files. Of
+ * the spec its sizes count. */
+int64_t dataset_bytes(const DataSpec *spec, int64_t batch);
 /* Finds the files and checks that they can be read; *texts is copied, the strings of *spec too. Nothing found, a file
  * that is neither, sizes out of range: errors. */
 bool dataset_open(const DataSpec *spec, const DataTexts *texts, Dataset **out, Err *e);

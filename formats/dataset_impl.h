@@ -67,7 +67,8 @@ typedef struct Row {
     Err err;
 } Row;
 
-enum { READER_MAPS = 16 };
+/* Samples of a block, pages of files that stay, and the text of which what is made is planned for. */
+enum { READER_MAPS = 16, READER_BUFFER = 4096, READER_PAGES = 1 << 20, READER_TEXT = 64 << 10 };
 
 typedef struct Reader {
     const DataSpec *spec;

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 #include "core/rng.h"
+#include "core/weights_read.h"
 
-enum { BUFFER = 4096, TEXT_PART = 64 << 10, BAD_BYTES = 64 << 10 };
+enum { TEXT_PART = READER_TEXT, BAD_BYTES = 64 << 10 };
 
 static const uint64_t file_stream = UINT32_MAX; /* of random numbers; blocks have those below */
 
@@ -17,7 +18,7 @@ static uint64_t draw(const Reader *r, uint64_t stream, uint64_t index, uint64_t 
 }
 
 static int64_t block_size(const Reader *r) {
-    int64_t size = r->spec->buffer ? r->spec->buffer : BUFFER;
+    int64_t size = r->spec->buffer ? r->spec->buffer : READER_BUFFER;
     if (r->spec->no_shuffle || r->place.n_block) return size;
     return 1 + (int64_t)draw(r, file_stream, UINT32_MAX, (uint64_t)size); /* blocks end elsewhere in every epoch */
 }
@@ -98,6 +99,13 @@ static int64_t count_lines(Str s) {
 
 static size_t mark_bytes(Str text) { return text.n >= 3 && memcmp(text.s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; }
 
+/* Pages behind a reader are given back, a stretch at a time: a corpus may be larger than memory. */
+static void drop_pages(Str text, int64_t from, int64_t to) {
+    from = from / READER_PAGES * READER_PAGES;
+    to = to / READER_PAGES * READER_PAGES;
+    if (from < to) pages_drop_bytes(text.s + from, (size_t)(to - from));
+}
+
 /* The next sample of r->scan's file; false at its end. */
 static bool scan_file(Reader *r, Str text, bool is_text, Ref *out) {
     Cursor *at = &r->scan;
@@ -108,6 +116,7 @@ static bool scan_file(Reader *r, Str text, bool is_text, Ref *out) {
         *out = (Ref){at->offset, (int64_t)found.n, at->line, r->order[at->file]};
         at->offset += (int64_t)found.n;
         at->line += is_text ? count_lines(found) : 1;
+        drop_pages(text, at->offset - (int64_t)found.n, at->offset);
         if ((is_text || !is_blank(found)) && is_ours(r, out)) return true;
     }
     return false;
@@ -166,6 +175,7 @@ static bool read_sample(Reader *r, Row *row, bool *bad) {
     SampleText part = {own, ref->offset == (int64_t)mark_bytes(all), ref->offset + ref->bytes == f->bytes};
     bool ok = f->text ? sample_text(r->spec, r->texts, &part, &r->sample, &lines, &row->err)
                       : sample_line(r->spec, r->texts, own, &r->sample, &row->err);
+    pages_drop_bytes(own.s, own.n);
     *bad = !ok;
     return ok || pass_bad(r, ref, lines, row);
 }

@@ -1,0 +1,70 @@
+# The memory of a training: what inspect and train say of it is the same, and what they advise needs what they say.
+. "${BASH_SOURCE%/*}/cases.bash"
+for i in {1..40}; do echo "{\"text\":\"The number $i is followed by $((i + 1)), and the fox jumps over $i dogs.\"}"; done >d.jsonl
+e() { "$LLMWS" inspect "$M" --estimate "$@"; }
+shape=(--batch-size 4 --seq-len 256)
+field() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "${2:-out}" | head -n 1; } # NAME [FILE]
+
+# The pages of the program itself differ from process to process.
+settled() { sed 's/"program":[0-9]*,//; s/"total":[0-9]*//'; }
+while read -r knobs; do
+    t 0 '{"event":"train_plan",*"weights":*"optimizer":*"activations":*"gradients":*"data":*"checkpoint":*"device":*"total":*}' '' \
+        e --json "${shape[@]}" $knobs
+    settled <out >inspected
+    t 0 '{"event":"train_plan",*' '' "$LLMWS" train d.jsonl -m "$M" --dry-run --json "${shape[@]}" $knobs
+    settled <out >planned
+    cmp -s inspected planned || bad "$knobs: $(diff inspected planned)"
+done <<'KNOBS'
+
+--grad-checkpoint
+--precision bf16 --grad-accum 3
+--no-pack --batch-size 1
+KNOBS
+
+# What a run says of itself.
+t 0 '*' '' "$LLMWS" train d.jsonl -m "$M" -o run --steps 1 --json -t 1 "${shape[@]}"
+ran=$(field planned_bytes)
+t 0 '*' '' e --json -t 1 "${shape[@]}"
+awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < b / 50 && b - a < b / 50) }' || bad "a run plans $ran, inspect says $(field total)"
+all=$(field device)
+
+# It fits to the byte, and not with one less.
+t 0 '*total*' '*it fits into*unverified*' e -v "${shape[@]}" -t 1 --gpu-mem "$all"
+t 4 '*1 B more than *What would help*--precision bf16*--batch-size 2 --grad-accum 2*--grad-checkpoint*--seq-len 128*' \
+    "llmws: the training does not fit into $((all - 1)): 1 B are missing; give --*" e "${shape[@]}" -t 1 --gpu-mem $((all - 1))
+
+# Every advice needs what it says, and none is missing where the first that fits is tight.
+advice() { # ROOM
+    t 4 '*' 'llmws: the training does not fit into*' e --json "${shape[@]}" -t 1 --gpu-mem "$1"
+    json_lines out
+    grep train_change out >advice
+    while read -r line; do
+        options=$(sed 's/.*"options":"\([^"]*\)".*/\1/' <<<"$line")
+        t 0 '*' '' e --json "${shape[@]}" $options -t 1
+        [[ $line == *"\"needs\":$(field device),"* ]] || bad "$options needs $(field device), not $line"
+        [[ $line == *"\"frees\":$((all - $(field device))),"* ]] || bad "$options frees $((all - $(field device))), not $line"
+        [[ $line == *"\"fits\":$([[ $(field device) -le $1 ]] && echo true || echo false)}" ]] || bad "of $1: $line"
+    done <advice
+}
+advice $((all - 1000000))
+[[ $(grep -c '"fits":true' advice) -ge 2 ]] || bad "something fits: $(cat advice)"
+t 0 '*' '' e --json "${shape[@]}" -t 1 --batch-size 1 --grad-accum 4 --grad-checkpoint --seq-len 64 --precision bf16
+advice $(($(field device) + 4096))
+tail -n 1 advice >last
+holds last '--seq-len 64'
+holds last '--batch-size 1 --grad-accum 4'
+holds last '"fits":true'
+t 4 '*' '*are missing; take a smaller model or more memory' e "${shape[@]}" --gpu-mem 100K
+
+# A run is refused before it writes any weights.
+t 4 '' '*What would help*--batch-size*llmws: the training does not fit into what memory is free: * are missing; give --*' \
+    "$LLMWS" train d.jsonl -m "$M" -o large --batch-size 1048576 --seq-len 512 -t 1
+[[ ! -e large/checkpoints && ! -e large/run.json ]] || bad "refused, but begun: $(ls large)"
+
+# Without these options it speaks of generation.
+t 0 'context *cache*' '' e
+usage '--batch-size is an option of train; here it goes with --estimate' "$LLMWS" inspect "$M" --batch-size 4
+usage "unknown option '--seq-len2' (did you mean '--seq-len'?)" e --batch-size 4 --seq-len2 4
+usage "--gpu-mem: 'much' must be a number of bytes" e --batch-size 4 --gpu-mem much
+
+finish

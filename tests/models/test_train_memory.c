@@ -1,0 +1,210 @@
+/* The plan of a training is what its process really uses: the most that was ever resident over some updates and a
+ * checkpoint, for many settings. Each run is a process of its own. LLMWS_LONG runs all settings, not some. */
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/llmws.h"
+#include "random_model.h"
+
+#define DIR_NAME TEST_TMP "/train_memory"
+#define MIB      1048576.0
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHADOWED 1 /* shadow memory is resident too: the figures mean nothing */
+#else
+#define SHADOWED 0
+#endif
+
+typedef struct Knobs {
+    int64_t batch, seq, accum;
+    const char *precision;
+    bool checkpoint, no_pack;
+} Knobs;
+
+typedef struct Figures {
+    LlmwsPlan plan;
+    char names[COUNT_OF(((LlmwsPlan *)0)->rows)][24]; /* the plan's die with the process */
+    double peak, own;                                 /* bytes: resident, and without pages of files */
+    bool ok;
+} Figures;
+
+static double status_bytes(const char *key) {
+    char line[256];
+    long v = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0) v = atol(line + strlen(key));
+    if (f) fclose(f);
+    return (double)v * 1024;
+}
+
+typedef struct Watch { /* the kernel keeps no peak of RssAnon */
+    atomic_bool stop;
+    double most;
+} Watch;
+
+static void *watch(void *arg) {
+    Watch *w = arg;
+    while (!atomic_load(&w->stop)) {
+        w->most = fmax(w->most, status_bytes("RssAnon:"));
+        usleep(2000);
+    }
+    return NULL;
+}
+
+/* As the program: the weights as f32 first, then a training of those. */
+static bool train(const Knobs *k, Figures *out, Err *e) {
+    const char *first = DIR_NAME "/run/step-0", *last = DIR_NAME "/run/step-2", *data = DIR_NAME "/data.jsonl";
+    LlmwsModel *m = llmws_model_open(DIR_NAME "/model", NULL, e);
+    bool ok = m && llmws_model_save_hf(m, first, "f32", 0, e);
+    llmws_model_close(m);
+    if (!ok || !(m = llmws_model_open(first, NULL, e))) return false;
+    LlmwsTrainOptions o = {.threads = 2,
+                           .data = &data,
+                           .n_data = 1,
+                           .batch_size = k->batch,
+                           .seq_len = k->seq,
+                           .grad_accum = k->accum,
+                           .steps = 2,
+                           .precision = k->precision,
+                           .grad_checkpoint = k->checkpoint,
+                           .no_pack = k->no_pack,
+                           .lr = 1e-4,
+                           .beta1 = 0.9,
+                           .beta2 = 0.999,
+                           .eps = 1e-8,
+                           .clip = 1};
+    LlmwsTrain *t = llmws_train_open(m, &o, e);
+    LlmwsTrainStep s;
+    if (t) llmws_train_plan(t, &out->plan);
+    for (size_t i = 0; t && i < out->plan.n; i++)
+        snprintf(out->names[i], sizeof out->names[i], "%s", out->plan.rows[i].name);
+    ok = t && llmws_train_step(t, &s, e) && llmws_train_step(t, &s, e) && llmws_train_save(t, last, 0, e);
+    llmws_train_close(t);
+    llmws_model_close(m);
+    return ok;
+}
+
+static void child(const Knobs *k, int fd) {
+    Figures out = {0};
+    Watch w = {0};
+    Err e = {0};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, watch, &w) != 0) _exit(1);
+    out.ok = train(k, &out, &e);
+    out.peak = status_bytes("VmHWM:");
+    atomic_store(&w.stop, true);
+    pthread_join(thread, NULL);
+    out.own = w.most;
+    if (!out.ok) fprintf(stderr, "%s\n", e.msg);
+    _exit(write(fd, &out, sizeof out) != (ssize_t)sizeof out);
+}
+
+static void clear(const char *dir) {
+    DIR *d = opendir(dir);
+    char path[1024];
+    for (struct dirent *f; d && (f = readdir(d));) {
+        if (f->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", dir, f->d_name);
+        if (unlink(path) != 0) clear(path), rmdir(path);
+    }
+    if (d) closedir(d);
+}
+
+static Figures run(const Knobs *k) {
+    int fd[2];
+    Figures out = {0};
+    clear(DIR_NAME "/run");
+    assert_int_equal(pipe(fd), 0);
+    pid_t pid = fork();
+    if (pid == 0) child(k, fd[1]);
+    close(fd[1]);
+    assert_int_equal(read(fd[0], &out, sizeof out), sizeof out);
+    close(fd[0]);
+    waitpid(pid, NULL, 0);
+    assert_true(out.ok);
+    return out;
+}
+
+static void describe(const Knobs *k, const Figures *f) {
+    printf("%ld x %ld x %ld %s%s%s: planned %.2f MiB, peak %.2f (%+.2f, %+.2f %%), of its own %.2f\n", (long)k->batch,
+           (long)k->accum, (long)k->seq, k->precision, k->checkpoint ? ", checkpoints" : "",
+           k->no_pack ? ", unpacked" : "", (double)f->plan.total_bytes / MIB, f->peak / MIB,
+           (f->peak - (double)f->plan.total_bytes) / MIB, 100 * (f->peak / (double)f->plan.total_bytes - 1),
+           f->own / MIB);
+    for (size_t i = 0; i < f->plan.n && getenv("LLMWS_LONG"); i++)
+        printf("    %-16s %10.3f\n", f->names[i], (double)f->plan.rows[i].bytes / MIB);
+}
+
+/* Small runs have room for a heap's rounding. */
+static void check(const Knobs *k) {
+    Figures f = run(k);
+    double planned = (double)f.plan.total_bytes, off = f.peak - planned;
+    describe(k, &f);
+    assert_true(fabs(off) <= fmax(0.02 * planned, 2 * MIB));
+}
+
+static void some(void **state) {
+    (void)state;
+    const Knobs all[] = {{2, 128, 1, "fp32", false, false}, {4, 128, 2, "bf16", false, false},
+                         {4, 128, 1, "fp32", true, false},  {1, 256, 4, "bf16", true, true},
+                         {1, 512, 1, "fp32", false, true},  {8, 64, 2, "bf16", false, false}};
+    for (size_t i = 0; i < COUNT_OF(all); i++) check(&all[i]);
+}
+
+static void every(void **state) {
+    (void)state;
+    const int64_t shapes[][3] = {{1, 64, 1}, {4, 64, 1}, {1, 256, 3}, {4, 256, 1}, {8, 128, 2}, {2, 512, 1}};
+    for (size_t i = 0; i < COUNT_OF(shapes) * 8; i++) {
+        const int64_t *shape = shapes[i / 8];
+        Knobs k = {shape[0], shape[1], shape[2], i & 1 ? "bf16" : "fp32", i & 2, i & 4};
+        check(&k);
+    }
+}
+
+static void brief(void **state) {
+    (void)state;
+    const Knobs k = {2, 64, 1, "fp32", false, false};
+    run(&k);
+}
+
+static int setup(void **state) {
+    (void)state;
+    const RandomModel small = {8, 256, 4, 2, 688, 4096, 1024, true};
+    Buf data = {0};
+    Err e = {0};
+    mkdir(DIR_NAME, 0777), mkdir(DIR_NAME "/run", 0777), mkdir(DIR_NAME "/model", 0777);
+    clear(DIR_NAME "/model");
+    random_model_write(&small, DIR_NAME "/model");
+    for (int line = 0; line < 400; line++) {
+        buf_str(&data, "{\"ids\":[");
+        for (int i = 0, n = 20 + line * 7919 % 400; i < n; i++)
+            buf_printf(&data, i ? ",%d" : "%d", (line * 31 + i * 7) % 4096);
+        buf_str(&data, "]}\n");
+    }
+    OK(write_text_file(DIR_NAME "/data.jsonl", buf_view(&data), &e), e);
+    buf_release(&data);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    clear(DIR_NAME);
+    return rmdir(DIR_NAME);
+}
+
+int main(void) {
+    /* One run where other memory is resident too: for the sanitizer's own eyes, or with an emulator's own. */
+    if (SHADOWED || getenv("LLMWS_EMULATOR")) {
+        print_message("peaks are not looked at here: not all that is resident is this program's\n");
+        const struct CMUnitTest tests[] = {cmocka_unit_test(brief)};
+        return cmocka_run_group_tests(tests, setup, teardown);
+    }
+    const struct CMUnitTest tests[] = {getenv("LLMWS_LONG") ? (struct CMUnitTest)cmocka_unit_test(every)
+                                                            : (struct CMUnitTest)cmocka_unit_test(some)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
