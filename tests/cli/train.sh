@@ -129,7 +129,7 @@ for o in 'sgd --lr 0.05' 'sgd --lr 0.05 --momentum 0.9' 'muon --lr 0.02 --adamw-
     awk -v a="$(loss once/events.jsonl 1)" -v b="$(loss once/events.jsonl 6)" 'BEGIN { exit !(b < a - 0.1) }' || bad "$o: it learns nothing"
 done
 sed -i 's/"optimizer":"muon"/"optimizer":"adamw"/' twice/run.json
-t 2 '' "llmws: cannot continue *: its optimizer is muon, not adamw" train --resume -o twice
+t 2 '' "llmws: cannot continue *: its optimizer is muon, not adamw*" train --resume -o twice
 
 # A folder that cannot be written, and a run that is there already.
 usage 'holds a run' train "${small[@]}" -o ref
