@@ -1,10 +1,12 @@
 /* Gradients of matmul_experts by the kernels of matmul's: part of matmul_grad_<isa>.c. The rows of an expert's slots
- * are gathered, up to GATHER at a time, and are then the operands of a plain product whose sums go on from those
+ * are gathered, up to GRAD_GATHER at a time, and are then the operands of a plain product whose sums go on from those
  * before. */
 #ifndef CPU_EXPERTS_GRAD_H
 #define CPU_EXPERTS_GRAD_H
 
 #include "backends/cpu/matmul_grad.h"
+
+enum { GRAD_GATHER = 512 }; /* sums are read and written again, and weights unpacked, for each so many */
 
 typedef void DenseRun(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
 
@@ -22,7 +24,8 @@ INLINE void gather(const Tensor *t, const Slots *s, const int32_t *slot, const T
 
 INLINE Slots dx_slots(const OpArgs *a) {
     const Tensor *w = &a->in[1];
-    return (Slots){.X = w->ne[0],
+    return (Slots){.most = GRAD_GATHER,
+                   .X = w->ne[0],
                    .x_bytes = gathered_bytes(a->in[0].dtype, w->ne[1]),
                    .y_bytes = gathered_bytes(DT_f32, w->ne[2])};
 }
@@ -67,7 +70,8 @@ static inline size_t experts_dx_scratch(const OpArgs *a) {
 /* ---- dw: the units of every expert's own product, one expert after the other ---- */
 
 INLINE Slots dw_slots(const OpArgs *a) {
-    return (Slots){.X = a->out.ne[0],
+    return (Slots){.most = GRAD_GATHER,
+                   .X = a->out.ne[0],
                    .x_bytes = gathered_bytes(a->in[0].dtype, a->out.ne[1]),
                    .y_bytes = gathered_bytes(a->in[1].dtype, a->out.ne[2])};
 }
@@ -95,7 +99,7 @@ static inline void expert_dw(const OpArgs *a, DenseRun *dense, const Slots *s, i
         gather(dy, s, s->slot + i, &b.in[0], 0, dtype_row_bytes(dy->dtype, N));
         gather(in, s, s->slot + i, &b.in[1], 0, dtype_row_bytes(in->dtype, K));
         dense(&b, u0, u1, s->panel);
-        b.in[2] = b.out, b.n_in = 3; /* GATHER is even: pairs stay together */
+        b.in[2] = b.out, b.n_in = 3; /* GRAD_GATHER is even: pairs stay together */
     }
 }
 
