@@ -176,8 +176,8 @@ static const OptRow optim_rows[] = {
      .kind = OPT_ENUM,
      .arg = "original|match_rms_adamw",
      AT(adjust_lr),
-     .help = "how muon's learning rate follows a matrix's shape; with match_rms_adamw one of AdamW serves; default: "
-             "original"},
+     .help = "how the learning rate of muon follows the shape of a matrix; with match_rms_adamw one of AdamW serves; "
+             "default: original"},
     {.name = "no-decay",
      .kind = OPT_TEXT,
      .arg = "PATTERN|none",

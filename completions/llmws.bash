@@ -164,7 +164,7 @@ _llmws() {
         esac
         ;;
     train)
-        options='--model --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
+        options='--model --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --momentum --adamw-lr --adjust-lr --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -o | --out) kind=none ;;
@@ -182,11 +182,14 @@ _llmws() {
         --eval) kind=none ;;
         --seed) kind=none ;;
         --lora) kind=none ;;
-        --optimizer) words='adamw adamw_torch' ;;
+        --optimizer) words='adamw adamw_torch sgd muon' ;;
         --lr) kind=none ;;
         --lr-schedule) words='constant linear cosine wsd' ;;
         --warmup) kind=none ;;
         --weight-decay) kind=none ;;
+        --momentum) kind=none ;;
+        --adamw-lr) kind=none ;;
+        --adjust-lr) words='original match_rms_adamw' ;;
         --no-decay) kind=none ;;
         --clip) kind=none ;;
         --betas) kind=none ;;

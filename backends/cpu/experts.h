@@ -23,11 +23,11 @@ typedef struct Slots {
 
 INLINE int64_t gathered_bytes(Dtype t, int64_t n) { return (int64_t)align_up((size_t)dtype_row_bytes(t, n), 64); }
 
-/* Lays the parts of s, of which X and the bytes of a row are set, out from `at` on, which may be NULL; returns the
- * bytes they take. */
+/* Lays the parts of s, of which X, the most rows and their bytes are set, out from `at` on, which may be NULL; returns
+ * the bytes they take. */
 static size_t slots_layout(const Tensor *ids, char *at, Slots *s) {
     s->n = tensor_count(ids), s->k = ids->ne[1];
-    s->most = MIN(GATHER, ids->ne[0]);
+    s->most = MIN(s->most, ids->ne[0]);
     int64_t x = s->most * s->x_bytes, y = s->most * s->y_bytes;
     int64_t all = x + y + 2 * s->n * 4 + (s->X + 1) * 4;
     size_t bytes = align_up((size_t)all, 64);
@@ -98,8 +98,10 @@ static int64_t experts_units(const OpArgs *a) {
 
 /* Rows of x; a panel of sums. */
 INLINE Slots product_slots(const OpArgs *a) {
-    return (Slots){
-        .X = a->in[1].ne[0], .x_bytes = gathered_bytes(a->in[0].dtype, a->in[1].ne[2]), .y_bytes = PANEL_N * 4};
+    return (Slots){.most = GATHER,
+                   .X = a->in[1].ne[0],
+                   .x_bytes = gathered_bytes(a->in[0].dtype, a->in[1].ne[2]),
+                   .y_bytes = PANEL_N * 4};
 }
 
 static void experts_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u1, void *scratch) {

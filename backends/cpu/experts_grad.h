@@ -1,10 +1,12 @@
 /* Gradients of matmul_experts by the kernels of matmul's: part of matmul_grad_<isa>.c. The rows of an expert's slots
- * are gathered, up to GATHER at a time, and are then the operands of a plain product whose sums go on from those
+ * are gathered, up to GRAD_GATHER at a time, and are then the operands of a plain product whose sums go on from those
  * before. */
 #ifndef CPU_EXPERTS_GRAD_H
 #define CPU_EXPERTS_GRAD_H
 
 #include "backends/cpu/matmul_grad.h"
+
+enum { GRAD_GATHER = 512 }; /* sums are read and written again, and weights unpacked, for each so many */
 
 typedef void DenseRun(const OpArgs *a, int64_t u0, int64_t u1, void *scratch);
 
@@ -22,7 +24,8 @@ INLINE void gather(const Tensor *t, const Slots *s, const int32_t *slot, const T
 
 INLINE Slots dx_slots(const OpArgs *a) {
     const Tensor *w = &a->in[1];
-    return (Slots){.X = w->ne[0],
+    return (Slots){.most = GRAD_GATHER,
+                   .X = w->ne[0],
                    .x_bytes = gathered_bytes(a->in[0].dtype, w->ne[1]),
                    .y_bytes = gathered_bytes(DT_f32, w->ne[2])};
 }
@@ -64,46 +67,39 @@ static inline size_t experts_dx_scratch(const OpArgs *a) {
     return slots_layout(&a->in[2], NULL, &s) + MAX(sizeof(PanelF32), sizeof(PanelBf16));
 }
 
-/* ---- dw: units [x, x + 1) * dw_units are expert x ---- */
+/* ---- dw: the units of every expert's own product, one expert after the other ---- */
 
 INLINE Slots dw_slots(const OpArgs *a) {
-    return (Slots){.X = a->out.ne[0],
+    return (Slots){.most = GRAD_GATHER,
+                   .X = a->out.ne[0],
                    .x_bytes = gathered_bytes(a->in[0].dtype, a->out.ne[1]),
                    .y_bytes = gathered_bytes(a->in[1].dtype, a->out.ne[2])};
 }
-
-INLINE int64_t expert_dw_units(const OpArgs *a) { return div_up(a->out.ne[2], LANES); }
-static int64_t experts_dw_units(const OpArgs *a) { return a->out.ne[0] * expert_dw_units(a); }
 
 INLINE Tensor expert_of(const Tensor *t, int64_t x) {
     return rows_tensor(t->dtype, t->ne[1], t->ne[2], tensor_place(t, x), t->stride[1]);
 }
 
-/* Columns [u0, u1) * 16 of an expert that no token met: the sum so far. */
-static void dw_untouched(const Tensor *out, const Tensor *sum, int64_t u0, int64_t u1) {
-    const int64_t at = u0 * LANES * 4, bytes = MIN(u1 * LANES, out->ne[1]) * 4 - at;
-    for (int64_t r = 0; r < out->ne[0]; r++) {
-        char *row = (char *)tensor_row(out, r) + at;
-        if (!sum->data)
-            memset(row, 0, (size_t)bytes);
-        else if (sum->data != out->data)
-            memcpy(row, (const char *)tensor_row(sum, r) + at, (size_t)bytes);
-    }
+INLINE int64_t expert_dw_units(const OpArgs *a) {
+    const OpArgs b = {.out = expert_of(&a->out, 0)};
+    return dw_units(&b);
 }
+static int64_t experts_dw_units(const OpArgs *a) { return a->out.ne[0] * expert_dw_units(a); }
 
+/* Units [u0, u1) of expert x; also where no token met it: its sum is then that of no rows. */
 static inline void expert_dw(const OpArgs *a, DenseRun *dense, const Slots *s, int64_t x, int64_t u0, int64_t u1) {
     const Tensor *dy = &a->in[0], *in = &a->in[1];
+    const int64_t N = a->out.ne[1], K = a->out.ne[2], end = s->begin[x + 1];
     OpArgs b = {.n_in = a->n_in > 3 ? 3 : 2, .out = expert_of(&a->out, x)};
     if (a->n_in > 3) b.in[2] = expert_of(&a->in[3], x);
-    if (s->begin[x] == s->begin[x + 1]) dw_untouched(&b.out, &b.in[2], u0, u1);
-    for (int64_t i = s->begin[x]; i < s->begin[x + 1]; i += s->most) {
-        const int64_t n = MIN(s->begin[x + 1] - i, s->most), N = a->out.ne[1], K = a->out.ne[2];
+    for (int64_t i = s->begin[x], n; i == s->begin[x] || i < end; i += s->most) {
+        n = MIN(end - i, s->most);
         b.in[0] = rows_tensor(dy->dtype, n, N, s->x, s->x_bytes);
         b.in[1] = rows_tensor(in->dtype, n, K, s->y, s->y_bytes);
         gather(dy, s, s->slot + i, &b.in[0], 0, dtype_row_bytes(dy->dtype, N));
         gather(in, s, s->slot + i, &b.in[1], 0, dtype_row_bytes(in->dtype, K));
         dense(&b, u0, u1, s->panel);
-        b.in[2] = b.out, b.n_in = 3; /* GATHER is even: pairs stay together */
+        b.in[2] = b.out, b.n_in = 3; /* GRAD_GATHER is even: pairs stay together */
     }
 }
 
