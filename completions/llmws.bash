@@ -164,7 +164,7 @@ _llmws() {
         esac
         ;;
     train)
-        options='--model --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
+        options='--model --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --no-decay --clip --betas --eps --precision --attention --dropout --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -o | --out) kind=none ;;
@@ -192,6 +192,8 @@ _llmws() {
         --betas) kind=none ;;
         --eps) kind=none ;;
         --precision) words='fp32 bf16' ;;
+        --attention) words='sdpa manual' ;;
+        --dropout) kind=none ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         --isa) kind=none ;;
