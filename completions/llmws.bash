@@ -195,6 +195,8 @@ _llmws() {
         --betas) kind=none ;;
         --eps) kind=none ;;
         --precision) words='fp32 bf16' ;;
+        --attention) words='sdpa manual' ;;
+        --dropout) kind=none ;;
         --backend) words='auto cpu' ;;
         -t | --threads) kind=none ;;
         --isa) kind=none ;;

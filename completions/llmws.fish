@@ -201,6 +201,8 @@ complete -c llmws -n '__fish_seen_subcommand_from train' -l clip -x -d 'largest 
 complete -c llmws -n '__fish_seen_subcommand_from train' -l betas -x -d 'of the moments; default: 0.9,0.999'
 complete -c llmws -n '__fish_seen_subcommand_from train' -l eps -x -d 'of AdamW; default: 1e-8'
 complete -c llmws -n '__fish_seen_subcommand_from train' -l precision -x -a 'fp32 bf16' -d 'of products; weights, sums and moments are f32; default: fp32'
+complete -c llmws -n '__fish_seen_subcommand_from train' -l attention -x -a 'sdpa manual' -d 'sdpa: in one pass; manual: op by op, with the scores of all pairs of tokens in memory; default: sdpa'
+complete -c llmws -n '__fish_seen_subcommand_from train' -l dropout -x -d 'part of the embedding, of the weights of attention and of what each branch adds that falls out at random; default: 0'
 complete -c llmws -n '__fish_seen_subcommand_from train' -l grad-checkpoint -d 'keep the input of each block alone and compute the block again: less memory, a third more time'
 complete -c llmws -n '__fish_seen_subcommand_from train' -l backend -x -a 'auto cpu' -d 'where to compute; auto takes the best that works here'
 complete -c llmws -n '__fish_seen_subcommand_from train' -l threads -s t -x -d 'worker threads; default: one per physical core that the program may use'
