@@ -1,10 +1,16 @@
 /* What a training tells: lines of events.jsonl, and of stdout with --json. */
 #include <math.h>
+#include <time.h>
 
 #include "cmd/json_out.h"
 #include "cmd/training.h"
 
+/* Ends the line with when it was, in seconds since 1970. */
 static bool emit(Training *t, Err *e) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    json_num(&t->line, "time", (double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1e3);
+    event_end(&t->line);
     bool ok = run_event(&t->run, &t->line, e) && (!t->ui.json || out_write(buf_view(&t->line), e));
     buf_clear(&t->line);
     return ok;
@@ -23,7 +29,6 @@ bool tell_started(Training *t, Err *e) {
     json_int(&t->line, "grad_accum", t->how.grad_accum);
     json_int(&t->line, "seq_len", t->how.seq_len);
     json_int(&t->line, "planned_bytes", t->plan.total_bytes);
-    event_end(&t->line);
     return emit(t, e);
 }
 
@@ -38,7 +43,6 @@ bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e) {
     json_int(&t->line, "labels", s->labels);
     json_num(&t->line, "tok_s", round((double)t->tokens * 1e10 / (double)MAX(now - t->logged_ns, 1)) / 10);
     json_int(&t->line, "mem_bytes", memory_now());
-    event_end(&t->line);
     t->logged_ns = now;
     t->tokens = 0;
     return emit(t, e);
@@ -53,7 +57,6 @@ bool tell_eval(Training *t, const LlmwsTrainEval *v, double seconds, Err *e) {
     json_int(&t->line, "labels", v->labels);
     json_bool(&t->line, "best", v->best);
     json_num(&t->line, "seconds", round(seconds * 1e3) / 1e3);
-    event_end(&t->line);
     return emit(t, e);
 }
 
@@ -62,7 +65,6 @@ bool tell_saved(Training *t, int64_t step, Err *e) {
     json_int(&t->line, "step", step);
     if (llmws_train_best(t->train) >= 0) json_bool(&t->line, "best", step == llmws_train_best(t->train));
     json_str(&t->line, "path", str_of(run_checkpoint(&t->arena, t->run.dir, step)));
-    event_end(&t->line);
     return emit(t, e);
 }
 
@@ -71,6 +73,5 @@ bool tell_done(Training *t, Err *e) {
     json_int(&t->line, "step", llmws_train_at(t->train));
     if (llmws_train_best(t->train) >= 0) json_int(&t->line, "best", llmws_train_best(t->train));
     json_num(&t->line, "seconds", round((double)(now_ns() - t->start_ns) / 1e6) / 1e3);
-    event_end(&t->line);
     return emit(t, e);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -28,8 +29,13 @@ static bool open_file(int *fd, const char *path, int flags, Err *e) {
 }
 
 static bool take_lock(Run *r, Err *e) {
+    enum { TRIES = 5, PAUSE_MS = 10 };
     TRY(open_file(&r->lock, store_join(&r->arena, r->dir, "lock"), O_RDWR, e));
-    if (flock(r->lock, LOCK_EX | LOCK_NB) == 0) return true;
+    for (int i = 0; i < TRIES; i++) { /* `inspect --status` shares it for an instant */
+        if (flock(r->lock, LOCK_EX | LOCK_NB) == 0) return true;
+        if (errno != EWOULDBLOCK) break;
+        if (i + 1 < TRIES) poll(NULL, 0, PAUSE_MS);
+    }
     return errno == EWOULDBLOCK
                ? err_set(e, ERR_IO, "cannot train in '%s': another process is at it; wait for it or stop it", r->dir)
                : err_set(e, ERR_IO, "cannot lock '%s': %s", r->dir, strerror(errno));

@@ -8,7 +8,7 @@
 
 Axis axis_make(double lo, double hi, int ticks) {
     if (!(hi > lo)) { /* one value, or none */
-        double v = isfinite(lo) ? lo : 0, around = v ? fabs(v) * 0.1 : 1;
+        double v = isfinite(lo) ? lo : 0, around = v != 0 ? fabs(v) * 0.1 : 1;
         lo = v - around;
         hi = v + around;
     }

@@ -4,15 +4,15 @@ i() { "$LLMWS" inspect "$@"; }
 for k in {1..40}; do echo "{\"text\":\"The number $k is followed by $((k + 1)), and the fox jumps over $k dogs.\"}"; done >d.jsonl
 small=(d.jsonl -m "$M" --save-every 4 --batch-size 2 --seq-len 64 -t 1)
 mkdir -p runs/deep/er
-t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 10 --lr 1e-3 -o runs/a
-t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 12 --lr 2e-3 --seed 7 -o runs/deep/er/b
+t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 10 --lr 1e-3 --eval d.jsonl --eval-every 5 -o runs/a
+t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 12 --lr 2e-3 --seed 7 --eval d.jsonl --eval-every 5 -o runs/deep/er/b
 value() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1"; } # FILE KEY: of its one line
 
 # Done.
-t 0 '*runs/a*done*10 of 10, 100.0 %*loss*lowest*tok/s*runs/a/checkpoints/step-10*iB*' '' i --status runs/a
+t 0 '*runs/a*done*10 of 10, 100.0 %*loss*lowest*eval*best*at step 10*tok/s*runs/a/checkpoints/step-10*iB*' '' i --status runs/a
 t 0 '{"event":"run_status","run":"runs/a","state":"done",*"step":10,"steps":10,"percent":100.0,*"checkpoint":10,*}' '' i --status=runs/a --json
 json_lines out
-[[ $(value out loss) == $(sed -n 's/.*"step":10,.*"loss":\([^,]*\).*/\1/p' runs/a/events.jsonl) ]] || bad "another loss than the last: $(cat out)"
+[[ $(value out loss) == $(sed -n 's/.*train_progress","step":10,.*"loss":\([^,]*\).*/\1/p' runs/a/events.jsonl) ]] || bad "another loss than the last: $(cat out)"
 
 # Running, then killed: the lock says so, and looking does not take it.
 "$LLMWS" train "${small[@]}" --steps 1000000 --save-every 0 -o runs/live >out 2>err &
@@ -42,13 +42,14 @@ usage "unexpected argument 'runs/deep/er/b'" i --run runs/a runs/deep/er/b
 usage "unexpected argument 'b'" i a b
 
 # All below a folder: newest first, no loops, what is broken is passed over.
-touch -d '2020-01-01' runs/a/run.json
+sed -i 's/"time":[0-9.]*/"time":1577880000.5/' runs/a/events.jsonl # noon of 2020-01-01
+export TZ=UTC
 ln -s .. runs/deep/up && ln -s ../a runs/deep/again
 mkdir runs/broken && echo '{' >runs/broken/run.json
 t 0 'run *state *model *data *step *loss *best *eval *tok/s *started *time*' '' i --runs runs
 [[ $(awk 'NR > 1 {print $1, $2}' out | xargs) == 'runs/live dead runs/deep/er/b done runs/a done' ]] || bad "not the runs: $(cat out)"
 holds out 'd.jsonl'
-holds out ' 2020-01-01 '
+holds out ' 2020-01-01 12:00 '
 t 0 '*' '*warning*runs/broken/run.json*' i --runs runs -v
 t 0 '{"event":"run",*' '' i --runs --json runs
 json_lines out
@@ -62,7 +63,7 @@ grep '^settings' out | grep -q 'optimizer' && bad "a default among the settings:
 holds out '└'
 holds out '⠤⠒ loss'
 holds a.svg '<svg xmlns="http://www.w3.org/2000/svg"'
-t 0 '*+--*\* loss' '' env LC_ALL=C "$LLMWS" inspect --run runs/a
+t 0 '*+--*\* loss   o eval' '' env LC_ALL=C "$LLMWS" inspect --run runs/a
 LC_ALL=C grep -qP '[^\x00-\x7f]' out && bad "no ASCII in a locale that has nothing else: $(cat out)"
 for w in 40 60 119; do
     COLUMNS=$w i --run runs/a | sed '1,/^$/d' >out
@@ -74,12 +75,12 @@ t 1 '' "llmws: *'nowhere/a.svg'*" i --run runs/a --svg nowhere/a.svg
 command -v xmllint >/dev/null && { xmllint --noout a.svg || bad "a.svg is no XML"; }
 
 # Side by side.
-t 0 'setting *runs/a *runs/deep/er/b*steps *10 *12*seed *0 *7*lr *0.001 *0.002*equal*state *done *done*last loss*at step 10 *tok/s*●*○*● runs/a   ○ runs/deep/er/b' '' \
+t 0 'setting *runs/a *runs/deep/er/b*steps *10 *12*seed *0 *7*lr *0.001 *0.002*equal*state *done *done*last loss*best eval*at step 10 *tok/s*●*○*● runs/a   ○ runs/deep/er/b' '' \
     i --compare runs/a runs/deep/er/b --svg both.svg
 grep -q 'optimizer' out && bad "equal settings are shown: $(cat out)"
 grep -q 'not the same' out && bad "equal data are told apart"
-[[ $(grep -c '<polyline' both.svg) == 2 && $(grep -o 'stroke="#[0-9a-f]*" stroke-width' both.svg | sort -u | wc -l) == 2 ]] || bad "not two curves of two colours: $(cat both.svg)"
-t 0 '*"event":"compared_run","run":"runs/a"*"differs":{"steps":10,"seed":0,"lr":0.001}*"event":"comparison","step":10.0,"tokens":1280.0,*"data_equal":true}' '' \
+[[ $(grep -c '<polyline' both.svg) == 4 && $(grep -o 'stroke="#[0-9a-f]*" stroke-width' both.svg | sort -u | wc -l) == 2 ]] || bad "not two curves of two colours: $(cat both.svg)"
+t 0 '*"event":"compared_run","run":"runs/a"*"differs":{"steps":10,*"lr":0.001*}*"event":"comparison","step":10.0,"tokens":1280.0,*"data_equal":true}' '' \
     i --compare runs/a --compare runs/deep/er/b --json
 json_lines out
 cp -r runs/a other_data && sed -i 's/"sha256":"..../"sha256":"0000/' other_data/run.json
