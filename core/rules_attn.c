@@ -145,7 +145,7 @@ bool shape_attn_probs_dx(const Graph *g, Node *n, Err *e) {
     return rule_ndim(g, n, 0, 3, e) && rule_same(g, n, 0, 1, e) && rule_like(g, n, 0);
 }
 
-static bool shape_mix(const Graph *g, Node *n, const Node *v, Err *e) {
+static bool mixed_shape(const Graph *g, Node *n, const Node *v, Err *e) {
     const Node *p = node_in(g, n, 0);
     TRY(rule_ndim(g, n, 0, 3, e));
     if (v->ne[1] < 1 || p->ne[1] % v->ne[1])
@@ -157,12 +157,12 @@ static bool shape_mix(const Graph *g, Node *n, const Node *v, Err *e) {
 }
 
 bool shape_attn_mix(const Graph *g, Node *n, Err *e) {
-    return rule_ndim(g, n, 1, 3, e) && shape_mix(g, n, node_in(g, n, 1), e);
+    return rule_ndim(g, n, 1, 3, e) && mixed_shape(g, n, node_in(g, n, 1), e);
 }
 
 bool shape_attn_mix_kv(const Graph *g, Node *n, Err *e) {
     const Node *values = stored_keys(g, n, e);
-    return values && shape_mix(g, n, values, e);
+    return values && mixed_shape(g, n, values, e);
 }
 
 void grad_attn_mix(Grad *gr, int id) {
