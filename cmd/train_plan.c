@@ -5,9 +5,15 @@
 #include "backends/cpu/host.h"
 #include "cmd/json_out.h"
 #include "cmd/train.h"
-#include "core/llmws_train.h"
 
 /* ---- the plan ---- */
+
+/* What a device of its own would hold: the rows before those of the program's tables. */
+static int64_t device_bytes(const LlmwsPlan *p) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < p->n && strcmp(p->rows[i].name, "batches") != 0; i++) bytes += p->rows[i].bytes;
+    return bytes;
+}
 
 static void put_json(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan) {
     event_begin(b, "train_plan");
@@ -15,7 +21,7 @@ static void put_json(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan
     json_int(b, "grad_accum", how->grad_accum);
     json_int(b, "seq_len", how->seq_len);
     for (size_t i = 0; i < plan->n; i++) json_int(b, plan->rows[i].name, plan->rows[i].bytes);
-    json_int(b, "device", train_device_bytes(plan));
+    json_int(b, "device", device_bytes(plan));
     json_int(b, "total", plan->total_bytes);
     event_end(b);
 }
@@ -41,7 +47,7 @@ typedef struct Room {
     bool device; /* one of its own, which holds none of the program's tables */
 } Room;
 
-static int64_t need_of(const Room *r, const LlmwsPlan *p) { return r->device ? train_device_bytes(p) : p->total_bytes; }
+static int64_t need_of(const Room *r, const LlmwsPlan *p) { return r->device ? device_bytes(p) : p->total_bytes; }
 
 static bool room_find(Room *r, const char *gpu_mem, Err *e) {
     size_t bytes;
@@ -77,6 +83,11 @@ static bool to_checkpoints(LlmwsTrainOptions *o) {
     return o->grad_checkpoint = true;
 }
 
+static bool to_sgd(LlmwsTrainOptions *o) {
+    if (is(o->optimizer, "sgd") && !(o->momentum > 0)) return false;
+    return o->optimizer = "sgd", o->momentum = 0, true;
+}
+
 static bool to_adapter(LlmwsTrainOptions *o) {
     if (o->lora.rank) return false;
     return o->lora = (LlmwsLora){.rank = 8, .alpha = 16}, true;
@@ -95,9 +106,13 @@ typedef struct Change {
 
 /* The cheapest in speed first; then those that change what is learned. */
 static const Change changes[] = {
-    {to_one_pass, false, "faster, the same values"},        {to_bf16, false, "faster; products are rounded"},
-    {halve_batch, true, "about as fast, the same updates"}, {to_checkpoints, false, "a third more time"},
-    {to_adapter, false, "trains an adapter alone"},         {halve_rows, true, "shorter rows"},
+    {to_one_pass, false, "faster, the same values"},
+    {to_bf16, false, "faster; products are rounded"},
+    {halve_batch, true, "about as fast, the same updates"},
+    {to_checkpoints, false, "a third more time"},
+    {to_sgd, false, "another optimizer, without state"},
+    {to_adapter, false, "trains an adapter alone"},
+    {halve_rows, true, "shorter rows"},
 };
 
 /* The options by which two trainings differ. */
@@ -113,6 +128,8 @@ static void put_options(Buf *b, const LlmwsTrainOptions *was, const LlmwsTrainOp
         if (sizes[i].was != sizes[i].now) buf_printf(b, " --%s %" PRId64, sizes[i].name, sizes[i].now);
     if (was->attention != now->attention) buf_printf(b, " --attention %s", now->attention);
     if (was->precision != now->precision) buf_printf(b, " --precision %s", now->precision);
+    if (was->optimizer != now->optimizer) buf_printf(b, " --optimizer %s", now->optimizer);
+    if (was->momentum > now->momentum) buf_str(b, " --momentum 0");
     if (was->lora.rank != now->lora.rank) buf_printf(b, " --lora r=%" PRId64, now->lora.rank);
     if (was->grad_checkpoint != now->grad_checkpoint) buf_str(b, " --grad-checkpoint");
     if (b->n > begin) memmove(b->s + begin, b->s + begin + 1, b->n - begin), b->n--; /* the first space */

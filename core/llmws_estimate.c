@@ -2,14 +2,6 @@
 #include "core/llmws_save.h"
 #include "core/llmws_train.h"
 
-static const char first_table[] = "batches"; /* the rows before it are the backend's */
-
-int64_t train_device_bytes(const LlmwsPlan *plan) {
-    int64_t bytes = 0;
-    for (size_t i = 0; i < plan->n && strcmp(plan->rows[i].name, first_table) != 0; i++) bytes += plan->rows[i].bytes;
-    return bytes;
-}
-
 static void add_row(LlmwsPlan *plan, const char *name, int64_t bytes) {
     plan_add_row(plan, (LlmwsPlanRow){name, "cpu", false, bytes});
 }
@@ -53,7 +45,8 @@ void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan) {
         if (p->bytes[c])
             plan_add_row(plan, (LlmwsPlanRow){c == CLASS_STATE ? "weights" : plan_class_name[c], t->b->name, false,
                                               p->bytes[c]});
-    add_row(plan, first_table, batch_bytes(o));
+    /* the program's tables from here on */
+    add_row(plan, "batches", batch_bytes(o));
     add_row(plan, "data", dataset_bytes(&(DataSpec){.seq_len = o->seq_len}, o->batch_size));
     if (!o->lora.rank) add_row(plan, "checkpoint", model_write_bytes(&t->m->m));
     add_row(plan, "graph", graph_bytes(t, p));

@@ -38,8 +38,6 @@ struct LlmwsTrain {
 
 /* Whether what t is going to reserve is free; ERR_FIT says what is missing. */
 bool train_check_fits(const LlmwsTrain *t, Err *e);
-/* Of a training's plan what a device of its own would hold: all but the program's tables. */
-int64_t train_device_bytes(const LlmwsPlan *plan);
 /* What the dataset needs to make ids of texts. */
 DataTexts train_texts(LlmwsTrain *t);
 

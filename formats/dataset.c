@@ -114,7 +114,8 @@ void dataset_halt(Dataset *d) {
 int64_t dataset_bytes(const DataSpec *s, int64_t batch) {
     const int64_t token = 3 * (int64_t)sizeof(int32_t), refs = s->buffer ? s->buffer : READER_BUFFER;
     return (int64_t)sizeof(Dataset) + (int64_t)sizeof(Ahead) + (batch + rows_ahead(s)) * s->seq_len * token +
-           rows_ahead(s) * (int64_t)sizeof(Row) + refs * (int64_t)sizeof(Ref) + READER_PAGES + READER_TEXT * (int64_t)sizeof(int64_t);
+           rows_ahead(s) * (int64_t)sizeof(Row) + refs * (int64_t)sizeof(Ref) + READER_PAGES +
+           READER_TEXT * (int64_t)sizeof(int64_t);
 }
 
 static bool check_spec(const DataSpec *s, Err *e) {

@@ -91,8 +91,8 @@ typedef struct DataFile {
 
 typedef struct Dataset Dataset;
 
-/* What a dataset comes to hold that gives `batch` rows at a time: rows made ahead, places of samples, pages of files. Of
- * the spec its sizes count. */
+/* What a dataset comes to hold that gives `batch` rows at a time: rows made ahead, places of samples, pages of files.
+ * Of the spec its sizes count. */
 int64_t dataset_bytes(const DataSpec *spec, int64_t batch);
 /* Finds the files and checks that they can be read; *texts is copied, the strings of *spec too. Nothing found, a file
  * that is neither, sizes out of range: errors. */

@@ -23,6 +23,8 @@ typedef struct Knobs {
     int64_t batch, seq, accum;
     const char *precision;
     bool checkpoint, no_pack;
+    int64_t rank; /* of an adapter, 0: the weights are trained */
+    const char *attention, *optimizer;
 } Knobs;
 
 typedef struct Figures {
@@ -56,13 +58,20 @@ static void *watch(void *arg) {
     return NULL;
 }
 
-/* As the program: the weights as f32 first, then a training of those. */
-static bool train(const Knobs *k, Figures *out, Err *e) {
-    const char *first = DIR_NAME "/run/step-0", *last = DIR_NAME "/run/step-2", *data = DIR_NAME "/data.jsonl";
-    LlmwsModel *m = llmws_model_open(DIR_NAME "/model", NULL, e);
-    bool ok = m && llmws_model_save_hf(m, first, "f32", 0, e);
+/* As the program: weights as f32 first, then a training of those; an adapter beside the model as it is. */
+static LlmwsModel *base_of(const Knobs *k, Err *e) {
+    const char *base = DIR_NAME "/model", *first = DIR_NAME "/run/step-0";
+    LlmwsModel *m = llmws_model_open(base, NULL, e);
+    if (!m || k->rank) return m;
+    bool ok = llmws_model_save_hf(m, first, "f32", 0, e);
     llmws_model_close(m);
-    if (!ok || !(m = llmws_model_open(first, NULL, e))) return false;
+    return ok ? llmws_model_open(first, NULL, e) : NULL;
+}
+
+static bool train(const Knobs *k, Figures *out, Err *e) {
+    const char *last = DIR_NAME "/run/step-2", *data = DIR_NAME "/data.jsonl";
+    LlmwsModel *m = base_of(k, e);
+    if (!m) return false;
     LlmwsTrainOptions o = {.threads = 2,
                            .data = &data,
                            .n_data = 1,
@@ -73,6 +82,10 @@ static bool train(const Knobs *k, Figures *out, Err *e) {
                            .precision = k->precision,
                            .grad_checkpoint = k->checkpoint,
                            .no_pack = k->no_pack,
+                           .lora = {.rank = k->rank, .alpha = 16},
+                           .attention = k->attention,
+                           .optimizer = k->optimizer,
+                           .momentum = 0.9,
                            .lr = 1e-4,
                            .beta1 = 0.9,
                            .beta2 = 0.999,
@@ -83,7 +96,7 @@ static bool train(const Knobs *k, Figures *out, Err *e) {
     if (t) llmws_train_plan(t, &out->plan);
     for (size_t i = 0; t && i < out->plan.n; i++)
         snprintf(out->names[i], sizeof out->names[i], "%s", out->plan.rows[i].name);
-    ok = t && llmws_train_step(t, &s, e) && llmws_train_step(t, &s, e) && llmws_train_save(t, last, 0, e);
+    bool ok = t && llmws_train_step(t, &s, e) && llmws_train_step(t, &s, e) && llmws_train_save(t, last, 0, e);
     llmws_train_close(t);
     llmws_model_close(m);
     return ok;
@@ -131,9 +144,10 @@ static Figures run(const Knobs *k) {
 }
 
 static void describe(const Knobs *k, const Figures *f) {
-    printf("%ld x %ld x %ld %s%s%s: planned %.2f MiB, peak %.2f (%+.2f, %+.2f %%), of its own %.2f\n", (long)k->batch,
-           (long)k->accum, (long)k->seq, k->precision, k->checkpoint ? ", checkpoints" : "",
-           k->no_pack ? ", unpacked" : "", (double)f->plan.total_bytes / MIB, f->peak / MIB,
+    printf("%ld x %ld x %ld %s%s%s%s%s, %s: planned %.2f MiB, peak %.2f (%+.2f, %+.2f %%), of its own %.2f\n",
+           (long)k->batch, (long)k->accum, (long)k->seq, k->precision, k->checkpoint ? ", checkpoints" : "",
+           k->no_pack ? ", unpacked" : "", k->rank ? ", an adapter" : "", k->attention ? ", manual" : "",
+           k->optimizer ? k->optimizer : "adamw", (double)f->plan.total_bytes / MIB, f->peak / MIB,
            (f->peak - (double)f->plan.total_bytes) / MIB, 100 * (f->peak / (double)f->plan.total_bytes - 1),
            f->own / MIB);
     for (size_t i = 0; i < f->plan.n && getenv("LLMWS_LONG"); i++)
@@ -150,26 +164,30 @@ static void check(const Knobs *k) {
 
 static void some(void **state) {
     (void)state;
-    const Knobs all[] = {{2, 128, 1, "fp32", false, false}, {4, 128, 2, "bf16", false, false},
-                         {4, 128, 1, "fp32", true, false},  {1, 256, 4, "bf16", true, true},
-                         {1, 512, 1, "fp32", false, true},  {8, 64, 2, "bf16", false, false}};
+    const Knobs all[] = {
+        {2, 128, 1, "fp32", false, false, 0, NULL, NULL},  {4, 128, 2, "bf16", false, false, 0, NULL, "sgd"},
+        {4, 128, 1, "fp32", true, false, 0, NULL, "muon"}, {1, 256, 4, "bf16", true, true, 0, NULL, NULL},
+        {1, 512, 1, "fp32", false, true, 0, NULL, NULL},   {4, 128, 1, "fp32", false, false, 8, NULL, NULL},
+        {4, 128, 2, "bf16", true, false, 64, NULL, NULL},  {2, 256, 1, "fp32", false, false, 0, "manual", NULL}};
     for (size_t i = 0; i < COUNT_OF(all); i++) check(&all[i]);
 }
 
+/* Every shape with all of the rest in turns. */
 static void every(void **state) {
     (void)state;
     const int64_t shapes[][3] = {{1, 64, 1}, {4, 64, 1}, {1, 256, 3}, {4, 256, 1}, {8, 128, 2}, {2, 512, 1}};
+    const char *optimizers[] = {"adamw", "sgd", "muon"};
     for (size_t i = 0; i < COUNT_OF(shapes) * 8; i++) {
         const int64_t *shape = shapes[i / 8];
-        Knobs k = {shape[0], shape[1], shape[2], i & 1 ? "bf16" : "fp32", i & 2, i & 4};
-        check(&k);
+        const bool adapter = (i ^ i / 8) & 4;
+        check(&(Knobs){shape[0], shape[1], shape[2], i & 1 ? "bf16" : "fp32", i & 2, i / 3 & 1, adapter ? 16 : 0,
+                       i % 5 == 0 ? "manual" : NULL, optimizers[i % 3]});
     }
 }
 
 static void brief(void **state) {
     (void)state;
-    const Knobs k = {2, 64, 1, "fp32", false, false};
-    run(&k);
+    run(&(Knobs){2, 64, 1, "fp32", false, false, 0, NULL, NULL});
 }
 
 static int setup(void **state) {
