@@ -4,7 +4,8 @@
 
 #include "backends/cpu/experts.h"
 
-enum { F32_CHUNK = 512 }; /* columns unpacked at a time: 96 KiB of panel, inside any L2 */
+/* Columns unpacked at a time: 144 KiB of panel, inside any L2; whole blocks of any dtype. */
+enum { F32_CHUNK = 768, F32_CHUNK_PART = 256 };
 
 typedef struct PanelF32 {
     float w[GROUPS][F32_CHUNK][LANES];
@@ -14,6 +15,12 @@ static UnpackF32 *const unpack_f32[DT_COUNT] = {
 #define REAL(t) [DT_##t] = unpack_f32_##t,
 #include "core/dtypes_real.def"
 };
+
+/* Chunks about as long as each other: sums that wait cost as much for a short one. */
+INLINE int64_t f32_chunk(int64_t n) {
+    const int64_t chunks = MAX(div_up(n, F32_CHUNK), 1);
+    return MAX(div_up(div_up(n, chunks), F32_CHUNK_PART), 1) * F32_CHUNK_PART;
+}
 
 /* M tokens x G groups, both constants; w is the panel from group g0 on, n columns of it. */
 INLINE void f32_tile_mg(int M, int G, const Tile *c, const float (*w)[F32_CHUNK][LANES], int64_t n) {
@@ -57,8 +64,9 @@ static void f32_tile(int64_t tokens, int64_t groups, const Tile *c, const float 
 
 static void f32_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) {
     PanelF32 *p = scratch;
-    for (int64_t k = 0; k == 0 || k < mm->K; k += F32_CHUNK) {
-        int64_t n = MIN(F32_CHUNK, mm->K - k);
+    const int64_t chunk = f32_chunk(mm->K);
+    for (int64_t k = 0; k == 0 || k < mm->K; k += chunk) {
+        int64_t n = MIN(chunk, mm->K - k);
         for (int64_t g = 0; g < groups; g++) {
             const char *row[16];
             rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);

@@ -63,12 +63,12 @@ static void dx_odd(const Mm *mm, const Tensor *w, int64_t n0, int64_t groups) {
 
 /* Columns of dx from n0 on. */
 static void dx_panel(const Mm *mm, const Tensor *w, bool pairs, int64_t n0, int64_t groups, void *scratch) {
-    const int64_t chunk = pairs ? 2 * BF16_CHUNK : F32_CHUNK, line = pairs ? 2 : 1, bytes = pairs ? 2 : 4;
-    const int64_t K = pairs ? mm->K / 2 * 2 : mm->K;
+    const int64_t K = pairs ? mm->K / 2 * 2 : mm->K, chunk = pairs ? 2 * BF16_CHUNK : f32_chunk(K);
+    const int64_t line = pairs ? 2 : 1, bytes = pairs ? 2 : 4, room = pairs ? BF16_CHUNK : F32_CHUNK;
     for (int64_t r = 0; r < K; r += chunk) {
         int64_t n = MIN(chunk, K - r);
         for (int64_t g = 0; g < groups; g++)
-            fills[w->dtype][pairs](w, r, n, n0 + g * LANES, (float *)scratch + g * F32_CHUNK * LANES);
+            fills[w->dtype][pairs](w, r, n, n0 + g * LANES, (float *)scratch + g * room * LANES);
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= F32_G ? F32_G : 1;
             for (int64_t m = 0; m < mm->T; m += F32_M) {
@@ -105,27 +105,29 @@ static void matmul_dx_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *sc
 /* ---- dw = dy^T x ---- */
 
 /* Lines of a panel: tokens, or pairs of them; groups of 16 columns of x in it: 288 KiB, inside most L2. */
-enum { DW_CHUNK = 128, DW_GROUPS = 36, DW_FEW_ROWS = 128 };
+enum { DW_CHUNK = 128, DW_GROUPS = 36, DW_LEAST = 128, DW_FEW = 512 };
 
 typedef struct DwPanel {
     uint32_t x[DW_GROUPS / F32_G][DW_CHUNK][F32_G][LANES], dy[DW_CHUNK][LANES];
 } DwPanel;
 
-/* A unit is 16 rows of dw in a block of its columns; those of one block follow each other. */
+/* A unit is some rows of dw in a block of its columns; those of one block follow each other. */
 typedef struct DwCut {
-    int64_t rows, groups; /* units of a block; groups of 16 columns in one, a multiple of F32_G */
+    int64_t rows, units, groups; /* rows of a unit, units of a block; groups of 16 columns in one */
 } DwCut;
 
-/* Few rows are work for several threads only if the blocks are small. */
+/* What is copied is least where a share is wide and high; few rows are work for several threads only if the blocks are
+ * small. */
 static DwCut dw_cut(const OpArgs *a) {
-    const int64_t N = a->out.ne[0], wide = div_up(a->out.ne[1], LANES), most = N < DW_FEW_ROWS ? F32_G : DW_GROUPS;
-    return (DwCut){div_up(N, LANES), div_up(div_up(wide, div_up(wide, most)), F32_G) * F32_G};
+    const int64_t N = a->out.ne[0], wide = div_up(a->out.ne[1], LANES), rows = N < DW_FEW ? 4 * LANES : LANES;
+    const int64_t most = N < DW_LEAST ? F32_G : N < DW_FEW ? DW_GROUPS / 4 : DW_GROUPS;
+    return (DwCut){rows, div_up(N, rows), div_up(div_up(wide, div_up(wide, most)), F32_G) * F32_G};
 }
 
 static size_t dw_scratch(const OpArgs *a) { return (void)a, sizeof(DwPanel); }
 static int64_t dw_units(const OpArgs *a) {
     const DwCut c = dw_cut(a);
-    return c.rows * div_up(div_up(a->out.ne[1], LANES), c.groups);
+    return c.units * div_up(div_up(a->out.ne[1], LANES), c.groups);
 }
 
 /* Columns from col on of token t of x; of bf16 beside token t + 1, or beside 0 where n is 1. */
@@ -249,11 +251,11 @@ INLINE void dw_block(bool pairs, DwBlock *b, int64_t r0, int64_t r1) {
 INLINE void dw_run(bool pairs, const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const DwCut cut = dw_cut(a);
     for (int64_t u = u0, end; u < u1; u = end) {
-        const int64_t block = u / cut.rows, group = block * cut.groups;
-        end = MIN(u1, (block + 1) * cut.rows);
+        const int64_t block = u / cut.units, group = block * cut.groups;
+        end = MIN(u1, (block + 1) * cut.units);
         DwBlock b = {
             .a = a, .col = group * LANES, .groups = MIN(cut.groups, div_up(a->out.ne[1], LANES) - group), .p = scratch};
-        dw_block(pairs, &b, u % cut.rows * LANES, MIN((end - block * cut.rows) * LANES, a->out.ne[0]));
+        dw_block(pairs, &b, u % cut.units * cut.rows, MIN((end - block * cut.units) * cut.rows, a->out.ne[0]));
     }
 }
 

@@ -4,11 +4,11 @@
     check_train_speed.py [--llmws build/llmws] [--threads 2] [--rounds 2] [--updates 3]
                          [--shape 135m] [--precision bf16] [--json]
 
-Two Llama shapes with random weights are written to a temporary folder: that of SmolLM2-135M with 2 rows of 256 tokens,
-and one of 7M parameters with 16 rows of 256. An update is forward, backward, clipping and AdamW; bf16 is torch.autocast
+The models are the two Llama shapes of check_train_memory.py, written to a temporary folder with random weights: that of
+SmolLM2-135M with 2 rows of 256 tokens, and one of 7M parameters with 16 rows of 256. An update is forward, backward, clipping and AdamW; bf16 is torch.autocast
 there and --precision bf16 here. Every measurement is a process of its own, whose first update is not timed. PyTorch's
 fastest update counts, and of llmws the mean of those of a process, the best of all rounds. Exit status 1 where llmws
-is slower or takes more than 0.7 of the memory. Needs torch, transformers and safetensors.
+is slower. Resident memory is printed beside it. Needs torch and transformers.
 """
 import argparse
 import json
@@ -18,21 +18,9 @@ import sys
 import tempfile
 import time
 
-SHAPES = {
-    "135m": (dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3), 2, 256),
-    "7m": (dict(vocab_size=4096, hidden_size=256, intermediate_size=704, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=8), 16, 256),
-}
+from check_train_memory import SHAPES, make_model
+
 PRECISIONS = ("fp32", "bf16")
-MOST_MEMORY = 0.7
-
-
-def make_model(shape, folder):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(**SHAPES[shape][0], tie_word_embeddings=True, max_position_embeddings=2048)
-    LlamaForCausalLM(config).save_pretrained(folder)
 
 
 def torch_updates(folder, rows, length, precision, threads, updates):
@@ -72,7 +60,7 @@ def run(command):
 
 
 def measure(args, folder, shape, precision):
-    _, rows, length = SHAPES[shape]
+    rows, length = SHAPES[shape][-2:]
     ours = [args.llmws, "bench", "--train", "-m", folder, "--batch", rows, "--prompt", length, "--precision", precision,
             "--repeat", args.updates, "-t", args.threads, "--json"]
     theirs = [sys.executable, __file__, "--torch", folder, rows, length, precision, args.threads, args.updates]
@@ -110,7 +98,7 @@ def main():
             make_model(shape, where)
             for precision in [args.precision] if args.precision else PRECISIONS:
                 r = measure(args, where, shape, precision)
-                ok = r["ratio"] >= 1 and r["memory_ratio"] <= MOST_MEMORY
+                ok = r["ratio"] >= 1
                 worst = worst or not ok
                 if args.json:
                     print(json.dumps(r), flush=True)
