@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "cmd/convert.h"
+#include "formats/beside.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
 
@@ -27,19 +28,11 @@ static bool read_beside(const Job *j, const char *name, Arena *a, Str *out, Err 
 
 /* ---- to GGUF ---- */
 
-/* Files that are kept as they are, for the way back. */
-static const struct Kept {
-    const char *file, *key;
-} kept[] = {{"generation_config.json", "llmws.generation"},
-            {"tokenizer_config.json", "llmws.tokenizer_config"},
-            {"special_tokens_map.json", "llmws.special_tokens_map"},
-            {"tokenizer.json", "tokenizer.huggingface.json"}};
-
 static bool keep_files(Job *j, Err *e) {
-    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+    for (size_t i = 0; i < KEPT_FILES; i++) {
         Str text;
-        TRY(read_beside(j, kept[i].file, &j->x.arena, &text, e));
-        if (text.n) value_put(&j->x.arena, &j->x.meta, str_of(kept[i].key), value_str(text));
+        TRY(read_beside(j, kept_files[i].file, &j->x.arena, &text, e));
+        if (text.n) value_put(&j->x.arena, &j->x.meta, str_of(kept_files[i].key), value_str(text));
     }
     return true;
 }
@@ -131,117 +124,9 @@ bool gguf_rest(Job *j, Err *e) {
 
 /* ---- to a directory ---- */
 
-static bool write_json(const char *dir, const char *name, const Value *v, Err *e) {
-    Arena a = {0};
-    Buf text = {0};
-    json_put_value(&text, v, 0);
-    buf_char(&text, '\n');
-    bool ok = write_text_file(store_join(&a, dir, name), buf_view(&text), e);
-    buf_release(&text);
-    arena_release(&a);
-    return ok;
-}
-
-static bool write_text(const char *dir, const char *name, Str text, Err *e) {
-    Arena a = {0};
-    bool ok = write_text_file(store_join(&a, dir, name), text, e);
-    arena_release(&a);
-    return ok;
-}
-
-/* ---- ... from GGUF ---- */
-
-static const Value *kept_text(const Job *j, const char *key) {
-    const Value *v = value_get(&j->m.file.meta, key);
-    return v && v->kind == VALUE_STR && v->s.n ? v : NULL;
-}
-
-static bool write_generation(Job *j, const char *dir, Err *e) {
-    static const char *const ids[][2] = {{"bos_token_id", "tokenizer.ggml.bos_token_id"},
-                                         {"eos_token_id", "tokenizer.ggml.eos_token_id"},
-                                         {"pad_token_id", "tokenizer.ggml.padding_token_id"}};
-    static const char *const more[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
-    Arena *a = &j->arena;
-    const Value *meta = &j->m.file.meta;
-    Value g = {.kind = VALUE_OBJECT}, ends = {.kind = VALUE_ARRAY, .array = {ARENA_NEW(a, Value, 3), 0}};
-    for (size_t i = 0; i < COUNT_OF(ids); i++) {
-        const Value *v = value_get(meta, ids[i][1]);
-        if (v) value_put(a, &g, str_of(ids[i][0]), *v);
-    }
-    if (value_get(&g, "eos_token_id")) ends.array.items[ends.array.n++] = *value_get(&g, "eos_token_id");
-    for (size_t i = 0; i < COUNT_OF(more); i++) {
-        const Value *v = value_get(meta, more[i]);
-        if (v && v->kind == VALUE_INT && ends.array.n && v->i != ends.array.items[0].i)
-            ends.array.items[ends.array.n++] = *v;
-    }
-    if (ends.array.n > 1) value_put(a, &g, STR("eos_token_id"), ends);
-    size_t before = g.object.n;
-    sample_defaults_convert(meta, false, a, &g);
-    if (g.object.n > before) value_put(a, &g, STR("do_sample"), value_bool(true));
-    return !g.object.n || write_json(dir, "generation_config.json", &g, e);
-}
-
-static bool write_templates(const Job *j, const char *dir, const TokSpec *spec, Err *e) {
-    Arena a = {0};
-    const char *more = store_join(&a, dir, "additional_chat_templates");
-    bool ok = true;
-    for (int32_t i = 0; ok && i < spec->n_templates; i++) {
-        const ChatText *t = &spec->templates[i];
-        bool plain = strcmp(t->name, "default") == 0;
-        if (!plain && (strchr(t->name, '/') || t->name[0] == '.'))
-            ok = err_set(e, ERR_INPUT, "the chat template '%s' of '%s' has a name that no file can have", t->name,
-                         j->in);
-        else if (!plain && mkdir(more, 0777) != 0 && errno != EEXIST)
-            ok = err_set(e, ERR_IO, "cannot make '%s': %s", more, strerror(errno));
-        else
-            ok = write_text(plain ? dir : more, plain ? "chat_template.jinja" : arena_printf(&a, "%s.jinja", t->name),
-                            str_of(t->text), e);
-    }
-    arena_release(&a);
-    return ok;
-}
-
-/* Templates stand in tokenizer_config.json, or in files of their own. */
-static bool config_has_template(const Job *j) {
-    const Value *text = kept_text(j, "llmws.tokenizer_config");
-    Arena a = {0};
-    Value v;
-    bool has = text && json_parse(text->s, "tokenizer_config.json", &a, &v, NULL) && value_get(&v, "chat_template") &&
-               value_get(&v, "chat_template")->kind != VALUE_NULL;
-    arena_release(&a);
-    return has;
-}
-
-static bool write_tokenizer(Job *j, const char *dir, Err *e) {
-    Buf json = {0}, config = {0}, special = {0};
-    if (!value_get(&j->m.file.meta, "tokenizer.ggml.model")) {
-        ui_warn(&j->ui, "'%s' has no tokenizer: the directory will have none either", j->in);
-        return true;
-    }
-    TRY(gguf_tok_spec(&j->m.file, &j->tok, e));
-    hf_tok_config_write(&j->tok, j->m.cfg.ctx, &config, &special);
-    bool ok = kept_text(j, "tokenizer.huggingface.json") ||
-              (hf_tok_write(&j->tok, &json, e) && write_text(dir, "tokenizer.json", buf_view(&json), e));
-    if (ok && !kept_text(j, "llmws.tokenizer_config"))
-        ok = write_text(dir, "tokenizer_config.json", buf_view(&config), e) &&
-             (kept_text(j, "llmws.special_tokens_map") ||
-              write_text(dir, "special_tokens_map.json", buf_view(&special), e));
-    if (ok && !config_has_template(j)) ok = write_templates(j, dir, &j->tok, e);
-    buf_release(&json);
-    buf_release(&config);
-    buf_release(&special);
-    return ok;
-}
-
-static bool write_all(Job *j, const char *dir, Err *e) {
-    for (size_t i = 0; i < COUNT_OF(kept); i++) {
-        const Value *text = kept_text(j, kept[i].key);
-        if (text) TRY(write_text(dir, kept[i].file, text->s, e));
-    }
-    return (kept_text(j, "llmws.generation") || write_generation(j, dir, e)) && write_tokenizer(j, dir, e);
-}
-
 bool hf_rest(Job *j, const char *dir, Err *e) {
-    TRY(j->m.file.format == STORE_HF ? dir_copy_beside(source_dir(j, &j->arena), dir, e) : write_all(j, dir, e));
-    return write_json(dir, "config.json", &j->x.meta, e);
+    const Log log = {ui_log, &j->ui};
+    TRY(j->m.file.format == STORE_HF ? dir_copy_beside(source_dir(j, &j->arena), dir, e)
+                                     : beside_gguf(&j->m.file, j->m.cfg.ctx, dir, &log, e));
+    return beside_json(dir, "config.json", &j->x.meta, e);
 }

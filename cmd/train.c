@@ -12,20 +12,20 @@
 static bool fresh_options(Training *t, Err *e) {
     if (t->o.steps != OPT_UNSET && !isnan(t->o.epochs))
         return err_set(e, ERR_USAGE, "--steps and --epochs are both given; give one");
-    TRY(train_opts_resolve(&t->o, NULL, &t->arena, e) && model_path(&t->o.run, &t->base, e));
+    TRY(train_opts_resolve(&t->o, NULL, &t->arena, e) && base_resolve(t, e));
     return true;
 }
 
 /* ---- without a run ---- */
 
 static bool dry_run(Training *t, Err *e) {
-    TRY(model_open(t->base, &t->ui, &t->model, e));
+    TRY(base_open(t, e));
     return train_plan_show(&t->ui, t->model, &t->how, t->o.gpu_mem, e);
 }
 
 static bool preview(Training *t, Err *e) {
     char *text;
-    TRY(model_open(t->base, &t->ui, &t->model, e) && llmws_train_preview(t->model, &t->how, t->o.preview, &text, e));
+    TRY(base_open(t, e) && llmws_train_preview(t->model, &t->how, t->o.preview, &text, e));
     put_inert(&t->line, str_of(text), true);
     free(text);
     return out_flush(&t->line, e);
@@ -94,6 +94,9 @@ static const Example examples[] = {
      "llmws train chats.jsonl -m model -o tuned --lr 1e-4 --steps 20 --batch-size 4 --seq-len 512"},
     {"What that would take:", "llmws train chats.jsonl -m model --batch-size 4 --seq-len 512 --dry-run"},
     {"What the model will see:", "llmws train chats.jsonl -m model --preview 3"},
+    {"A new model of a family, with a tokenizer of its own:",
+     "llmws train stories.txt --arch llama --config hidden_size=128,num_hidden_layers=4 --train-tokenizer 400 "
+     "-o small --lr 1e-3 --steps 20 --batch-size 4"},
     {"Go on after a crash, a kill or Ctrl-C:", "llmws train --resume -o tuned"},
     {"An adapter beside the model, which may be quantised, and a part of the data to measure by:",
      "llmws train chats.jsonl -m model -o adapted --lora r=8,alpha=16 --lr 2e-4 --eval 0.2 --steps 20 --batch-size 4 "
@@ -106,7 +109,7 @@ static const Example examples[] = {
 const Cmd cmd_train = {
     .name = "train",
     .summary = "teach a model from text and conversations",
-    .usage = "DATA... -m MODEL -o RUN [OPTION]...",
+    .usage = "DATA... -m MODEL|--arch FAMILY -o RUN [OPTION]...",
     .about =
         "Trains a model on JSONL files, texts or folders of them. Lines are {\"text\"}, "
         "{\"prompt\",\"completion\"}, {\"messages\"} or {\"ids\",\"labels\"}; the loss is on completions and answers. "
@@ -116,7 +119,11 @@ const Cmd cmd_train = {
         "reads, or a PEFT directory for --lora. A run that was killed at any moment goes on with --resume and ends "
         "with the very weights of one that "
         "was not. Ctrl-C saves a checkpoint and ends; a second one ends at once. A loss that is no number stops the "
-        "run before it reaches the weights, and names the lines.",
+        "run before it reaches the weights, and names the lines. --arch begins with a new model of a family instead, "
+        "its weights drawn by --seed: --config has the keys of a Hugging Face config.json, and what they leave out is "
+        "derived: hidden_size 512, a layer and a head for 64 of it (smaller models have at least 4 heads), keys and "
+        "values for every head, mlps of 8/3 of the width (4 times the width where there is no gate), 8 experts of "
+        "which a token meets 2, vocab_size from the tokenizer, max_position_embeddings from --seq-len.",
     .tables = train_tables,
     .examples = examples,
     .opts_size = sizeof(TrainOpts),

@@ -19,6 +19,9 @@ typedef struct TrainOpts {
     double epochs, lr, weight_decay, clip, eps, dropout, momentum, adamw_lr;
     const char *lr_schedule, *no_decay, *betas, *optimizer, *adjust_lr, *precision, *attention;
     bool grad_checkpoint, no_pack, train_on_prompt;
+    const char *arch, *config, *tokenizer; /* of a new model */
+    int64_t train_tokenizer;
+    bool tie_embeddings;
 } TrainOpts;
 
 extern const OptTable *const train_tables[];

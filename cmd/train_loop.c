@@ -27,13 +27,7 @@ static bool open_training(Training *t, const char *model, Err *e) {
 
 /* The weights that a run begins with, and the model that it trains. */
 static bool begin_weights(Training *t, const char *first, Err *e) {
-    if (!path_exists(first)) {
-        TRY(model_open(t->base, &t->ui, &t->model, e));
-        bool ok = train_plan_check(&t->ui, t->model, &t->how, e) && llmws_model_save_hf(t->model, first, "f32", 0, e);
-        llmws_model_close(t->model);
-        t->model = NULL;
-        if (!ok) return false;
-    }
+    TRY(path_exists(first) || base_write(t, first, e));
     return open_training(t, first, e);
 }
 

@@ -116,7 +116,7 @@ static const OptRow data_rows[] = {
      .lo = 0,
      .hi = OPT_MAX,
      AT(seed),
-     .help = "of the order of samples; default: 0"},
+     .help = "of the order of samples, and of the weights of a new model; default: 0"},
 };
 
 static const OptRow optim_rows[] = {
@@ -226,15 +226,46 @@ static const OptRow where_rows[] = {
      .help = "instruction set, see 'llmws generate --help'; default: the best here"},
 };
 
+static const OptRow base_rows[] = {
+    {.name = "arch",
+     .kind = OPT_TEXT,
+     .arg = "FAMILY",
+     AT(arch),
+     .help =
+         "begin with a new model of this family, see 'llmws inspect --families'; default: the model_type of --config"},
+    {.name = "config",
+     .kind = OPT_TEXT,
+     .arg = "FILE.json|KEY=VALUE,...",
+     AT(config),
+     .help = "its settings, as Hugging Face's config.json names them"},
+    {.name = "tokenizer",
+     .kind = OPT_TEXT,
+     .arg = "DIR|FILE",
+     AT(tokenizer),
+     .help = "its tokenizer: that of a model's directory, a tokenizer.json, tokenizer.model or .gguf file"},
+    {.name = "train-tokenizer",
+     .kind = OPT_INT,
+     .arg = "VOCAB",
+     .lo = 1,
+     .hi = 1 << 24,
+     AT(train_tokenizer),
+     .help = "or a new byte-level BPE of so many tokens, trained on the data"},
+    {.name = "tie-embeddings",
+     .kind = OPT_FLAG,
+     AT(tie_embeddings),
+     .help = "the head is the embedding; a model of -m loses the head that it has"},
+};
+
 static const OptTable opts_run = {"The run", run_rows, COUNT_OF(run_rows)};
 static const OptTable opts_loop = {"Checkpoints and events", loop_rows, COUNT_OF(loop_rows)};
 static const OptTable opts_data = {"Data", data_rows, COUNT_OF(data_rows)};
 static const OptTable opts_optim = {"Optimisation", optim_rows, COUNT_OF(optim_rows)};
+static const OptTable opts_base = {"A new model", base_rows, COUNT_OF(base_rows)};
 static const OptTable opts_where = {"Computation", where_rows, COUNT_OF(where_rows)};
-const OptTable *const train_tables[] = {&opts_model, &opts_run,   &opts_loop,   &opts_data,
+const OptTable *const train_tables[] = {&opts_model, &opts_base,  &opts_run,    &opts_loop, &opts_data,
                                         &opts_optim, &opts_where, &opts_output, NULL};
 /* What makes a run: kept in run.json. */
-static const OptTable *const kept_tables[] = {&opts_data, &opts_optim, &opts_loop, NULL};
+static const OptTable *const kept_tables[] = {&opts_base, &opts_data, &opts_optim, &opts_loop, NULL};
 
 /* Defaults that a run keeps; said here rather than in the rows so that what was given can be told from them. */
 static const char *const defaults[] = {

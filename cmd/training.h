@@ -8,8 +8,9 @@
 typedef struct Training {
     TrainOpts o;
     Ui ui;
-    const char *base; /* the model that a run begins with, and with an adapter goes on with */
-    char print[17];   /* its fingerprint as run.json has it, "": none is known */
+    /* the model that a run begins with, of a new one "new FAMILY"; with an adapter it goes on with it */
+    const char *base;
+    char print[17]; /* its fingerprint as run.json has it, "": none is known */
     OptList data;
     LlmwsTrainOptions how;
     LlmwsModel *model;
@@ -38,6 +39,15 @@ bool tell_done(Training *t, Err *e);
 bool run_json_write(Training *t, Err *e);
 /* What run.json says, over what the command line does not; what both say must be the same. */
 bool run_json_read(Training *t, Err *e);
+
+/* ---- train_base.c ---- */
+
+/* What the run begins with, by name: the model of -m or $LLMWS_MODEL, or a new one. */
+bool base_resolve(Training *t, Err *e);
+/* Opens it as t->model, a new one with weights that are all zero. */
+bool base_open(Training *t, Err *e);
+/* Writes it as a directory of f32 weights. */
+bool base_write(Training *t, const char *dir, Err *e);
 
 /* ---- train_loop.c ---- */
 

@@ -190,14 +190,14 @@ static bool check_layers(const Config *c, Err *e) {
     return true;
 }
 
-static bool has_part(const ArchRow *a, Part part) {
+bool arch_has_part(const ArchRow *a, Part part) {
     for (const TensorRow *r = a->tensors; r->hf; r++)
         if (r->part == part) return true;
     return false;
 }
 
 static bool check_experts(const ArchRow *a, const Config *c, Err *e) {
-    if (!has_part(a, PART_ROUTER)) return true;
+    if (!arch_has_part(a, PART_ROUTER)) return true;
     if (c->experts < 1 || c->experts > MAX_EXPERTS || c->experts_used < 1 || c->experts_used > c->experts)
         return err_set(e, ERR_INPUT, "%lld of %lld experts are out of range", (long long)c->experts_used,
                        (long long)c->experts);
@@ -313,7 +313,7 @@ static const char *const other_gguf[] = {"rope.freq_base",
                                          "rope.scaling.yarn_beta_slow",
                                          NULL};
 
-static bool is_read(const ArchRow *a, StoreFormat format, Str key) {
+bool arch_reads(const ArchRow *a, StoreFormat format, Str key) {
     for (const char *const *o = format == STORE_HF ? other_hf : other_gguf; *o; o++)
         if (str_is(key, *o)) return true;
     for (const KeyRow *k = a->keys; k->hf || k->gguf; k++) {
@@ -330,7 +330,7 @@ void arch_unused(const ArchRow *a, const TensorFile *f, Buf *out) {
         Str key = f->meta.object.keys[i];
         if (prefix && (key.n <= prefix || memcmp(key.s, a->gguf, prefix - 1) || key.s[prefix - 1] != '.')) continue;
         key = (Str){key.s + prefix, key.n - prefix};
-        if (!is_read(a, f->format, key)) buf_printf(out, "%s%.*s", out->n ? ", " : "", STR_ARG(key));
+        if (!arch_reads(a, f->format, key)) buf_printf(out, "%s%.*s", out->n ? ", " : "", STR_ARG(key));
     }
 }
 
@@ -362,6 +362,15 @@ LayerConfig arch_layer(const Config *c, int64_t layer) {
     for (size_t i = 0; c->dense && i < value_count(c->dense); i++)
         l.experts = l.experts && value_item(c->dense, i).i != layer;
     return l;
+}
+
+bool arch_has(const Config *c, const TensorRow *row, int64_t layer) {
+    switch (row->when) {
+    case WHEN_UNTIED: return !c->tied;
+    case WHEN_DENSE: return !arch_layer(c, layer).experts;
+    case WHEN_EXPERTS: return arch_layer(c, layer).experts;
+    default: return true;
+    }
 }
 
 /* ---- comparing ---- */

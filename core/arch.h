@@ -174,6 +174,7 @@ typedef struct ArchRow {
     const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights, NULL: none */
     const char *lora_targets;      /* default modules of an adapter */
+    bool scaled_residual;          /* new models: what is added to the residual stream starts smaller, the more layers */
 } ArchRow;
 
 extern const ArchRow arch_table[];
@@ -188,6 +189,8 @@ const char *arch_nearest(const char *word, const char *const *names, size_t n);
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
 /* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
 void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
+/* Whether the family reads a setting of this name. */
+bool arch_reads(const ArchRow *arch, StoreFormat format, Str key);
 /* The config.json of a model: that of the directory, or what a GGUF file that llmws wrote keeps of it under
  * "llmws.config"; NULL: none. GGUF's own keys stand above it. */
 const Value *arch_hf_config(const TensorFile *f);
@@ -195,6 +198,9 @@ const Value *arch_hf_config(const TensorFile *f);
 bool arch_same(const Config *a, const Config *b, Err *e);
 int64_t arch_dim(const Config *c, DimName d);
 LayerConfig arch_layer(const Config *c, int64_t layer);
+/* Whether a model has the tensor of a row in a layer (any number where it stands outside of the layers). */
+bool arch_has(const Config *c, const TensorRow *row, int64_t layer);
+bool arch_has_part(const ArchRow *arch, Part part);
 
 /* ---- rotary positions (core/arch_rope.c) ---- */
 

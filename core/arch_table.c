@@ -502,6 +502,7 @@ const ArchRow arch_table[] = {
         .hf_ignored = NAMES("h.*.attn.bias", "h.*.attn.masked_bias", "transformer.h.*.attn.bias",
                             "transformer.h.*.attn.masked_bias"),
         .lora_targets = "c_attn+c_proj+c_fc",
+        .scaled_residual = true,
     },
 };
 const size_t arch_count = COUNT_OF(arch_table);

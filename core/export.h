@@ -33,6 +33,9 @@ bool export_gguf(const Model *m, Export *x, Err *e);
 /* The config.json that the model came with, as it was, where it still says the same; else made of the family's row,
  * what the old one has beside that kept. */
 bool export_hf(const Model *m, Export *x, Err *e);
+/* Makes x->meta of the family's row whatever the old one says: every setting stands in it, what the old one has beside
+ * them is kept. */
+bool export_hf_config(const Model *m, Export *x, Err *e);
 /* For a writer that stores Hugging Face's tensors in another float type: puts it into the config. */
 void export_hf_dtype(Export *x, Dtype t);
 

@@ -203,6 +203,8 @@ static bool new_config(Export *x, const Model *m, const Value *old, Err *e) {
     return err_prefix(e, "a config.json cannot say all of '%s'", m->file.path);
 }
 
+bool export_hf_config(const Model *m, Export *x, Err *e) { return new_config(x, m, arch_hf_config(&m->file), e); }
+
 /* ---- tensors ---- */
 
 static Dtype stored_dtype(const Model *m, const Weight *w) {

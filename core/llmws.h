@@ -201,10 +201,34 @@ LLMWS_API void llmws_family_info(size_t i, LlmwsFamilyInfo *info);
 LLMWS_API bool llmws_model_save_gguf(const LlmwsModel *m, const char *path, LlmwsErr *e);
 
 /* Writes the model as a Hugging Face directory that does not exist yet; it appears whole or not at all. dtype: "f32",
- * "f16", "bf16" for all weights, NULL: as they are. max_shard: bytes of a file of weights at most, 0: one file. The
- * files beside the weights are copied; m must come from such a directory itself. */
+ * "f16", "bf16" for all weights, NULL: as they are, quantised ones as f32. max_shard: bytes of a file of weights at
+ * most, 0: one file. The files beside the weights are copied, or made of what a GGUF file says. */
 LLMWS_API bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype, int64_t max_shard,
                                    LlmwsErr *e);
+/* Makes the embedding the head too and leaves out the head's own weights; false where that is so already. Before
+ * sessions and trainings of m. */
+LLMWS_API bool llmws_model_tie(LlmwsModel *m);
+
+/* ---- new models ---- */
+
+typedef struct LlmwsNewModel { /* a family's shape with weights drawn by chance, to be trained */
+    const char *family;        /* a name of llmws_family_info, or a model_type; NULL: the model_type of config */
+    const char *config; /* a JSON object of config.json's keys; what it leaves out is derived (core/init.h); NULL: all
+                           of it */
+    const char *tokenizer;   /* a path as for llmws_tokenizer_open, or NULL and: */
+    int64_t train_tokenizer; /* tokens of a byte-level BPE that is trained on the texts of data */
+    const char *const *data; /* [n_data] files or folders */
+    size_t n_data;
+    int64_t ctx;   /* max_position_embeddings, unless config has it; 0: 2048 */
+    bool tied;     /* the head is the embedding */
+    uint64_t seed; /* of the weights */
+} LlmwsNewModel;
+
+/* The model with weights that are all zero, for plans and previews; its tokenizer is open. */
+LLMWS_API LlmwsModel *llmws_model_new(const LlmwsNewModel *how, const LlmwsModelOptions *opt, LlmwsErr *e);
+/* Writes what llmws_model_new made as a Hugging Face directory that does not exist yet, weights drawn: a function of
+ * how alone. */
+LLMWS_API bool llmws_model_create(LlmwsModel *m, const LlmwsNewModel *how, const char *dir, LlmwsErr *e);
 
 /* ---- sampling ---- */
 

@@ -57,18 +57,26 @@ static int64_t resident_bytes(void) {
     return resident * sysconf(_SC_PAGESIZE);
 }
 
-static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
-    TensorFile file = {0};
-    TRY(tensor_file_open(path, &file, e) && model_init(&m->m, &file, log, e));
+bool llmws_model_ready(LlmwsModel *m, Err *e) {
     if (!read_ends(m, e) || !sample_defaults_read(&m->defaults, &m->m.file, &m->m.log, e))
-        return err_prefix(e, "'%s'", path);
+        return err_prefix(e, "'%s'", m->m.file.path);
     describe(m);
     return true;
 }
 
-LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e) {
+static bool model_open(LlmwsModel *m, const char *path, Log log, Err *e) {
+    TensorFile file = {0};
+    return tensor_file_open(path, &file, e) && model_init(&m->m, &file, log, e) && llmws_model_ready(m, e);
+}
+
+LlmwsModel *llmws_model_begin(void) {
     LlmwsModel *m = mem_alloc(1, sizeof *m);
     m->program_bytes = resident_bytes();
+    return m;
+}
+
+LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e) {
+    LlmwsModel *m = llmws_model_begin();
     Log log = opt ? (Log){opt->log, opt->log_ctx} : (Log){0};
     if (model_open(m, path, log, e)) return m;
     llmws_model_close(m);
@@ -94,6 +102,8 @@ LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e) {
     if (!ok) return free(t), NULL;
     return m->tok = llmws_tokenizer_finish(t, m->m.file.path, e);
 }
+
+bool llmws_model_tie(LlmwsModel *m) { return model_tie(&m->m); }
 
 bool llmws_token_ends(const LlmwsModel *m, int32_t id) {
     for (size_t i = 0; i < m->n_ends; i++)

@@ -47,6 +47,11 @@ struct LlmwsSession {
 /* Makes the tokenizer of t->spec; closes t on failure and returns NULL. path: for the error. */
 LlmwsTokenizer *llmws_tokenizer_finish(LlmwsTokenizer *t, const char *path, Err *e);
 
+/* An empty model, which knows what the process held before it came. */
+LlmwsModel *llmws_model_begin(void);
+/* What a model knows beside its weights: ids that end an answer, sampling, descriptions. m->m is open. */
+bool llmws_model_ready(LlmwsModel *m, Err *e);
+
 /* Adds what a model brings beside its weights to a plan: tables of names and of the tokenizer, headers of files, the
  * program itself. */
 void plan_add_tables(LlmwsPlan *plan, const LlmwsModel *m);

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
+#include "formats/beside.h"
 #include "formats/dirs.h"
-#include "formats/json.h"
-#include "formats/store.h"
+#include "formats/hf_tok.h"
 
 enum { PART = 4 << 20 }; /* bytes that are written at a time */
 
@@ -40,13 +40,12 @@ int64_t model_write_bytes(const Model *m) {
     return MIN(most, PART);
 }
 
-static bool write_config(const Export *x, const char *dir, Err *e) {
+/* The folder of the model's own files: some are opened by the name of the file of weights. */
+static bool write_beside(const Model *m, const char *from, const char *dir, Err *e) {
     Arena a = {0};
-    Buf text = {0};
-    json_put_value(&text, &x->meta, 0);
-    buf_char(&text, '\n');
-    bool ok = write_text_file(store_join(&a, dir, "config.json"), buf_view(&text), e);
-    buf_release(&text);
+    if (m->file.format == STORE_GGUF) return beside_gguf(&m->file, m->cfg.ctx, dir, &m->log, e);
+    if (!from) from = path_is_dir(m->file.path) ? m->file.path : dir_of(&a, m->file.path);
+    bool ok = dir_copy_beside(from, dir, e);
     arena_release(&a);
     return ok;
 }
@@ -62,8 +61,8 @@ bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e) 
         memcpy(out[i].ne, t->ne, sizeof out[i].ne);
     }
     if (ok && s->dtype) export_hf_dtype(&x, *s->dtype);
-    ok = ok && safetensors_write_dir(dir, s->max_shard, out, x.n, e) && write_config(&x, dir, e) &&
-         dir_copy_beside(s->beside, dir, e);
+    ok = ok && safetensors_write_dir(dir, s->max_shard, out, x.n, e) && beside_json(dir, "config.json", &x.meta, e) &&
+         write_beside(m, s->beside, dir, e);
     free(out);
     arena_release(&x.arena);
     return ok;
@@ -73,12 +72,9 @@ bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype
     Arena a = {0};
     Dtype t = DT_f32;
     const char *stage = NULL;
-    SaveSpec s = {.dtype = dtype ? &t : NULL, .max_shard = max_shard, .beside = m->m.file.path};
+    const SaveSpec s = {.dtype = dtype ? &t : NULL, .max_shard = max_shard};
     if (dtype && (!dtype_from_name(dtype, &t) || !dtype_info[t].st_tag || !dtype_info[t].encode))
         return err_set(e, ERR_USAGE, "dtype '%s' is not supported; supported: f32, f16, bf16", dtype);
-    if (m->m.file.format != STORE_HF)
-        return err_set(e, ERR_INPUT, "'%s' is no Hugging Face directory; 'llmws convert' makes one of it",
-                       m->m.file.path);
     bool ok = dir_begin(dir, &a, &stage, e);
     if (ok && !(model_write_hf(&m->m, stage, &s, e) && dir_commit(stage, dir, e))) {
         dir_remove(stage);

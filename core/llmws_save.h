@@ -8,7 +8,7 @@
 typedef struct SaveSpec {
     const Dtype *dtype; /* of all tensors, a FLOAT; NULL: as they are */
     int64_t max_shard;  /* bytes of a file; 0: all in one */
-    const char *beside; /* directory whose other files are copied */
+    const char *beside; /* directory whose other files are copied; NULL: what the model's file says */
 } SaveSpec;
 
 /* Into a directory that exists. */

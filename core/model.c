@@ -23,15 +23,6 @@ static void stacked_name(const TensorRow *row, int64_t layer, char out[256]) {
                  gap + 2, each + 3);
 }
 
-static bool applies(const Model *m, const TensorRow *row, int64_t layer) {
-    switch (row->when) {
-    case WHEN_UNTIED: return !m->cfg.tied;
-    case WHEN_DENSE: return !arch_layer(&m->cfg, layer).experts;
-    case WHEN_EXPERTS: return arch_layer(&m->cfg, layer).experts;
-    default: return true;
-    }
-}
-
 /* Of dims [from ..] of the row. */
 static bool check_shape(const Model *m, const TensorRow *row, int from, const NamedTensor *t, Err *e) {
     int ndim = 0, n_dims = 0;
@@ -204,7 +195,7 @@ static bool add_weights(Model *m, bool *seen, Err *e) {
                 bool layered = strstr(r->hf, "{}") != NULL;
                 past = past || layered;
                 if (layered != (pass == 1) || (!layered && past != (pass == 2))) continue;
-                if (!applies(m, r, layer)) continue;
+                if (!arch_has(&m->cfg, r, layer)) continue;
                 TRY(add_weight(m, r, layer, seen, e));
             }
         }
@@ -262,6 +253,27 @@ bool model_init(Model *m, TensorFile *file, Log log, Err *e) {
     return false;
 }
 
+bool model_tie(Model *m) {
+    size_t n = 0;
+    if (m->cfg.tied) return false;
+    m->cfg.tied = true;
+    m->index = (StrMap){0};
+    for (size_t i = 0; i < m->n; i++) {
+        const Weight w = m->weights[i];
+        int64_t bytes = 0;
+        tensor_bytes(w.t.dtype, w.t.ndim, w.t.ne, &bytes);
+        if (w.row->part == PART_HEAD) {
+            m->params -= tensor_count(&w.t);
+            m->bytes -= bytes;
+        } else {
+            m->weights[n] = w;
+            strmap_put(&m->index, &m->arena, str_of(w.name), (int32_t)n++);
+        }
+    }
+    m->n = n;
+    return true;
+}
+
 void model_release(Model *m) {
     for (size_t i = 0; i < m->n; i++) free(m->weights[i].turned);
     if (m->file.close) m->file.close(&m->file);
@@ -277,7 +289,7 @@ const Weight *model_weight(const Model *m, const char *name) {
 const Weight *model_part(const Model *m, Part part, int64_t layer) {
     char name[256];
     for (const TensorRow *r = m->arch->tensors; r->hf; r++) {
-        if (r->part != part || !applies(m, r, layer)) continue;
+        if (r->part != part || !arch_has(&m->cfg, r, layer)) continue;
         stacked_name(r, layer, name);
         return model_weight(m, name);
     }

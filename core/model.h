@@ -34,6 +34,9 @@ typedef struct Model {
  * tensor the row asks for is there with the right shape or is an error. */
 bool model_init(Model *m, TensorFile *file, Log log, Err *e);
 void model_release(Model *m);
+/* Makes the embedding the head and leaves out the head's own weights; before anything was built of m. False where that
+ * is so already. */
+bool model_tie(Model *m);
 /* Of names, shapes, dtypes and samples of the data: tells models apart without reading them whole. */
 uint64_t model_fingerprint(const Model *m);
 const Weight *model_weight(const Model *m, const char *name); /* NULL: none */

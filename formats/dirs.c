@@ -185,15 +185,34 @@ static bool copy_files(const char *from, const char *to, Err *e) {
     return ok;
 }
 
-bool dir_copy_beside(const char *from, const char *to, Err *e) {
+static bool copy_templates(const char *from, const char *to, Err *e) {
     static const char templates[] = "additional_chat_templates";
     Arena a = {0};
     struct stat st;
     const char *more = store_join(&a, from, templates), *there = store_join(&a, to, templates);
-    bool ok = copy_files(from, to, e);
-    if (ok && stat(more, &st) == 0 && S_ISDIR(st.st_mode))
+    bool ok = true;
+    if (stat(more, &st) == 0 && S_ISDIR(st.st_mode))
         ok = (mkdir(there, 0777) == 0 || err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno))) &&
              copy_files(more, there, e);
     arena_release(&a);
     return ok;
+}
+
+bool dir_copy_beside(const char *from, const char *to, Err *e) {
+    return copy_files(from, to, e) && copy_templates(from, to, e);
+}
+
+bool dir_copy_tokenizer(const char *from, const char *to, Err *e) {
+    static const char *const names[] = {"tokenizer.json",          "tokenizer.model",   "tekken.json",
+                                        "tokenizer_config.json",   "vocab.json",        "merges.txt",
+                                        "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+                                        "chat_template.json"};
+    Arena a = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < COUNT_OF(names); i++) {
+        const char *path = store_join(&a, from, names[i]);
+        if (path_exists(path)) ok = copy_file(path, store_join(&a, to, names[i]), e);
+    }
+    arena_release(&a);
+    return ok && copy_templates(from, to, e);
 }

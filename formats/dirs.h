@@ -24,5 +24,7 @@ void dir_sweep(const char *folder);
 /* What stands in a model's directory beside the weights and config.json (tokenizer, templates, generation settings), to
  * another one. */
 bool dir_copy_beside(const char *from, const char *to, Err *e);
+/* What of it belongs to the tokenizer alone, chat templates too. */
+bool dir_copy_tokenizer(const char *from, const char *to, Err *e);
 
 #endif
