@@ -86,7 +86,7 @@ static void row_ends(TestRow *r, CheckState state, const char *why) {
 /* What the file says that it is. A family that is not known, or no weights at all, is nothing to test. */
 static bool identify(TestRow *r, TensorFile *f, Err *e) {
     const char *path = r->model->path;
-    if (!path_exists(path)) {
+    if (!model_exists(path)) {
         row_ends(r, CHECK_SKIPPED, builtin_is(path) ? "it is not in this build" : "it is not on this machine");
         return false;
     }

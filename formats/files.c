@@ -11,8 +11,6 @@
 
 bool path_exists(const char *path) {
     struct stat st;
-    Str bytes;
-    if (builtin_is(path)) return builtin_find(path, &bytes, NULL);
     return lstat(path, &st) == 0 || errno != ENOENT;
 }
 
@@ -45,12 +43,7 @@ static bool open_regular(const char *path, int *fd, size_t *bytes, Err *e) {
  * ours never do that: they replace a file by rename, and the old one lives on under the mapping. */
 bool map_file(const char *path, Mapping *m, Err *e) {
     int fd;
-    Str inside;
     *m = (Mapping){.bytes = ""};
-    if (builtin_is(path)) {
-        TRY(builtin_find(path, &inside, e));
-        return *m = (Mapping){inside.s, inside.n, .builtin = true}, true;
-    }
     TRY(open_regular(path, &fd, &m->n, e));
     void *p = m->n ? mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0) : (void *)(uintptr_t)m->bytes;
     int why = errno;
@@ -61,6 +54,19 @@ bool map_file(const char *path, Mapping *m, Err *e) {
     }
     m->bytes = p;
     return true;
+}
+
+bool map_model(const char *path, Mapping *m, Err *e) {
+    Str inside;
+    if (!builtin_is(path)) return map_file(path, m, e);
+    *m = (Mapping){.bytes = ""};
+    TRY(builtin_find(path, &inside, e));
+    return *m = (Mapping){inside.s, inside.n, .builtin = true}, true;
+}
+
+bool model_exists(const char *path) {
+    Str inside;
+    return builtin_is(path) ? builtin_find(path, &inside, NULL) : path_exists(path);
 }
 
 void unmap_file(Mapping *m) {

@@ -37,18 +37,21 @@ void tok_spec_release(TokSpec *spec);
 extern const char tok_default_split[];
 
 /* A whole file mapped read-only; regular files only (a FIFO or directory is refused). An empty file is n == 0. The file
- * must not be truncated while it is mapped (SIGBUS); to replace it by rename is safe. The name of a builtin model gives
- * the bytes in the library. */
+ * must not be truncated while it is mapped (SIGBUS); to replace it by rename is safe. */
 typedef struct Mapping {
     const char *bytes;
     size_t n;
     bool builtin; /* nothing to unmap */
 } Mapping;
 bool map_file(const char *path, Mapping *m, Err *e);
+/* The same of a model's path, which may also be the name of a builtin one: its bytes in the library. */
+bool map_model(const char *path, Mapping *m, Err *e);
 void unmap_file(Mapping *m);
 /* False only where nothing bears that name. A link that leads nowhere exists: what is optional and broken is an error.
- * A builtin model exists where this build has it. */
+ */
 bool path_exists(const char *path);
+/* Of a model's path: a builtin model exists where this build has it, and is no directory. */
+bool model_exists(const char *path);
 bool path_is_dir(const char *path);
 
 /* How much each column of a matrix matters: mean squares of what it was multiplied with, by the tensor's name in GGUF.

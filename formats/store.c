@@ -29,7 +29,7 @@ void store_begin(TensorFile *f, StoreFormat format, const char *path) {
 
 bool store_map(TensorFile *f, const char *path, Mapping *m, Err *e) {
     Maps *all = f->mappings;
-    TRY(map_file(path, m, e));
+    TRY(map_model(path, m, e));
     all->maps = mem_grow(all->maps, all->n + 1, sizeof *all->maps);
     all->names = mem_grow(all->names, all->n + 1, sizeof *all->names);
     all->maps[all->n] = *m;
@@ -165,7 +165,7 @@ bool tensor_file_open(const char *path, TensorFile *f, Err *e) {
     char head[9] = {0};
     *f = (TensorFile){0};
     if (path_is_dir(path)) return hf_open(path, f, e);
-    TRY(map_file(path, &m, e));
+    TRY(map_model(path, &m, e));
     const size_t n = m.n;
     memcpy(head, m.bytes, MIN(n, sizeof head));
     unmap_file(&m);
