@@ -25,7 +25,7 @@ if [[ -e $dir/$name/run.json ]]; then
     "$llmws" train --resume -o "$dir/$name"
 else
     "$llmws" train "$stories" -o "$dir/$name" --arch $family --config "$shape$more" --tie-embeddings --train-tokenizer 2048 \
-        --precision bf16 --steps "$steps" --batch-size 8 --seq-len 256 --lr 2e-3 --lr-schedule cosine --warmup 100 \
+        --precision bf16 --steps "$steps" --batch-size 4 --seq-len 512 --lr 2e-3 --lr-schedule cosine --warmup 100 \
         --weight-decay 0.1 --betas 0.9,0.95 --save-every 500 --keep 2
 fi
 
