@@ -113,7 +113,7 @@ static bool open_base(Job *j, const Adapter *x, Err *e) {
     TRY(value_as_str(value_get(&x->config, "base_model_name_or_path"), "base_model_name_or_path", &name, e));
     if (!path && name.n) {
         const char *given = arena_strn(&a, name.s, name.n), *beside = store_join(&a, x->path, given);
-        path = path_exists(given) ? given : given[0] != '/' && path_exists(beside) ? beside : NULL;
+        path = model_exists(given) ? given : given[0] != '/' && path_exists(beside) ? beside : NULL;
     }
     bool ok = path || err_set(e, ERR_USAGE,
                               "the base model of the adapter '%s' is needed for its names and the order of its rows%s"

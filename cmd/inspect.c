@@ -18,8 +18,9 @@ static const OptRow list_rows[] = {
     {.name = "families",
      .kind = OPT_FLAG,
      AT(families),
-     .help = "every family that is known: its names in files, formats, backends, what a LoRA adapter changes; no model "
-             "needed"},
+     .help =
+         "every family that is known: its names in files, formats, backends, its builtin model, what a LoRA adapter "
+         "changes; no model needed"},
     {.name = "estimate",
      .kind = OPT_FLAG,
      AT(estimate),

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/builtin.h"
+
 #define AT(field) .at = offsetof(RunOpts, field)
 
 static const OptRow model_rows[] = {
@@ -15,7 +17,8 @@ static const OptRow model_rows[] = {
      .kind = OPT_TEXT,
      .arg = "MODEL",
      AT(model),
-     .help = "a .gguf file or a Hugging Face directory; without it $LLMWS_MODEL"},
+     .help = "a .gguf file, a Hugging Face directory, or builtin:NAME (llama, mistral, phi, qwen); without it "
+             "$LLMWS_MODEL, else builtin"},
 };
 
 static const OptRow session_rows[] = {
@@ -92,11 +95,8 @@ Ui ui_of(const RunOpts *o) { return ui_make(o->json, o->quiet, o->verbose, o->co
 
 bool model_path(const RunOpts *o, const char **path, Err *e) {
     const char *env = getenv("LLMWS_MODEL");
-    *path = o->model ? o->model : env;
-    if (!*path || !**path)
-        return err_set(e, ERR_USAGE,
-                       "no model: give -m MODEL, a .gguf file or a Hugging Face directory, or set LLMWS_MODEL");
-    return true;
+    *path = o->model ? o->model : env && *env ? env : "builtin";
+    return **path || err_set(e, ERR_USAGE, "no model: -m is empty; give a .gguf file or a Hugging Face directory");
 }
 
 void ui_log(void *ctx, int level, const char *line) {
@@ -132,6 +132,7 @@ static bool gguf_name(const char *name) { return str_ends(str_of(name), ".gguf")
 void suggest_model(const char *path, Err *e) {
     struct stat st;
     bool missing = stat(path, &st) != 0;
+    if (builtin_is(path)) return;
     if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
     const char *slash = missing ? strrchr(path, '/') : NULL;
     Buf dir = {0};

@@ -34,7 +34,7 @@ extern const OptTable opts_output;  /* --json -q -v --color -h */
 
 Ui ui_of(const RunOpts *o);
 
-/* The model's path: -m, else $LLMWS_MODEL; ERR_USAGE where neither is given. */
+/* The model's path: -m, else $LLMWS_MODEL, else "builtin". */
 bool model_path(const RunOpts *o, const char **path, Err *e);
 /* Opens it; warnings and messages of the library go through *ui, which must outlive the model. */
 bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/arch.h"
+#include "formats/builtin.h"
 
 typedef struct TestOpts {
     RunOpts run; /* its session options are told here in fewer words */
@@ -84,8 +85,12 @@ static void row_ends(TestRow *r, CheckState state, const char *why) {
 
 /* What the file says that it is. A family that is not known, or no weights at all, is nothing to test. */
 static bool identify(TestRow *r, TensorFile *f, Err *e) {
-    if (!path_exists(r->model->path)) return row_ends(r, CHECK_SKIPPED, "it is not on this machine"), false;
-    if (!tensor_file_open(r->model->path, f, e)) {
+    const char *path = r->model->path;
+    if (!model_exists(path)) {
+        row_ends(r, CHECK_SKIPPED, builtin_is(path) ? "it is not in this build" : "it is not on this machine");
+        return false;
+    }
+    if (!tensor_file_open(path, f, e)) {
         check_note(&r->report, "load", CHECK_FAILED, "%s", e->msg);
         return false;
     }
@@ -232,7 +237,7 @@ static bool test_judge(const Tests *t, Err *e) {
     if (!t->plan.n)
         return err_set(e, ERR_CHECK,
                        "no models to test: name models or folders, or list them in .llmws-test.json here or in "
-                       "llmws/test.json of $XDG_CONFIG_HOME; this build has no models of its own");
+                       "llmws/test.json of $XDG_CONFIG_HOME");
     if (count[CHECK_FAILED]) return err_set(e, ERR_CHECK, "%zu of %zu tests failed", count[CHECK_FAILED], t->all.n);
     return count[CHECK_PASSED] || err_set(e, ERR_CHECK, "nothing passed: all of %zu tests were skipped", t->all.n);
 }
@@ -259,7 +264,8 @@ static bool test_models_run(const void *opts, Err *e) {
 }
 
 static const Example examples[] = {
-    {"Does this model work on this machine?", "llmws test-models model.gguf"},
+    {"Does llmws work on this machine?", "llmws test-models"},
+    {"Does this model?", "llmws test-models model.gguf"},
     {"Everything below a folder, in seconds each:", "llmws test-models --quick models"},
     {"Keep what a model gives today:", "llmws test-models model.gguf --record record.json"},
     {"Later, or elsewhere: is it still that model, and does it still give that?",
@@ -277,7 +283,8 @@ const Cmd cmd_test_models = {
         "bit: at once, token by token, in pieces, on another number of threads. Its logits are held to a reference in "
         "float32 and that to plain C; its language to what English should be worth to it; its memory to the plan. "
         "Without arguments the models come from .llmws-test.json in this folder, or from llmws/test.json in "
-        "$XDG_CONFIG_HOME; without these files, $LLMWS_MODEL is tested. What is absent here is skipped and said so. "
+        "$XDG_CONFIG_HOME; without these files, $LLMWS_MODEL or else the builtin models are tested. What is absent "
+        "here is skipped and said so. "
         "Exit status 6 if anything fails or nothing "
         "passes.",
     .tables = tables,

@@ -28,8 +28,8 @@ typedef struct TestPlan { /* what is to be tested on this machine; all text in t
 } TestPlan;
 
 /* From -m and the words of the command line (models, folders, one record); without any from the machine file of the
- * folder or of the user; without one from $LLMWS_MODEL. A folder's own machine file counts for it. No models at all is
- * no error. */
+ * folder or of the user; without one from $LLMWS_MODEL, else the builtin models. A folder's own machine file counts for
+ * it. No models at all is no error. */
 bool test_plan_make(TestPlan *p, const RunOpts *o, Err *e);
 void test_plan_release(TestPlan *p);
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "cmd/test_models.h"
+#include "formats/builtin.h"
 #include "formats/json.h"
 
 static const char machine_file[] = ".llmws-test.json";
@@ -96,7 +97,7 @@ static bool read_bounds(const Value *v, TestBounds *b, Err *e) {
 /* Paths of the file are relative to its folder. */
 static const char *placed(TestPlan *p, const char *dir, Str path) {
     const char *z = arena_strn(&p->arena, path.s, path.n);
-    return z[0] == '/' ? z : joined(p, dir, z);
+    return z[0] == '/' || builtin_is(z) ? z : joined(p, dir, z);
 }
 
 static bool machine_model(TestPlan *p, const char *dir, const Value *v, Err *e) {
@@ -188,13 +189,22 @@ static bool take_word(TestPlan *p, const char *a, const char **record, Err *e) {
     return true;
 }
 
+/* Where nobody names a model: $LLMWS_MODEL, or those that are part of the program. */
+static void add_own(TestPlan *p) {
+    const char *env = getenv("LLMWS_MODEL");
+    if (env && *env) return add_model(p, env, (TestBounds){0});
+    for (size_t i = 0; i < builtin_count; i++) add_model(p, builtin_models[i].name, (TestBounds){0});
+}
+
 bool test_plan_make(TestPlan *p, const RunOpts *o, Err *e) {
-    const char *record = NULL, *env = getenv("LLMWS_MODEL");
+    const char *record = NULL;
     *p = (TestPlan){.cpu = true, .cuda = true, .bounds.max_ppl = 200};
     if (o->model) TRY(take_word(p, o->model, &record, e));
     for (size_t i = 0; i < o->args.n; i++) TRY(take_word(p, o->args.items[i], &record, e));
-    if (!o->model && o->args.n == (record != NULL)) TRY(machine_find(p, e));
-    if (!p->n && !o->model && o->args.n == (record != NULL) && env && *env) add_model(p, env, (TestBounds){0});
+    if (!o->model && o->args.n == (record != NULL)) {
+        TRY(machine_find(p, e));
+        if (!p->n) add_own(p);
+    }
     if (record) p->record = record;
     return true;
 }

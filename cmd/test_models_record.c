@@ -27,7 +27,7 @@ static bool hash_file(const char *path, FileHash *h, Err *e) {
     enum { PIECE = 1 << 22 };
     Mapping m;
     Sha256 s;
-    TRY(map_file(path, &m, e));
+    TRY(map_model(path, &m, e));
     sha256_begin(&s);
     for (size_t at = 0; at < m.n; at += PIECE) sha256_add(&s, m.bytes + at, MIN((size_t)PIECE, m.n - at));
     sha256_end(&s, h->sha256);

@@ -143,7 +143,7 @@ typedef struct LlmwsModelOptions {
     void *log_ctx;
 } LlmwsModelOptions;
 
-/* From a .gguf file or a Hugging Face directory. opt may be NULL. */
+/* From a .gguf file, a Hugging Face directory, or "builtin:NAME": one that is part of the library. opt may be NULL. */
 LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_model_close(LlmwsModel *m);
 /* True for ids that end an answer: EOS, and the others that generation_config.json or the file's metadata name. */

@@ -1,4 +1,5 @@
 /* Files as mappings and as streams. */
+#include "formats/builtin.h"
 #include "formats/formats.h"
 
 #include <errno.h>
@@ -11,6 +12,11 @@
 bool path_exists(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+bool path_is_dir(const char *path) {
+    struct stat st;
+    return !builtin_is(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* A regular file, opened for reading; its size in *bytes. O_NONBLOCK keeps a FIFO from waiting for a writer. */
@@ -37,22 +43,35 @@ static bool open_regular(const char *path, int *fd, size_t *bytes, Err *e) {
  * ours never do that: they replace a file by rename, and the old one lives on under the mapping. */
 bool map_file(const char *path, Mapping *m, Err *e) {
     int fd;
-    *m = (Mapping){"", 0};
+    *m = (Mapping){.bytes = ""};
     TRY(open_regular(path, &fd, &m->n, e));
     void *p = m->n ? mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0) : (void *)(uintptr_t)m->bytes;
     int why = errno;
     close(fd);
     if (p == MAP_FAILED) {
-        *m = (Mapping){"", 0};
+        *m = (Mapping){.bytes = ""};
         return err_set(e, ERR_IO, "cannot map '%s': %s", path, strerror(why));
     }
     m->bytes = p;
     return true;
 }
 
+bool map_model(const char *path, Mapping *m, Err *e) {
+    Str inside;
+    if (!builtin_is(path)) return map_file(path, m, e);
+    *m = (Mapping){.bytes = ""};
+    TRY(builtin_find(path, &inside, e));
+    return *m = (Mapping){inside.s, inside.n, .builtin = true}, true;
+}
+
+bool model_exists(const char *path) {
+    Str inside;
+    return builtin_is(path) ? builtin_find(path, &inside, NULL) : path_exists(path);
+}
+
 void unmap_file(Mapping *m) {
-    if (m->n) munmap((void *)(uintptr_t)m->bytes, m->n);
-    *m = (Mapping){"", 0};
+    if (m->n && !m->builtin) munmap((void *)(uintptr_t)m->bytes, m->n);
+    *m = (Mapping){.bytes = ""};
 }
 
 /* ---- a file as a stream ---- */

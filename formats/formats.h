@@ -13,9 +13,9 @@
 /* ---- reading ---- */
 
 /* A .gguf file (by its magic), a Hugging Face directory (config.json + *.safetensors, sharded or not), or one
- * .safetensors file with config.json beside it. Weights stay in the mapping (a tensor that lies
- * unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero, and there
- * is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
+ * .safetensors file with config.json beside it, or a builtin model (builtin.h). Weights stay in the mapping (a tensor
+ * that lies unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero,
+ * and there is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
 /* The first part of a model in several GGUF files opens them all. "llmws.config", JSON text in the file, is an object
  * in f->meta. */
@@ -41,12 +41,18 @@ extern const char tok_default_split[];
 typedef struct Mapping {
     const char *bytes;
     size_t n;
+    bool builtin; /* nothing to unmap */
 } Mapping;
 bool map_file(const char *path, Mapping *m, Err *e);
+/* The same of a model's path, which may also be the name of a builtin one: its bytes in the library. */
+bool map_model(const char *path, Mapping *m, Err *e);
 void unmap_file(Mapping *m);
 /* False only where nothing bears that name. A link that leads nowhere exists: what is optional and broken is an error.
  */
 bool path_exists(const char *path);
+/* Of a model's path: a builtin model exists where this build has it, and is no directory. */
+bool model_exists(const char *path);
+bool path_is_dir(const char *path);
 
 /* How much each column of a matrix matters: mean squares of what it was multiplied with, by the tensor's name in GGUF.
  */

@@ -82,6 +82,5 @@ void tok_scores(TokSpec *spec);
 
 /* The id that the vocabulary or the added tokens give a text; -1: none. Looks at every token. */
 int32_t tok_spec_find(const TokSpec *spec, Str text);
-bool path_is_dir(const char *path);
 
 #endif

@@ -92,11 +92,6 @@ bool hf_tok_config(const Value *config, Str jinja, TokSpec *spec, Err *e) {
                    : chat_texts_config(value_get(config, "chat_template"), spec, e);
 }
 
-bool path_is_dir(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* As map_file; *m stays empty where there is no such file. */
 static bool map_optional(const char *path, Mapping *m, Err *e) {
     *m = (Mapping){0};

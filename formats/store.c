@@ -1,9 +1,7 @@
 #include "formats/store.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- ownership ---- */
@@ -31,7 +29,7 @@ void store_begin(TensorFile *f, StoreFormat format, const char *path) {
 
 bool store_map(TensorFile *f, const char *path, Mapping *m, Err *e) {
     Maps *all = f->mappings;
-    TRY(map_file(path, m, e));
+    TRY(map_model(path, m, e));
     all->maps = mem_grow(all->maps, all->n + 1, sizeof *all->maps);
     all->names = mem_grow(all->names, all->n + 1, sizeof *all->names);
     all->maps[all->n] = *m;
@@ -163,18 +161,14 @@ bool out_names_unique(const OutTensor *tensors, size_t n, Err *e) {
 /* ---- what a path is ---- */
 
 bool tensor_file_open(const char *path, TensorFile *f, Err *e) {
-    struct stat st;
-    FileSource *file;
+    Mapping m;
     char head[9] = {0};
     *f = (TensorFile){0};
-    if (stat(path, &st) != 0) return err_set(e, ERR_INPUT, "cannot open '%s': %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode)) return hf_open(path, f, e);
-    TRY(file_source_open(path, &file, e));
-    Source from = file_source(file);
-    size_t n = (size_t)MIN((int64_t)sizeof head, (int64_t)st.st_size);
-    bool ok = from.read(from.ctx, head, n, e);
-    file_source_close(file);
-    TRY(ok);
+    if (path_is_dir(path)) return hf_open(path, f, e);
+    TRY(map_model(path, &m, e));
+    const size_t n = m.n;
+    memcpy(head, m.bytes, MIN(n, sizeof head));
+    unmap_file(&m);
     if (memcmp(head, "GGUF", 4) == 0) return gguf_open(path, f, e);
     if (head[8] == '{') return hf_open_file(path, f, e);
     const char *why = n == 0                       ? "the file is empty"

@@ -24,7 +24,7 @@ void tok_spec_release(TokSpec *spec) {
 
 static bool is_gguf(const char *path, Err *e, bool *yes) {
     Mapping m;
-    TRY(map_file(path, &m, e));
+    TRY(map_model(path, &m, e));
     *yes = m.n >= 4 && memcmp(m.bytes, "GGUF", 4) == 0;
     unmap_file(&m);
     return true;

@@ -91,7 +91,6 @@ usage 'give one' "$LLMWS" bench -m "$M" --json --csv
 usage 'a model is -m MODEL' "$LLMWS" bench "$M"
 usage '--compare needs two files' "$LLMWS" bench --compare before.json
 usage 'a step takes at most --chunk 2' "$LLMWS" bench -m "$M" --batch 3 --chunk 2
-usage 'no model' "$LLMWS" bench
 t 4 '' 'llmws: the tests do not fit: 24 tokens, -c 16 *' b "${small[@]}" -c 16
 
 # Side by side.

@@ -163,7 +163,7 @@ gone x.gguf
 
 usage 'where to?' "$LLMWS" convert llama3
 usage 'what to write is given as -o x.gguf' "$LLMWS" convert llama3 x.gguf
-usage 'no model' "$LLMWS" convert -o x.gguf
+usage 'no model' "$LLMWS" convert -m '' -o x.gguf
 usage '--max-shard is for directories' "$LLMWS" convert llama3 -o x.gguf --max-shard 1G
 usage 'name a directory' "$LLMWS" convert llama3 -o x.safetensors
 usage "'q9' is not known; known: f32, f16" "$LLMWS" convert llama3 -o x.gguf --type q9

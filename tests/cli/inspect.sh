@@ -55,7 +55,7 @@ t 0 '*' '*\[plan\] weights *iB on cpu (mapped)*\[plan\] cache *iB on cpu*\[plan\
 # The families, no model needed: a line for every row of the table.
 t 0 '*llama *llama *llama *safetensors,gguf *cpu *q_proj+k_proj*gpt2 *c_attn+c_proj+c_fc' '' i --families
 [[ $(($(wc -l <out) - 1)) == $(grep -c '^        \.name = "' "$SRC/core/arch_table.c") ]] || bad "not one line a family: $(cat out)"
-t 0 '*{"event":"family","name":"mistral","model_types":\["mistral"\],"gguf":"llama","lora_targets":"q_proj+*","formats":\["safetensors","gguf"\],"backends":\["cpu"\]}*' '' i --families --json
+t 0 '*{"event":"family","name":"mistral","model_types":\["mistral"\],"gguf":"llama","lora_targets":"q_proj+*","builtin":*,"formats":\["safetensors","gguf"\],"backends":\["cpu"\]}*' '' i --families --json
 json_lines out
 
 # --estimate speaks of a run of generate and takes its options; those that cost memory show.

@@ -26,4 +26,7 @@ count=$((count + 1))
 # A copy of the program alone is enough.
 mv root/usr/bin/llmws alone && rm -r root
 t 0 '*"event":"done"*' '' ${LLMWS_EMULATOR-} ./alone generate -m "$M" --ids 1,2,3 -n 2 --temp 0 --ignore-eos --json -t 1
+if compgen -G "$SRC/formats/builtin/*.gguf" >ggufs; then
+    t 0 '*"event":"done"*' '' ${LLMWS_EMULATOR-} ./alone generate -p 'Once upon a time' -n 2 --ignore-eos --json -t 1
+fi
 finish

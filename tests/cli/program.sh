@@ -48,8 +48,7 @@ usage "unexpected argument 'two'" "$LLMWS" inspect one two
 usage "must be a whole number from 1 to" "$LLMWS" generate -m "$M" -p a -t 0
 usage "must be one of f32|f16|bf16|q8_0" "$LLMWS" generate -m "$M" -p a --kv-type q9
 usage "must be one of auto|cpu" "$LLMWS" generate -m "$M" -p a --backend gpu
-usage "no model" "$LLMWS" generate -p a
-usage "no model" "$LLMWS" inspect
+usage "no model" "$LLMWS" generate -m '' -p a
 usage "no prompt" "$LLMWS" generate -m "$M"
 usage "unexpected argument '-n'" "$LLMWS" generate -m "$M" -p a -- -n 5
 usage "unknown option '--?x1b?31m'" "$LLMWS" generate $'--\033[31m'
