@@ -16,7 +16,7 @@ shape=hidden_size=192,num_hidden_layers=6,num_attention_heads=6,num_key_value_he
 case $name in
 llama) family=llama more= ;;
 mistral) family=mistral more=,sliding_window=256 ;;
-phi) family=phi3 more= ;;
+phi) family=phi3 more=,partial_rotary_factor=0.75 ;;
 qwen) family=qwen3 more=,head_dim=32 ;;
 *) echo "no builtin model is called '$name'" >&2 && exit 2 ;;
 esac
