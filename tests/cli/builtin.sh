@@ -6,6 +6,7 @@ for name in llama mistral phi qwen; do
     if [[ -e $SRC/formats/builtin/$name.gguf ]]; then have+=("$name"); else lack+=("$name"); fi
 done
 same=$BUILD/tests/same_model
+echo 'Once upon a time there was a program that told a story of a program that told a story.' >tale.txt
 
 for name in "${have[@]}"; do
     m=builtin:$name file=$SRC/formats/builtin/$name.gguf
@@ -29,6 +30,9 @@ for name in "${have[@]}"; do
     t 0 '*' '' "$same" $name.gguf "$file"
     t 0 '*' '*' "$LLMWS" convert $m -o $name --type f32
     t 0 '*' '' "$LLMWS" inspect $name
+    t 0 'step 1, *' '' "$LLMWS" train tale.txt -m $m -o $name-run --steps 1 --batch-size 1 --seq-len 32
+    t 0 '' '' "$LLMWS" snapshot $m -o $name-copy
+    t 0 '*' '' "$LLMWS" generate -m $name-copy -p 'Once upon a time' -n 4
     t 0 "*$m *passed*1 passed, 0 failed, 0 skipped" '' "$LLMWS" test-models $m --backend cpu --record $name.json
     [[ ! -e $name.json ]] || grep -qF "$(sha256sum <"$file" | cut -d' ' -f1)" $name.json || bad "$name.json has another SHA-256"
 done
