@@ -174,7 +174,7 @@ typedef struct ArchRow {
     const char *hf_prefix;         /* that some files leave out of all names, NULL: none */
     const char *const *hf_ignored; /* patterns of tensors that carry no weights, NULL: none */
     const char *lora_targets;      /* default modules of an adapter */
-    bool scaled_residual;          /* new models: what is added to the residual stream starts smaller, the more layers */
+    bool scaled_residual; /* new models: what is added to the residual stream starts smaller, the more layers */
 } ArchRow;
 
 extern const ArchRow arch_table[];

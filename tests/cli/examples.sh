@@ -5,6 +5,7 @@ PATH=$T/bin:$PATH
 export LLMWS_MODEL=$M
 printf 'Once upon a time' >prompt.txt
 printf 'There was a boat that nobody had ever seen. %.0s' {1..40} >text.txt
+cp text.txt stories.txt
 ln -s "$M" original && mkdir models && ln -s "$M" models/
 export XDG_CONFIG_HOME=$T # no machine file
 printf '[{"role": "user", "content": "Hello"}]' >messages.json

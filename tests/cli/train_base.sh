@@ -24,7 +24,7 @@ done
 t 0 '*' '' "$LLMWS" convert llama3 -o q8.gguf --type q8_0 -q
 t 0 '*' '' "$LLMWS" train d.jsonl -m q8.gguf "${small[@]}" -o quantised
 near "$(loss dir-llama3)" "$(loss quantised)" 2e-2 || bad "from q8_0: loss $(loss quantised), not $(loss dir-llama3)"
-t 0 '*(f32 *' '' "$LLMWS" inspect quantised/checkpoints/step-0
+t 0 '*f32 29*' '' "$LLMWS" inspect quantised/checkpoints/step-0
 t 0 '*' '' "$LLMWS" train d.jsonl -m llama3/model.safetensors "${small[@]}" -o file
 [[ $(loss file) == "$(loss dir-llama3)" ]] || bad "by the name of the weights: loss $(loss file)"
 
