@@ -21,16 +21,16 @@ done <<'KNOBS'
 --no-pack --batch-size 1
 KNOBS
 
-# What a run says of itself.
+# What a run says of itself: its process has written the first weights before, and holds pages of that.
 t 0 '*' '' "$LLMWS" train d.jsonl -m "$M" -o run --steps 1 --json -t 1 "${shape[@]}"
 ran=$(field planned_bytes)
 t 0 '*' '' e --json -t 1 "${shape[@]}"
-awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < b / 50 && b - a < b / 50) }' || bad "a run plans $ran, inspect says $(field total)"
+awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < 4194304 && b - a < 65536) }' || bad "a run plans $ran, inspect says $(field total)"
 all=$(field device)
 
 # It fits to the byte, and not with one less.
 t 0 '*total*' '*it fits into*unverified*' e -v "${shape[@]}" -t 1 --gpu-mem "$all"
-t 4 '*1 B more than *What would help*--precision bf16*--batch-size 2 --grad-accum 2*--grad-checkpoint*--seq-len 128*' \
+t 4 '*1 B more than *What would help*--batch-size 2 --grad-accum 2*--grad-checkpoint*--optimizer sgd*--lora r=8*--seq-len 128*' \
     "llmws: the training does not fit into $((all - 1)): 1 B are missing; give --*" e "${shape[@]}" -t 1 --gpu-mem $((all - 1))
 
 # Every advice needs what it says, and none is missing where the first that fits is tight.
@@ -48,11 +48,10 @@ advice() { # ROOM
 }
 advice $((all - 1000000))
 [[ $(grep -c '"fits":true' advice) -ge 2 ]] || bad "something fits: $(cat advice)"
-t 0 '*' '' e --json "${shape[@]}" -t 1 --batch-size 1 --grad-accum 4 --grad-checkpoint --seq-len 64 --precision bf16
-advice $(($(field device) + 4096))
+t 0 '*' '' e --json "${shape[@]}" -t 1 --batch-size 1 --grad-accum 4 --grad-checkpoint --optimizer sgd --lora r=8 --seq-len 64
+advice "$(field device)"
 tail -n 1 advice >last
-holds last '--seq-len 64'
-holds last '--batch-size 1 --grad-accum 4'
+holds last '--batch-size 1 --grad-accum 4 --seq-len 64'
 holds last '"fits":true'
 t 4 '*' '*are missing; take a smaller model or more memory' e "${shape[@]}" --gpu-mem 100K
 

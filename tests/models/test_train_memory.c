@@ -154,12 +154,12 @@ static void describe(const Knobs *k, const Figures *f) {
         printf("    %-16s %10.3f\n", f->names[i], (double)f->plan.rows[i].bytes / MIB);
 }
 
-/* Small runs have room for a heap's rounding. */
+/* Small runs have room for a heap that rounds, and for values of the plan that a batch of few labels never touches. */
 static void check(const Knobs *k) {
     Figures f = run(k);
     double planned = (double)f.plan.total_bytes, off = f.peak - planned;
     describe(k, &f);
-    assert_true(fabs(off) <= fmax(0.02 * planned, 2 * MIB));
+    assert_true(fabs(off) <= fmax(0.02 * planned, 4 * MIB));
 }
 
 static void some(void **state) {
