@@ -30,11 +30,9 @@ static const ArchRow *find_family(const char *name, Err *e) {
 static bool read_settings(LlmwsModel *m, const LlmwsNewModel *how, Value *given, const ArchRow **arch, Err *e) {
     char word[WORD_MAX + 1];
     const char *name = how->family;
-    Value read = {.kind = VALUE_OBJECT};
-    *given = read;
-    if (how->config) TRY(json_parse(str_of(how->config), "the settings of a new model", &m->arena, &read, e));
-    if (read.kind != VALUE_OBJECT) return err_set(e, ERR_USAGE, "the settings of a new model must be a JSON object");
-    for (size_t i = 0; i < read.object.n; i++) value_put(&m->arena, given, read.object.keys[i], read.object.items[i]);
+    *given = (Value){.kind = VALUE_OBJECT};
+    if (how->config) TRY(json_parse(str_of(how->config), "the settings of a new model", &m->arena, given, e));
+    if (given->kind != VALUE_OBJECT) return err_set(e, ERR_USAGE, "the settings of a new model must be a JSON object");
     const Value *type = value_get(given, model_type);
     if (!name && type && type->kind == VALUE_STR) {
         snprintf(word, sizeof word, "%.*s", (int)MIN(type->s.n, (size_t)WORD_MAX), type->s.s);

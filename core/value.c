@@ -50,16 +50,17 @@ bool value_as_str(const Value *v, const char *what, Str *out, Err *e) {
 }
 
 void value_put(Arena *a, Value *o, Str key, Value v) {
-    enum { STEP = 16 };
+    enum { FEWEST = 16 };
     const size_t n = o->object.n;
     for (size_t i = 0; i < n; i++)
         if (str_eq(o->object.keys[i], key)) {
             o->object.items[i] = v;
             return;
         }
-    if (n % STEP == 0) {
-        Str *keys = ARENA_NEW(a, Str, n + STEP);
-        Value *items = ARENA_NEW(a, Value, n + STEP);
+    if (n >= o->object.cap) {
+        o->object.cap = MAX(2 * n, FEWEST);
+        Str *keys = ARENA_NEW(a, Str, o->object.cap);
+        Value *items = ARENA_NEW(a, Value, o->object.cap);
         if (n) memcpy(keys, o->object.keys, n * sizeof *keys), memcpy(items, o->object.items, n * sizeof *items);
         o->object.keys = keys, o->object.items = items;
     }

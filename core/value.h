@@ -48,8 +48,8 @@ struct Value {
         struct {
             Str *keys;
             Value *items;
-            size_t n;
-        } object; /* in file order, keys unique */
+            size_t n, cap; /* cap: room that value_put has made, 0: none */
+        } object;          /* in file order, keys unique */
         struct {
             const uint8_t *bytes; /* little-endian; BLOB_STR: u64 length + bytes, each checked to lie inside */
             size_t n, n_bytes;
@@ -70,7 +70,7 @@ bool value_as_float(const Value *v, const char *what, double *out, Err *e);
 bool value_as_bool(const Value *v, const char *what, bool *out, Err *e);
 bool value_as_str(const Value *v, const char *what, Str *out, Err *e);
 
-/* Sets a member of an object that is being made: replaces the one of that key, or appends. The key is borrowed. */
+/* Sets a member of an object, wherever it comes from: replaces the one of that key, or appends. The key is borrowed. */
 void value_put(Arena *a, Value *object, Str key, Value v);
 static inline Value value_int(int64_t i) { return (Value){.kind = VALUE_INT, .i = i}; }
 static inline Value value_float(double f) { return (Value){.kind = VALUE_FLOAT, .f = f}; }

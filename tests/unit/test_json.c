@@ -296,6 +296,22 @@ static void test_many_keys(void **state) {
     buf_release(&b);
 }
 
+/* Members put into an object that was read: there is no room behind its own. */
+static void test_put_behind(void **state) {
+    (void)state;
+    Arena a = {0};
+    Value v;
+    Err e;
+    assert_true(json_parse(STR("{\"a\": 1, \"b\": 2, \"c\": 3}"), "a test", &a, &v, &e));
+    for (int i = 0; i < 40; i++) value_put(&a, &v, str_of(arena_printf(&a, "k%d", i)), value_int(i));
+    value_put(&a, &v, STR("b"), value_int(-2));
+    assert_int_equal(v.object.n, 43);
+    assert_int_equal(value_get(&v, "a")->i, 1);
+    assert_int_equal(value_get(&v, "b")->i, -2);
+    for (int i = 0; i < 40; i++) assert_int_equal(value_get(&v, arena_printf(&a, "k%d", i))->i, i);
+    arena_release(&a);
+}
+
 static void test_put_str(void **state) {
     (void)state;
     static const struct {
@@ -387,8 +403,9 @@ int main(void) {
         cmocka_unit_test(test_escapes),        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_stricter_trees), cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_skip),           cmocka_unit_test(test_big_document_refused),
-        cmocka_unit_test(test_many_keys),      cmocka_unit_test(test_put_str),
-        cmocka_unit_test(test_put_float),      cmocka_unit_test(test_put_value),
+        cmocka_unit_test(test_many_keys),      cmocka_unit_test(test_put_behind),
+        cmocka_unit_test(test_put_str),        cmocka_unit_test(test_put_float),
+        cmocka_unit_test(test_put_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
