@@ -45,19 +45,16 @@ bool run_open(Run *r, const char *dir, Err *e) {
     *r = (Run){.dir = dir, .lock = -1, .events = -1};
     r->checkpoints = store_join(&r->arena, dir, "checkpoints");
     r->json = store_join(&r->arena, dir, "run.json");
-    TRY(make_dir(dir, e) && take_lock(r, e) && make_dir(r->checkpoints, e));
+    r->made = mkdir(dir, 0777) == 0;
+    TRY((r->made || make_dir(dir, e)) && take_lock(r, e));
+    r->held = true;
+    TRY(make_dir(r->checkpoints, e));
     const char *events = store_join(&r->arena, dir, "events.jsonl");
     TRY(open_file(&r->events, events, O_RDWR | O_APPEND, e));
     dir_sweep(r->checkpoints);
     r->begun = path_exists(r->json);
     r->length = lseek(r->events, 0, SEEK_END);
     return r->length >= 0 || err_set(e, ERR_IO, "cannot read '%s': %s", events, strerror(errno));
-}
-
-void run_close(Run *r) {
-    if (r->events >= 0) close(r->events);
-    if (r->lock >= 0) close(r->lock);
-    arena_release(&r->arena);
 }
 
 /* ---- checkpoints ---- */
@@ -109,6 +106,23 @@ void run_drop(Run *r, int64_t step) {
     const char *from = run_checkpoint(&a, r->dir, step), *to = store_join(&a, r->checkpoints, ".llmws-old.tmp");
     if (rename(from, to) == 0) dir_remove(to);
     arena_release(&a);
+}
+
+static void drop_unbegun(Run *r) {
+    if (!r->held || path_exists(r->json)) return;
+    run_drop(r, 0);
+    if (!r->made) return;
+    unlink(store_join(&r->arena, r->dir, "events.jsonl"));
+    rmdir(r->checkpoints);
+    unlink(store_join(&r->arena, r->dir, "lock"));
+    rmdir(r->dir);
+}
+
+void run_close(Run *r) {
+    drop_unbegun(r);
+    if (r->events >= 0) close(r->events);
+    if (r->lock >= 0) close(r->lock);
+    arena_release(&r->arena);
 }
 
 void run_prune(Run *r, int64_t keep, int64_t best) {

@@ -16,11 +16,13 @@ typedef struct Run {
     int lock, events;        /* descriptors, -1: none */
     int64_t length;          /* bytes of events.jsonl */
     bool begun;              /* it had a run.json */
+    bool made, held;         /* run_open made the directory; has the lock */
     Arena arena;
 } Run;
 
 /* Makes the directory where it is not there, takes the lock, removes what a killed process left half done. */
 bool run_open(Run *r, const char *dir, Err *e);
+/* Where no run.json came about, what was made on the way to it goes too. */
 void run_close(Run *r);
 
 /* "RUN/checkpoints/step-N", in the arena. */

@@ -156,6 +156,9 @@ usage '--lora: r' train "${small[@]}" --lora r=0 -o none
 usage 'no linear map' train "${small[@]}" --lora targets=w_proj -o none4
 usage '--eval: 2' train "${small[@]}" --eval 2 -o none
 [[ ! -e none ]] || bad "a wrong option made a directory"
+t 3 '' "llmws: cannot open 'nofile': *" "$LLMWS" train d.jsonl -m "$M" -o none --eval nofile
+t 3 '' "llmws: cannot open 'nomodel': *" "$LLMWS" train d.jsonl -m nomodel -o none
+[[ ! -e none ]] || bad "a run that never began left a directory"
 usage 'no directory' train "${small[@]}"
 usage '--steps and --epochs' train "${small[@]}" --epochs 2 -o none
 usage '--betas' train "${small[@]}" --betas 1 -o none2
