@@ -10,14 +10,6 @@
 #include "cmd/json_out.h"
 #include "core/rng.h"
 
-typedef struct BenchOpts {
-    RunOpts run;
-    int64_t prompt, gen, depth, batch, repeat;
-    const char *ppl, *against;
-    const char *precision;
-    bool csv, compare, train, grad_checkpoint;
-} BenchOpts;
-
 #define AT(field) .at = offsetof(BenchOpts, field)
 
 static const OptRow test_rows[] = {
@@ -117,31 +109,6 @@ static const OptTable opts_result = {"Results", result_rows, COUNT_OF(result_row
 static const OptTable *const tables[] = {&opts_model,  &opts_test,    &opts_train,  &opts_quality,
                                          &opts_result, &opts_session, &opts_output, NULL};
 
-typedef struct Test { /* one line of the results; numbers that do not apply are NAN */
-    const char *name; /* "prompt", "gen", "train" */
-    int64_t n;        /* tokens of each sequence */
-    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s, peak_gflop_s;
-    double roof_share; /* of the roof that holds: reading memory for gen, products for the others */
-    int64_t mem_bytes; /* planned, of training */
-} Test;
-
-typedef struct Bench {
-    const BenchOpts *o;
-    Ui ui;
-    LlmwsModel *model;
-    LlmwsSession *session;
-    LlmwsModelInfo info;
-    LlmwsPlan plan;
-    int *seq;           /* [batch] */
-    int *step_seq;      /* [chunk] whose the tokens of a step are */
-    int32_t *ids;       /* random, as many as the longest test takes */
-    int64_t step_bytes; /* weights that one step of generation reads */
-    /* of the products with weights, by how they are computed: a token; a token whose logits are asked for */
-    double layer_flop[PEAK_COUNT], head_flop[PEAK_COUNT];
-    double *rates; /* [repeat] tok/s */
-    Buf line;
-} Bench;
-
 /* ---- the model's work ---- */
 
 /* As --compute says and `auto` means it. */
@@ -234,7 +201,7 @@ static double peak_seconds(const Bench *b, double n) {
     return seconds;
 }
 
-static void summarise(Bench *b, Test *t) {
+static void summarise(Bench *b, BenchTest *t) {
     int64_t n = b->o->repeat;
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++) sum += b->rates[i];
@@ -244,7 +211,7 @@ static void summarise(Bench *b, Test *t) {
 }
 
 /* Warm-up, then the timed runs, each from the same depth. */
-static bool time_runs(Bench *b, Test *t, bool (*run)(Bench *, int64_t, Err *), int64_t warm, Err *e) {
+static bool time_runs(Bench *b, BenchTest *t, bool (*run)(Bench *, int64_t, Err *), int64_t warm, Err *e) {
     TRY(run(b, warm, e) && rewind_to_depth(b, e));
     for (int64_t i = 0; i < b->o->repeat; i++) {
         int64_t start = now_ns();
@@ -257,7 +224,7 @@ static bool time_runs(Bench *b, Test *t, bool (*run)(Bench *, int64_t, Err *), i
     return true;
 }
 
-static bool test_prompt(Bench *b, Test *t, Err *e) {
+static bool test_prompt(Bench *b, BenchTest *t, Err *e) {
     double n = (double)t->n, flop = sum_kinds(b->layer_flop) + sum_kinds(b->head_flop) / n;
     double before = peak_seconds(b, n);
     TRY(time_runs(b, t, take_prompt, t->n, e));
@@ -270,7 +237,7 @@ static bool test_prompt(Bench *b, Test *t, Err *e) {
     return true;
 }
 
-static bool test_gen(Bench *b, Test *t, Err *e) {
+static bool test_gen(Bench *b, BenchTest *t, Err *e) {
     enum { WARM_STEPS = 16 };
     read_rate(b, &t->read_gb_s);
     TRY(time_runs(b, t, generate, MIN(t->n, (int64_t)WARM_STEPS), e));
@@ -281,133 +248,14 @@ static bool test_gen(Bench *b, Test *t, Err *e) {
     return true;
 }
 
-/* ---- results ---- */
-
-static double rounded(double x) { return round(x * 1000) / 1000; }
-
-void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
-    json_str(l, "model", str_of(m->name ? m->name : ""));
-    json_str(l, "dtypes", str_of(m->dtypes));
-    json_int(l, "params", m->params);
-    json_int(l, "threads", p->threads);
-    json_str(l, "isa", str_of(p->isa));
-    json_str(l, "compute", str_of(p->compute));
-    if (p->kv_type) json_str(l, "kv_type", str_of(p->kv_type));
-    json_int(l, "chunk", p->chunk);
-    json_str(l, "version", str_of(llmws_version()));
-}
-
-static void put_json(Bench *b, const Test *t) {
-    Buf *l = &b->line;
-    event_begin(l, "bench");
-    json_str(l, "test", str_of(t->name));
-    json_int(l, "n", t->n);
-    json_int(l, "depth", b->o->depth);
-    json_int(l, "batch", b->o->batch);
-    json_int(l, "repeat", b->o->repeat);
-    json_num(l, "tok_s", rounded(t->tok_s));
-    json_num(l, "sd", rounded(t->sd));
-    if (!isnan(t->ttft_ms)) json_num(l, "ttft_ms", rounded(t->ttft_ms));
-    json_num(l, "gflop_s", rounded(t->gflop_s));
-    if (!isnan(t->gb_s)) {
-        json_int(l, "weight_bytes", b->step_bytes);
-        json_num(l, "gb_s", rounded(t->gb_s));
-    }
-    if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
-    if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
-    if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
-    if (t->mem_bytes) {
-        json_int(l, "mem_bytes", t->mem_bytes);
-        json_bool(l, "grad_checkpoint", b->o->grad_checkpoint);
-    }
-    bench_put_setting(l, &b->info, &b->plan);
-    event_end(l);
-}
-
-static void csv_num(Buf *l, double x) {
-    buf_char(l, ',');
-    if (!isnan(x)) buf_printf(l, "%.3f", x);
-}
-
-/* A quoted field of CSV (RFC 4180). */
-static void csv_text(Buf *l, const char *text) {
-    buf_str(l, ",\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"') buf_char(l, '"');
-        buf_char(l, *c);
-    }
-    buf_char(l, '"');
-}
-
-static void put_csv(Bench *b, const Test *t) {
-    Buf *l = &b->line;
-    buf_printf(l, "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, t->name, t->n, b->o->depth, b->o->batch,
-               b->o->repeat);
-    const double numbers[] = {t->tok_s, t->sd,        t->ttft_ms,      t->gflop_s,
-                              t->gb_s,  t->read_gb_s, t->peak_gflop_s, t->roof_share};
-    for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
-    buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute,
-               b->plan.kv_type ? b->plan.kv_type : "", b->plan.chunk);
-    csv_text(l, b->info.name ? b->info.name : "");
-    buf_char(l, '\n');
-}
-
-static void put_text(Bench *b, const Test *t) {
-    Buf *l = &b->line;
-    buf_printf(l, "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %8.1f", t->name, t->n, b->o->depth,
-               b->o->batch, t->tok_s, t->sd, t->gflop_s);
-    if (!isnan(t->peak_gflop_s)) buf_printf(l, ", %.0f %% of %.1f", 100 * t->roof_share, t->peak_gflop_s);
-    if (!isnan(t->ttft_ms)) buf_printf(l, "   first token after %.1f ms", t->ttft_ms);
-    if (!isnan(t->gb_s)) buf_printf(l, "   weights %.1f GB/s", t->gb_s);
-    if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->roof_share, t->read_gb_s);
-    if (t->mem_bytes) {
-        buf_printf(l, "   %s, ", b->plan.compute);
-        put_bytes(l, t->mem_bytes);
-    }
-    buf_char(l, '\n');
-}
-
-static void put_head(Bench *b) {
-    Buf *l = &b->line, size = {0}, count = {0};
-    if (b->ui.json) return;
-    if (b->o->csv) {
-        buf_str(l, "test,n,depth,batch,repeat,tok_s,sd,ttft_ms,gflop_s,gb_s,read_gb_s,peak_gflop_s,roof_share,threads,"
-                   "isa,compute,"
-                   "kv_type,chunk,model\n");
-        return;
-    }
-    put_bytes(&size, b->info.bytes);
-    put_count(&count, b->info.params);
-    put_inert(l, str_of(b->info.name && *b->info.name ? b->info.name : b->info.family), false);
-    buf_printf(l, ": %s parameters, %s (%s)\n", count.s, size.s, b->info.dtypes);
-    buf_printf(l, "%d thread%s, isa %s", b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa);
-    if (b->plan.kv_type)
-        buf_printf(l, ", compute %s, kv-type %s, chunk %" PRId64, b->plan.compute, b->plan.kv_type, b->plan.chunk);
-    buf_printf(l, "; mean ± sd of %" PRId64 " run%s\n\n", b->o->repeat, b->o->repeat == 1 ? "" : "s");
-    buf_printf(l, b->ui.out_color ? "\033[1m%s\033[0m\n" : "%s\n",
-               "test        n  depth  batch      tok/s ± sd       GFLOP/s");
-    buf_release(&size);
-    buf_release(&count);
-}
-
 /* ---- the command ---- */
 
-static bool put_test(Bench *b, const Test *t, Err *e) {
-    if (b->ui.json)
-        put_json(b, t);
-    else if (b->o->csv)
-        put_csv(b, t);
-    else
-        put_text(b, t);
-    return out_flush(&b->line, e);
-}
-
-static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, Test *, Err *), Err *e) {
+static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, BenchTest *, Err *), Err *e) {
     const double none = (double)NAN;
-    Test t = {name, n, .ttft_ms = none, .gb_s = none, .read_gb_s = none, .peak_gflop_s = none, .roof_share = none};
+    BenchTest t = {name, n, .ttft_ms = none, .gb_s = none, .read_gb_s = none, .peak_gflop_s = none, .roof_share = none};
     if (!n) return true;
     TRY(test(b, &t, e));
-    return put_test(b, &t, e);
+    return bench_put_test(b, &t, e);
 }
 
 static bool bench_open(Bench *b, Err *e) {
@@ -444,7 +292,7 @@ static bool bench_open(Bench *b, Err *e) {
 
 static bool bench_measure(Bench *b, Err *e) {
     TRY(bench_open(b, e));
-    put_head(b);
+    bench_put_head(b);
     TRY(out_flush(&b->line, e));
     stop_watch(b->session);
     bool ok = (!b->o->depth || take_prompt(b, b->o->depth, e)) && run_test(b, "prompt", b->o->prompt, test_prompt, e) &&
@@ -461,16 +309,16 @@ static bool run_train(Bench *b, const char *path, Precision precision, bool head
     TrainBench how = {&o->run, &b->ui, path, o->batch, o->prompt, o->repeat, precision, o->grad_checkpoint};
     TrainBenchResult r = {.rates = b->rates};
     const double none = (double)NAN;
-    Test t = {"train", o->prompt, .ttft_ms = none, .gb_s = none, .read_gb_s = none};
+    BenchTest t = {"train", o->prompt, .ttft_ms = none, .gb_s = none, .read_gb_s = none};
     TRY(bench_train(&how, &r, e));
     b->plan = r.plan;
-    if (head) put_head(b);
+    if (head) bench_put_head(b);
     summarise(b, &t);
     t.mem_bytes = r.plan.total_bytes;
     t.gflop_s = 3 * (sum_kinds(b->layer_flop) + sum_kinds(b->head_flop)) * t.tok_s * 1e-9;
     t.peak_gflop_s = r.peak > 0 ? r.peak * 1e-9 : none;
     t.roof_share = t.gflop_s / t.peak_gflop_s;
-    return put_test(b, &t, e);
+    return bench_put_test(b, &t, e);
 }
 
 static bool train_measure(Bench *b, Err *e) {

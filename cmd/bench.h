@@ -1,10 +1,48 @@
-/* llmws bench, in four files: measuring speed (bench.c), that of training (bench_train.c), how well a text is foretold
- * (bench_ppl.c) and holding two results side by side (bench_compare.c). */
+/* llmws bench, in five files: measuring speed (bench.c), that of training (bench_train.c), results (bench_out.c), how
+ * well a text is foretold (bench_ppl.c) and holding two results side by side (bench_compare.c). */
 #ifndef CMD_BENCH_H
 #define CMD_BENCH_H
 
+#include "backends/cpu/cpu.h"
 #include "cmd/run_opts.h"
 #include "core/train.h"
+
+typedef struct BenchOpts {
+    RunOpts run;
+    int64_t prompt, gen, depth, batch, repeat;
+    const char *ppl, *against;
+    const char *precision;
+    bool csv, compare, train, grad_checkpoint;
+} BenchOpts;
+
+typedef struct BenchTest { /* one line of the results; numbers that do not apply are NAN */
+    const char *name;      /* "prompt", "gen", "train" */
+    int64_t n;             /* tokens of each sequence */
+    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s, peak_gflop_s;
+    double roof_share; /* of the roof that holds: reading memory for gen, products for the others */
+    int64_t mem_bytes; /* planned, of training */
+} BenchTest;
+
+typedef struct Bench {
+    const BenchOpts *o;
+    Ui ui;
+    LlmwsModel *model;
+    LlmwsSession *session;
+    LlmwsModelInfo info;
+    LlmwsPlan plan;
+    int *seq;           /* [batch] */
+    int *step_seq;      /* [chunk] whose the tokens of a step are */
+    int32_t *ids;       /* random, as many as the longest test takes */
+    int64_t step_bytes; /* weights that one step of generation reads */
+    /* of the products with weights, by how they are computed: a token; a token whose logits are asked for */
+    double layer_flop[PEAK_COUNT], head_flop[PEAK_COUNT];
+    double *rates; /* [repeat] tok/s */
+    Buf line;
+} Bench;
+
+/* The lines before the first result; nothing where results are JSON. */
+void bench_put_head(Bench *b);
+bool bench_put_test(Bench *b, const BenchTest *t, Err *e);
 
 typedef struct PplOpts {
     const RunOpts *run;

@@ -1,0 +1,123 @@
+/* Results of llmws bench: for people, as JSON lines, as CSV. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "cmd/bench.h"
+#include "cmd/json_out.h"
+
+static double rounded(double x) { return round(x * 1000) / 1000; }
+
+void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
+    json_str(l, "model", str_of(m->name ? m->name : ""));
+    json_str(l, "dtypes", str_of(m->dtypes));
+    json_int(l, "params", m->params);
+    json_int(l, "threads", p->threads);
+    json_str(l, "isa", str_of(p->isa));
+    json_str(l, "compute", str_of(p->compute));
+    if (p->kv_type) json_str(l, "kv_type", str_of(p->kv_type));
+    json_int(l, "chunk", p->chunk);
+    json_str(l, "version", str_of(llmws_version()));
+}
+
+static void put_json(Bench *b, const BenchTest *t) {
+    Buf *l = &b->line;
+    event_begin(l, "bench");
+    json_str(l, "test", str_of(t->name));
+    json_int(l, "n", t->n);
+    json_int(l, "depth", b->o->depth);
+    json_int(l, "batch", b->o->batch);
+    json_int(l, "repeat", b->o->repeat);
+    json_num(l, "tok_s", rounded(t->tok_s));
+    json_num(l, "sd", rounded(t->sd));
+    if (!isnan(t->ttft_ms)) json_num(l, "ttft_ms", rounded(t->ttft_ms));
+    json_num(l, "gflop_s", rounded(t->gflop_s));
+    if (!isnan(t->gb_s)) {
+        json_int(l, "weight_bytes", b->step_bytes);
+        json_num(l, "gb_s", rounded(t->gb_s));
+    }
+    if (!isnan(t->read_gb_s)) json_num(l, "read_gb_s", rounded(t->read_gb_s));
+    if (!isnan(t->peak_gflop_s)) json_num(l, "peak_gflop_s", rounded(t->peak_gflop_s));
+    if (!isnan(t->roof_share)) json_num(l, "roof_share", rounded(t->roof_share));
+    if (t->mem_bytes) {
+        json_int(l, "mem_bytes", t->mem_bytes);
+        json_bool(l, "grad_checkpoint", b->o->grad_checkpoint);
+    }
+    bench_put_setting(l, &b->info, &b->plan);
+    event_end(l);
+}
+
+static void csv_num(Buf *l, double x) {
+    buf_char(l, ',');
+    if (!isnan(x)) buf_printf(l, "%.3f", x);
+}
+
+/* A quoted field of CSV (RFC 4180). */
+static void csv_text(Buf *l, const char *text) {
+    buf_str(l, ",\"");
+    for (const char *c = text; *c; c++) {
+        if (*c == '"') buf_char(l, '"');
+        buf_char(l, *c);
+    }
+    buf_char(l, '"');
+}
+
+static void put_csv(Bench *b, const BenchTest *t) {
+    Buf *l = &b->line;
+    buf_printf(l, "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, t->name, t->n, b->o->depth, b->o->batch,
+               b->o->repeat);
+    const double numbers[] = {t->tok_s, t->sd,        t->ttft_ms,      t->gflop_s,
+                              t->gb_s,  t->read_gb_s, t->peak_gflop_s, t->roof_share};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
+    buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute,
+               b->plan.kv_type ? b->plan.kv_type : "", b->plan.chunk);
+    csv_text(l, b->info.name ? b->info.name : "");
+    buf_char(l, '\n');
+}
+
+static void put_text(Bench *b, const BenchTest *t) {
+    Buf *l = &b->line;
+    buf_printf(l, "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %8.1f", t->name, t->n, b->o->depth,
+               b->o->batch, t->tok_s, t->sd, t->gflop_s);
+    if (!isnan(t->peak_gflop_s)) buf_printf(l, ", %.0f %% of %.1f", 100 * t->roof_share, t->peak_gflop_s);
+    if (!isnan(t->ttft_ms)) buf_printf(l, "   first token after %.1f ms", t->ttft_ms);
+    if (!isnan(t->gb_s)) buf_printf(l, "   weights %.1f GB/s", t->gb_s);
+    if (!isnan(t->read_gb_s)) buf_printf(l, ", %.0f %% of %.1f GB/s", 100 * t->roof_share, t->read_gb_s);
+    if (t->mem_bytes) {
+        buf_printf(l, "   %s, ", b->plan.compute);
+        put_bytes(l, t->mem_bytes);
+    }
+    buf_char(l, '\n');
+}
+
+void bench_put_head(Bench *b) {
+    Buf *l = &b->line, size = {0}, count = {0};
+    if (b->ui.json) return;
+    if (b->o->csv) {
+        buf_str(l, "test,n,depth,batch,repeat,tok_s,sd,ttft_ms,gflop_s,gb_s,read_gb_s,peak_gflop_s,roof_share,threads,"
+                   "isa,compute,"
+                   "kv_type,chunk,model\n");
+        return;
+    }
+    put_bytes(&size, b->info.bytes);
+    put_count(&count, b->info.params);
+    put_inert(l, str_of(b->info.name && *b->info.name ? b->info.name : b->info.family), false);
+    buf_printf(l, ": %s parameters, %s (%s)\n", count.s, size.s, b->info.dtypes);
+    buf_printf(l, "%d thread%s, isa %s", b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa);
+    if (b->plan.kv_type)
+        buf_printf(l, ", compute %s, kv-type %s, chunk %" PRId64, b->plan.compute, b->plan.kv_type, b->plan.chunk);
+    buf_printf(l, "; mean ± sd of %" PRId64 " run%s\n\n", b->o->repeat, b->o->repeat == 1 ? "" : "s");
+    buf_printf(l, b->ui.out_color ? "\033[1m%s\033[0m\n" : "%s\n",
+               "test        n  depth  batch      tok/s ± sd       GFLOP/s");
+    buf_release(&size);
+    buf_release(&count);
+}
+
+bool bench_put_test(Bench *b, const BenchTest *t, Err *e) {
+    if (b->ui.json)
+        put_json(b, t);
+    else if (b->o->csv)
+        put_csv(b, t);
+    else
+        put_text(b, t);
+    return out_flush(&b->line, e);
+}
