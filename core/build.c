@@ -316,16 +316,15 @@ static int all_blocks(Builder *b, int *blocks) {
 }
 
 /* Called lm_head whatever the file calls it, and whether or not it has a weight of its own. */
-static int head(Builder *b, int x, int nth) {
+static int head(Builder *b, int x) {
     const Config *c = &b->m->cfg;
     const TensorRow *row = b->m->arch->tensors;
     while (row->hf && row->part != PART_HEAD) row++;
     const Weight *w = weight(b, c->tied ? PART_EMBED : PART_HEAD),
                  *bias = row->hf ? bias_of(b, above(b, row->hf)) : NULL;
-    const char *suffix = nth ? arena_printf(&b->arena, ".part_%d", nth) : "";
-    int y = linear_named(b, x, w, bias, arena_printf(&b->arena, "lm_head%s", suffix));
+    int y = linear_named(b, x, w, bias, "lm_head");
     OpParams p = {.cap = {(float)c->logit_softcap}};
-    return c->logit_softcap > 0 ? graph_name(b->g, op1(b, OP_softcap, &p, y), "logits%s", suffix) : y;
+    return c->logit_softcap > 0 ? graph_name(b->g, op1(b, OP_softcap, &p, y), "logits") : y;
 }
 
 bool build_model(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io, Err *e) {
@@ -333,7 +332,7 @@ bool build_model(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io
     graph_init(g, spec->max_tokens, spec->max_outputs);
     inputs(&b);
     int x = all_blocks(&b, NULL);
-    b.io.logits = head(&b, norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM), 0);
+    b.io.logits = head(&b, norm(&b, op2(&b, OP_rows, NULL, x, b.io.out_rows), PART_NORM));
     if (!g->failed) g->nodes[b.io.logits].keep = true;
     arena_release(&b.arena);
     *io = b.io;
@@ -350,12 +349,12 @@ bool build_body(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io,
     return graph_verify(g, e);
 }
 
-int build_head(const Model *m, Graph *g, int x, bool trainable, int nth) {
+int build_head(const Model *m, Graph *g, int x, bool trainable) {
     Builder b = {.m = m, .g = g, .spec = {.trainable = trainable}};
     for (int i = 0; i < g->n; i++) /* weights that the body reads too */
         if (g->nodes[i].kind == NODE_WEIGHT || g->nodes[i].kind == NODE_STATE)
             strmap_put(&b.leaves, &b.arena, str_of(g->nodes[i].name), i);
-    int y = head(&b, x, nth);
+    int y = head(&b, x);
     arena_release(&b.arena);
     return y;
 }

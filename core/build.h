@@ -31,8 +31,8 @@ typedef struct BuildSpec {
 bool build_model(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io, Err *e);
 
 /* The same in parts, for training. The body: all up to the last norm, of every token; blocks[i] receives the output of
- * layer i. The head: logits of rows x [O, D], as often as it is wanted; `nth` tells the names of its values apart. */
+ * layer i. The head: logits of rows x [O, D]. */
 bool build_body(const Model *m, const BuildSpec *spec, Graph *g, ModelGraph *io, int *blocks, Err *e);
-int build_head(const Model *m, Graph *g, int x, bool trainable, int nth);
+int build_head(const Model *m, Graph *g, int x, bool trainable);
 
 #endif

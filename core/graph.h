@@ -55,12 +55,18 @@ typedef struct NameList {
     int n, cap;
 } NameList;
 
+typedef struct NodeRange {
+    int from, to; /* [from, to) */
+} NodeRange;
+
 struct Graph {
     Node *nodes;
     int n, cap;
     NameList aliases;         /* further names of values: "model.layers.0.mlp.input" is its norm's output */
     NameList taps;            /* values that were asked for, under the names by which they were */
     int64_t bound[SYM_COUNT]; /* largest value of each symbol */
+    NodeRange repeat;         /* nodes that may run more than once in a step before those behind them: a pass keeps them
+                                 together, and the plan what they read of before. Empty: none */
     Arena arena;              /* names */
     Err err;                  /* the first error; later adds do nothing and return 0 */
     bool failed;

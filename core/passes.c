@@ -49,6 +49,9 @@ static void map_names(const Rebuild *r, NameList *from, NameList *to) {
 static bool rebuild_end(Rebuild *r, Err *e) {
     map_names(r, &r->old->aliases, &r->g.aliases);
     map_names(r, &r->old->taps, &r->g.taps);
+    const NodeRange again = r->old->repeat; /* what a pass puts before the first of them is theirs */
+    if (again.to > again.from)
+        r->g.repeat = (NodeRange){again.from ? r->map[again.from - 1] + 1 : 0, r->map[again.to - 1] + 1};
     free(r->map);
     free(r->old->nodes);
     *r->old = r->g;

@@ -86,13 +86,20 @@ static PlanClass class_of(const PlanSlot *slots, const Node *n) {
     }
 }
 
+/* Until when value x must stay for node i to read it. Nodes that repeat find it as it was, so none of them may take its
+ * place, not even the last. */
+static int last_read(const Graph *g, int x, int i) {
+    const NodeRange again = g->repeat;
+    return x < again.from && i >= again.from && i < again.to ? again.to : i;
+}
+
 static void set_lives(const Graph *g, PlanSlot *slots) {
     for (int i = 0; i < g->n; i++) {
         const Node *n = &g->nodes[i];
         if (!slots[i].used) continue;
         slots[i].last = MAX(slots[i].last, i);
         if (n->keep || n->kind != NODE_OP) slots[slots[i].root].last = g->n;
-        for (int k = 0; k < n->n_in; k++) slots[n->in[k]].last = MAX(slots[n->in[k]].last, i);
+        for (int k = 0; k < n->n_in; k++) slots[n->in[k]].last = MAX(slots[n->in[k]].last, last_read(g, n->in[k], i));
     }
     for (int i = 0; i < g->n; i++) /* a root lives as long as its views */
         if (slots[i].used) slots[slots[i].root].last = MAX(slots[slots[i].root].last, slots[i].last);

@@ -2,8 +2,9 @@
  * memory is one block, reserved once with exactly the planned size; nothing else is allocated while tokens flow.
  *
  * 1. Two values that live at the same time never overlap, except an output that takes its dying first input's place
- * (INPLACE) and views. 2. A value lives from its node to its last reader; kept ones to the end; inputs and states
- * always. 3. Offsets are multiples of PLAN_ALIGN. 4. What no effect, kept value or output needs is not computed. */
+ * (INPLACE) and views. 2. A value lives from its node to its last reader, from before nodes that repeat to their end
+ * where one of them reads it; kept ones to the end; inputs and states always. 3. Offsets are multiples of
+ * PLAN_ALIGN. 4. What no effect, kept value or output needs is not computed. */
 #ifndef CORE_PLAN_H
 #define CORE_PLAN_H
 

@@ -65,7 +65,7 @@ bool train_open(Trainer *t, const Model *m, const TrainSpec *spec, Backend *b, E
 void train_close(Trainer *t) {
     if (t->x.b) exec_close(&t->x);
     graph_release(&t->g);
-    void *blocks[] = {t->params, t->parts, t->index, t->reach, t->first_row, t->freq[0], t->freq[1], t->freq_local};
+    void *blocks[] = {t->params, t->index, t->reach, t->first_row, t->freq[0], t->freq[1], t->freq_local};
     for (size_t i = 0; i < COUNT_OF(blocks); i++) free(blocks[i]);
     *t = (Trainer){0};
 }
@@ -107,9 +107,8 @@ static void put_tokens(Trainer *t, const TrainBatch *b) {
 }
 
 /* What falls out depends on the seed, the update and the micro-step alone. */
-static uint64_t next_draw(Trainer *t) {
-    const uint64_t key = rng_u64(t->spec.seed, (uint64_t)t->updates, (uint64_t)t->micros++, RNG_DROPOUT);
-    return MAX(key, 1);
+static uint64_t draw_key(uint64_t seed, uint64_t stream, uint64_t index) {
+    return MAX(rng_u64(seed, stream, index, RNG_DROPOUT), 1);
 }
 
 /* 0: nothing falls out. */
@@ -132,63 +131,57 @@ static void put_rope(Trainer *t) {
         rope_table(t->freq_local, t->m->cfg.local.dims / 2, 1, t->index, n, exec_data(&t->x, t->io.rope_local));
 }
 
-/* Rows with a label, in order, spread over the parts; returns how many parts there are to do. */
-static size_t put_labels(Trainer *t, const TrainBatch *b, float weight) {
-    size_t used = 0;
-    int64_t at = 0;
-    for (; used < t->n_parts; used++) {
-        const HeadPart *p = &t->parts[used];
-        int32_t *rows = exec_data(&t->x, p->rows), *labels = exec_data(&t->x, p->labels);
-        int64_t n = 0, most = t->g.nodes[p->rows].ne[0];
-        for (; at < b->n && n < most; at++)
-            if (b->labels[at] >= 0) rows[n] = (int32_t)at, labels[n++] = b->labels[at];
-        for (int64_t i = 0; i < most; i++) ((float *)exec_data(&t->x, p->weights))[i] = weight;
-        if (!n) break;
-        for (; n < most; n++) rows[n] = 0, labels[n] = -100;
-    }
-    return used;
+/* The next rows with a label from *at on, as many as meet the head at once; false: none are left. */
+static bool next_rows(Trainer *t, const TrainBatch *b, int64_t *at) {
+    const int64_t most = t->g.nodes[t->head.rows].ne[0];
+    int32_t *rows = exec_data(&t->x, t->head.rows), *labels = exec_data(&t->x, t->head.labels);
+    int64_t n = 0;
+    for (; *at < b->n && n < most; ++*at)
+        if (b->labels[*at] >= 0) rows[n] = (int32_t)*at, labels[n++] = b->labels[*at];
+    const bool some = n > 0;
+    for (; n < most; n++) rows[n] = 0, labels[n] = -100;
+    return some;
 }
 
-/* The losses of a part that has just run. */
-static double sum_losses(const Trainer *t, const HeadPart *p) {
-    const float *losses = exec_data(&t->x, p->loss);
+static double sum_losses(const Trainer *t) {
+    const float *losses = exec_data(&t->x, t->head.loss);
     double sum = 0;
-    for (int64_t k = 0; k < t->g.nodes[p->loss].ne[0]; k++) sum += (double)losses[k];
+    for (int64_t k = 0; k < t->g.nodes[t->head.loss].ne[0]; k++) sum += (double)losses[k];
     return sum;
 }
 
-/* The body of a batch that is in order; returns how many parts of the head there are to do. */
-static size_t run_body(Trainer *t, const TrainBatch *batch, float weight) {
+/* Body and head of a batch that is in order, the head up to node `end`; returns the sum of the losses. Each run of the
+ * head draws by a key of its own, as its values are others. */
+static double run_to_head(Trainer *t, const TrainBatch *batch, float weight, uint64_t key, int end) {
+    const NodeRange head = t->g.repeat;
+    double sum = 0;
     put_tokens(t, batch);
     put_rope(t);
-    size_t used = put_labels(t, batch, weight);
+    put_draw(t, key);
+    for (int64_t i = 0, n = t->g.nodes[t->head.weights].ne[0]; i < n; i++)
+        ((float *)exec_data(&t->x, t->head.weights))[i] = weight;
     exec_bind(&t->x, t->step.n, t->step.n);
-    exec_run_nodes(&t->x, 0, t->parts[0].from);
-    return used;
+    exec_run_nodes(&t->x, 0, head.from);
+    for (int64_t at = 0; next_rows(t, batch, &at); sum += sum_losses(t)) {
+        put_draw(t, key ? draw_key(key, (uint64_t)at, 0) : 0);
+        exec_run_nodes(&t->x, head.from, end);
+    }
+    put_draw(t, key);
+    return sum;
 }
 
 bool train_micro(Trainer *t, const TrainBatch *batch, double weight, double *loss, Err *e) {
     TRY(check(t, batch, e));
-    put_draw(t, next_draw(t));
-    size_t used = run_body(t, batch, (float)weight);
-    *loss = 0;
-    for (size_t i = 0; i < used; i++) {
-        exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].to);
-        *loss += sum_losses(t, &t->parts[i]);
-    }
-    exec_run_nodes(&t->x, t->parts[t->n_parts - 1].to, t->step_end);
+    const NodeRange head = t->g.repeat;
+    const uint64_t key = draw_key(t->spec.seed, (uint64_t)t->updates, (uint64_t)t->micros++);
+    *loss = run_to_head(t, batch, (float)weight, key, head.to);
+    exec_run_nodes(&t->x, head.to, t->step_end);
     return true;
 }
 
 bool train_loss(Trainer *t, const TrainBatch *batch, double *loss, Err *e) {
     TRY(check(t, batch, e));
-    put_draw(t, 0);
-    size_t used = run_body(t, batch, 0);
-    *loss = 0;
-    for (size_t i = 0; i < used; i++) {
-        exec_run_nodes(&t->x, t->parts[i].from, t->parts[i].loss + 1);
-        *loss += sum_losses(t, &t->parts[i]);
-    }
+    *loss = run_to_head(t, batch, 0, 0, t->head.loss + 1);
     return true;
 }
 

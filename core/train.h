@@ -1,8 +1,8 @@
 /* Training: the forward pass, its gradients and the optimiser as one graph and one plan. An update is one or more
  * micro-steps, whose gradients add up in their state, then the norm of all gradients, then the optimiser.
  *
- * The head is walked in parts: logits of a few rows, their loss, their gradients, the next rows. Logits of all rows
- * never stand in memory at once, and rows without a label never meet the head. */
+ * The head is in the graph once and runs for a few rows after the other: their logits, their loss, their gradients
+ * (Graph.repeat). Logits of all rows never stand in memory at once, and rows without a label never meet the head. */
 #ifndef CORE_TRAIN_H
 #define CORE_TRAIN_H
 
@@ -20,7 +20,7 @@ typedef enum Attention {
 typedef struct TrainSpec {
     int64_t tokens;      /* of a micro-step */
     int64_t longest;     /* tokens of a sequence at most; 0: all */
-    int64_t head_tokens; /* rows of a part of the head; 0: 256 */
+    int64_t head_tokens; /* rows that meet the head at once; 0: 256 */
     bool checkpoint;     /* blocks keep their input alone and are computed again for their gradients */
     Precision precision;
     Attention attention;
@@ -51,10 +51,9 @@ typedef struct TrainParam {
 /* Groups of weights that have hypers of their own: without decay, and beside muon. */
 enum { GROUP_NO_DECAY = 1, GROUP_BESIDE = 2, GROUP_COUNT = 4 };
 
-typedef struct HeadPart {
-    int rows, labels, loss, weights; /* nodes; weights: what each loss counts */
-    int from, to;                    /* nodes [from, to) of the graph are this part */
-} HeadPart;
+typedef struct HeadNodes {
+    int rows, labels, loss, weights; /* weights: what each loss counts */
+} HeadNodes;
 
 typedef struct Trainer {
     const Model *m;
@@ -64,8 +63,7 @@ typedef struct Trainer {
     Exec x;
     TrainParam *params;
     size_t n_params;
-    HeadPart *parts;
-    size_t n_parts;
+    HeadNodes head;
     int hyper[GROUP_COUNT], clip, norm2; /* nodes */
     int step_end, norm_end, update_end;  /* nodes at which the micro-step, the norm and the update end */
     Step step;

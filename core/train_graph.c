@@ -59,33 +59,27 @@ static void add_params(Trainer *t, Grad *gr, int from, int to) {
     }
 }
 
-/* Logits of some rows of the hidden state, their loss, and back to the gradient of those rows. */
-static HeadPart head_part(Trainer *t, Grad *gr, int nth, int64_t rows) {
+/* Logits of some rows of the hidden state, their loss, and back to the gradient of those rows. All that the next rows
+ * go on from is state: gradients of weights and of the hidden state. */
+static void head(Trainer *t, Grad *gr) {
     Graph *g = &t->g;
-    HeadPart p = {.from = g->n};
-    p.rows = input(g, DT_i32, rows, arena_printf(&g->arena, "rows.%d", nth));
-    p.labels = input(g, DT_i32, rows, arena_printf(&g->arena, "labels.%d", nth));
-    p.weights = input(g, DT_f32, rows, arena_printf(&g->arena, "weights.%d", nth));
-    int x = graph_op(g, OP_rows, NULL, GRAPH_IN(t->io.hidden, p.rows)), first = g->n;
-    int logits = build_head(t->m, g, x, !t->spec.lora, nth);
+    HeadNodes *h = &t->head;
+    const int64_t rows = MIN(t->spec.head_tokens, t->spec.tokens);
+    const int from = g->n;
+    h->rows = input(g, DT_i32, rows, "rows");
+    h->labels = input(g, DT_i32, rows, "labels");
+    h->weights = input(g, DT_f32, rows, "weights");
+    int x = graph_op(g, OP_rows, NULL, GRAPH_IN(t->io.hidden, h->rows)), first = g->n;
+    int logits = build_head(t->m, g, x, !t->spec.lora);
     if (!adapt(t, first, &logits, 1, gr->e)) gr->failed = true;
     add_params(t, gr, first, g->n);
-    p.loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(logits, p.labels)), "loss.%d", nth);
+    h->loss = graph_name(g, graph_op(g, OP_cross_entropy, NULL, GRAPH_IN(logits, h->labels)), "loss");
     if (!g->failed) {
-        g->nodes[p.loss].keep = true;
-        grad_seed(gr, p.loss, p.weights);
-        grad_walk(gr, p.loss, p.from);
+        g->nodes[h->loss].keep = true;
+        grad_seed(gr, h->loss, h->weights);
+        grad_walk(gr, h->loss, from);
     }
-    p.to = g->n;
-    return p;
-}
-
-static void head_parts(Trainer *t, Grad *gr) {
-    int64_t rows = MIN(t->spec.head_tokens, t->spec.tokens);
-    t->n_parts = (size_t)div_up(t->spec.tokens, rows);
-    t->parts = mem_alloc(t->n_parts, sizeof *t->parts);
-    for (size_t i = 0; i < t->n_parts && !gr->failed && !t->g.failed; i++)
-        t->parts[i] = head_part(t, gr, (int)i, MIN(rows, t->spec.tokens - (int64_t)i * rows));
+    g->repeat = (NodeRange){from, g->n};
 }
 
 /* Costs less to compute again, of what is kept anyway, than to keep from the forward pass to the backward one. */
@@ -145,9 +139,9 @@ static void norm(Trainer *t) {
 /* Whether a weight is a matrix between the embeddings and the head. */
 static bool is_hidden_matrix(const Trainer *t, int weight) {
     const Graph *g = &t->g;
-    for (int i = weight; i < t->parts[0].from; i++)
+    for (int i = weight; i < g->repeat.from; i++)
         if (g->nodes[i].kind == NODE_OP && g->nodes[i].op == OP_embed && g->nodes[i].in[0] == weight) return false;
-    return weight < t->parts[0].from && g->nodes[weight].ndim == 2;
+    return weight < g->repeat.from && g->nodes[weight].ndim == 2;
 }
 
 static void update_param(Trainer *t, TrainParam *p, int scale) {
@@ -181,8 +175,9 @@ static void move(const int *moved, int *id) {
 static void move_end(const int *moved, int *end) { *end = moved[*end - 1] + 1; }
 
 static void move_all(Trainer *t, const int *moved) {
-    int *ids[] = {&t->io.ids,    &t->io.rope, &t->io.rope_local, &t->io.positions,
-                  &t->io.hidden, &t->clip,    &t->norm2,         &t->draw};
+    HeadNodes *h = &t->head;
+    int *ids[] = {&t->io.ids, &t->io.rope, &t->io.rope_local, &t->io.positions, &t->io.hidden, &t->clip,
+                  &t->norm2,  &t->draw,    &h->rows,          &h->labels,       &h->loss,      &h->weights};
     int *ends[] = {&t->step_end, &t->norm_end, &t->update_end};
     for (size_t i = 0; i < COUNT_OF(ids); i++) move(moved, ids[i]);
     for (size_t i = 0; i < COUNT_OF(ends); i++) move_end(moved, ends[i]);
@@ -191,11 +186,6 @@ static void move_all(Trainer *t, const int *moved) {
         TrainParam *p = &t->params[i];
         move(moved, &p->weight), move(moved, &p->grad);
         for (int k = 0; p->rule && k < p->rule->n_states; k++) move(moved, &p->state[k]);
-    }
-    for (size_t i = 0; i < t->n_parts; i++) {
-        HeadPart *p = &t->parts[i];
-        move(moved, &p->rows), move(moved, &p->labels), move(moved, &p->loss), move(moved, &p->weights);
-        move_end(moved, &p->from), move_end(moved, &p->to);
     }
 }
 
@@ -222,7 +212,7 @@ bool train_graph(Trainer *t, Err *e) {
         if (!g->failed) g->nodes[back].role = ROLE_GRADIENT;
         graph_op(g, OP_clear, NULL, GRAPH_IN(back));
         grad_seed(&gr, t->io.hidden, back);
-        head_parts(t, &gr);
+        head(t, &gr);
         if (!gr.failed) walk_body(t, &gr, blocks);
         t->step_end = g->n;
         t->draw = graph_find(g, DROPOUT_DRAW);

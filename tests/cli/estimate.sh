@@ -55,9 +55,9 @@ holds last '--batch-size 1 --grad-accum 4 --seq-len 64'
 holds last '"fits":true'
 t 4 '*' '*are missing; take a smaller model or more memory' e "${shape[@]}" --gpu-mem 100K
 
-# A run is refused before it writes any weights.
-t 4 '' '*What would help*--seq-len*llmws: the training does not fit into what memory is free: * are missing; *' \
-    "$LLMWS" train d.jsonl -m "$M" -o large --grad-accum 1048576 --batch-size 8 --seq-len 4096 -t 1
+# A run is refused before it writes any weights, however large, and at once.
+t 4 '' '*What would help*--batch-size*llmws: the training does not fit into what memory is free: * are missing; give --*' \
+    timeout 20 "$LLMWS" train d.jsonl -m "$M" -o large --batch-size 1048576 --seq-len 512 -t 1
 [[ -z $(ls large/checkpoints) && ! -e large/run.json ]] || bad "refused, but begun: $(ls large)"
 
 # Without these options it speaks of generation.

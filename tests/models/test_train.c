@@ -265,6 +265,55 @@ static void parts(void **state) {
         }
 }
 
+/* How many rows meet the head at once changes no bit: sums go on from where they were, and the head finds what it reads
+ * of the body as it was. (An even number, as bf16 adds pairs.) */
+static void head_again(void **state) {
+    (void)state;
+    const int64_t lens[] = {30, 18, 15}, rows[] = {64, 20, 6};
+    for (size_t i = 0; i < COUNT_OF(some) * 2; i++) {
+        double loss[COUNT_OF(rows)];
+        float *g[COUNT_OF(rows)];
+        Bench x;
+        const TrainSpec spec = {.precision = i & 1 ? PRECISION_BF16 : PRECISION_FP32, .checkpoint = i & 2};
+        for (size_t k = 0; k < COUNT_OF(rows); k++) {
+            TrainSpec how = spec;
+            how.head_tokens = rows[k];
+            g[k] = in_parts(some[i / 2], how, lens, COUNT_OF(lens), COUNT_OF(lens), &loss[k]);
+        }
+        bench_open(&x, some[i / 2], 1, (TrainSpec){.tokens = 16});
+        int64_t n = 0;
+        for (size_t k = 0; k < x.t.n_params; k++) n += train_count(&x.t, &x.t.params[k]);
+        for (size_t k = 1; k < COUNT_OF(rows); k++) {
+            assert_true(loss[k] == loss[0]);
+            assert_memory_equal(g[k], g[0], (size_t)n * sizeof *g[k]);
+        }
+        for (size_t k = 0; k < COUNT_OF(rows); k++) free(g[k]);
+        bench_close(&x);
+    }
+}
+
+/* A graph does not grow with the tokens. */
+static void any_number_of_tokens(void **state) {
+    (void)state;
+    Model m;
+    Backend *b;
+    Err e = {0};
+    int nodes[2];
+    model_load(&m, TEST_DATA "/llama3");
+    OK(cpu_backend_open(&(BackendOptions){.threads = 1}, &b, &e), e);
+    for (int k = 0; k < 2; k++) {
+        Trainer t;
+        Plan plan;
+        OK(train_prepare(&t, &m, &(TrainSpec){.tokens = k ? 1 << 29 : 96, .longest = 96}, b, &plan, &e), e);
+        nodes[k] = t.g.n;
+        plan_release(&plan);
+        train_close(&t);
+    }
+    assert_int_equal(nodes[0], nodes[1]);
+    b->close(b);
+    model_release(&m);
+}
+
 /* ---- dropout ---- */
 
 typedef struct Drawn { /* the second micro-step of an update */
@@ -345,6 +394,7 @@ int main(void) {
                                        cmocka_unit_test(adamw),      cmocka_unit_test(same_bits),
                                        cmocka_unit_test(bf16),       cmocka_unit_test(parts),
                                        cmocka_unit_test(dropout),    cmocka_unit_test(scores_are_planned),
-                                       cmocka_unit_test(evaluation), cmocka_unit_test(experts_bf16)};
+                                       cmocka_unit_test(evaluation), cmocka_unit_test(experts_bf16),
+                                       cmocka_unit_test(head_again), cmocka_unit_test(any_number_of_tokens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
