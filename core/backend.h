@@ -32,7 +32,9 @@ struct Backend {
     const char *name; /* "cpu" */
     const char *isa;  /* what its kernels use: part of the promise of equal bits */
     int threads;
-    int scratch_areas, stage_areas; /* how many of each a run wants */
+    /* How many of each a run wants. Light steps want stage_areas of scratch beside those of the others: a plan without
+     * a stage has none of them, and runs its steps as the others, however few tokens they have. */
+    int scratch_areas, stage_areas;
     /* Picks the kernel for op on these operands (shapes at their bounds); an op it cannot do is an error naming op and
      * dtypes. */
     bool (*kernel)(Backend *b, Op op, const OpArgs *a, Kernel *out, Err *e);

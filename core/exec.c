@@ -70,7 +70,8 @@ bool exec_open(Exec *x, Plan *plan, Backend *b, WeightSource weights, const Step
     }
     x->memory = (RunMemory){
         .scratch = x->block[CLASS_SCRATCH], .scratch_bytes = x->plan.scratch_bytes, .stage_bytes = x->plan.stage_bytes};
-    x->memory.stage = x->memory.scratch + x->plan.scratch_bytes * (size_t)b->scratch_areas;
+    if (x->plan.stage_bytes)
+        x->memory.stage = x->memory.scratch + x->plan.scratch_bytes * (size_t)(b->scratch_areas + b->stage_areas);
     resolve(x, weights, step);
     return true;
 }

@@ -65,6 +65,7 @@ struct Graph {
     NameList aliases;         /* further names of values: "model.layers.0.mlp.input" is its norm's output */
     NameList taps;            /* values that were asked for, under the names by which they were */
     int64_t bound[SYM_COUNT]; /* largest value of each symbol */
+    bool full;                /* every step has these */
     NodeRange repeat;         /* nodes that may run more than once in a step before those behind them: a pass keeps them
                                  together, and the plan what they read of before. Empty: none */
     Arena arena;              /* names */

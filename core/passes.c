@@ -13,6 +13,7 @@ typedef struct Rebuild {
 static void rebuild_begin(Rebuild *r, Graph *old) {
     r->old = old;
     graph_init(&r->g, old->bound[SYM_T], old->bound[SYM_O]);
+    r->g.full = old->full;
     r->g.arena = old->arena; /* names move along */
     old->arena = (Arena){0};
     r->map = mem_alloc((size_t)MAX(old->n, 1), sizeof *r->map);

@@ -205,10 +205,11 @@ static bool choose_kernels(Plan *p, Backend *b, Err *e) {
         TRY(b->kernel(b, n->op, &a, &p->kernels[i], e));
         if (p->kernels[i].scratch)
             p->scratch_bytes = MAX(p->scratch_bytes, align_up(p->kernels[i].scratch(&a), PLAN_ALIGN));
-        if (p->kernels[i].copy) p->stage_bytes = MAX(p->stage_bytes, light_bytes(&a.out));
+        if (p->kernels[i].copy && !g->full) p->stage_bytes = MAX(p->stage_bytes, light_bytes(&a.out));
         p->n_run++;
     }
-    p->bytes[CLASS_SCRATCH] = (int64_t)p->scratch_bytes * b->scratch_areas + (int64_t)p->stage_bytes * b->stage_areas;
+    const int late = p->stage_bytes ? b->stage_areas : 0;
+    p->bytes[CLASS_SCRATCH] = (int64_t)p->scratch_bytes * (b->scratch_areas + late) + (int64_t)p->stage_bytes * late;
     return true;
 }
 

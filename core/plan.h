@@ -42,7 +42,7 @@ typedef struct Plan {
     int n_run;       /* ops that run */
     int64_t bytes[CLASS_COUNT];
     size_t scratch_bytes; /* of one area: the backend says how many it wants */
-    size_t stage_bytes;   /* likewise, for outputs of light steps */
+    size_t stage_bytes;   /* likewise, for outputs of light steps; 0: there are none */
     Kernel *kernels;      /* [g->n] */
 } Plan;
 

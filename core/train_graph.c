@@ -203,6 +203,7 @@ bool train_graph(Trainer *t, Err *e) {
     int *blocks = mem_alloc((size_t)t->m->cfg.layers + 1, sizeof *blocks);
     bool ok = body(t, blocks, e);
     if (ok) {
+        g->full = true; /* what a batch has not is filled up */
         grad_open(&gr, g, e);
         add_params(t, &gr, 0, g->n);
         for (int i = 0; i < GROUP_COUNT; i++) t->hyper[i] = input(g, DT_f32, 8, arena_printf(&g->arena, "hyper.%d", i));

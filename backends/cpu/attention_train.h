@@ -43,6 +43,12 @@ static void copy_rows(const Tensor *x, int64_t h, int64_t row, int64_t n, float 
     for (int64_t r = 0; r < n; r++) memcpy(out + r * E, tensor_row(x, (row + r) * H + h), (size_t)E * 4);
 }
 
+/* Tokens that a sequence has at most. */
+INLINE int64_t most_keys(const OpArgs *a) {
+    const int64_t T = a->out.ne[0], keys = a->params.attn.keys;
+    return keys > 0 ? MIN(keys, T) : T;
+}
+
 /* Of the last input but what dropout draws by. */
 static int64_t train_units(const OpArgs *a) {
     const Tensor *k = &a->in[a->n_in - 1 - (a->params.attn.dropout.p > 0)];
@@ -62,7 +68,7 @@ typedef struct Forward {
 
 static size_t forward_layout(const OpArgs *a, char *base, Forward *f) {
     Carve at = {.base = base};
-    const int64_t T = a->out.ne[0], E = a->out.ne[2], n_pages = div_up(T, KV_PAGE);
+    const int64_t T = a->out.ne[0], E = a->out.ne[2], n_pages = div_up(most_keys(a), KV_PAGE);
     CARVE(&at, f->pages, T);
     CARVE(&at, f->identity, n_pages);
     CARVE(&at, f->kv, n_pages * 2 * KV_PAGE * E * (int64_t)sizeof(float));
@@ -101,7 +107,7 @@ static void attention_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
     const int64_t T = a->out.ne[0], E = a->out.ne[2], blocks = div_up(T, TRAIN_BLOCK);
     Forward f = {.a = *a, .step = *a->step};
     forward_layout(a, scratch, &f);
-    for (int64_t i = 0; i < div_up(T, KV_PAGE); i++) f.identity[i] = (int32_t)i;
+    for (int64_t i = 0; i < div_up(most_keys(a), KV_PAGE); i++) f.identity[i] = (int32_t)i;
     f.step.kv = &f.kv, f.step.pages = f.pages, f.step.kv_dtype = DT_f32;
     f.step.kv_page_bytes = 2 * KV_PAGE * E * (int64_t)sizeof(float);
     f.a.step = &f.step, f.a.params.attn.layer = 0;
@@ -137,16 +143,16 @@ typedef struct DqkvTile { /* M queries of one head, of tokens that follow each o
 
 static size_t backward_layout(const OpArgs *a, char *base, Backward *b) {
     Carve at = {.base = base};
-    const int64_t T = (int64_t)align_up((size_t)a->out.ne[0], LANES * ATTN_G), E = a->out.ne[2];
-    b->room = T;
-    CARVE(&at, b->k, T * E);
-    CARVE(&at, b->kt, T * E);
-    CARVE(&at, b->vt, T * E);
-    CARVE(&at, b->dk, T * E);
-    CARVE(&at, b->dv, T * E);
-    CARVE(&at, b->p, ATTN_M * T);
-    CARVE(&at, b->g, ATTN_M * T);
-    CARVE(&at, b->slope, ATTN_M * T);
+    const int64_t n = (int64_t)align_up((size_t)most_keys(a), LANES * ATTN_G), E = a->out.ne[2];
+    b->room = n;
+    CARVE(&at, b->k, n * E);
+    CARVE(&at, b->kt, n * E);
+    CARVE(&at, b->vt, n * E);
+    CARVE(&at, b->dk, n * E);
+    CARVE(&at, b->dv, n * E);
+    CARVE(&at, b->p, ATTN_M * n);
+    CARVE(&at, b->g, ATTN_M * n);
+    CARVE(&at, b->slope, ATTN_M * n);
     return at.at;
 }
 

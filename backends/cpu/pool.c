@@ -36,7 +36,7 @@ struct Pool {
     atomic_bool stop;
 };
 
-int pool_scratch_areas(int threads) { return threads == 1 ? 1 : 2 * threads - 1; }
+int pool_scratch_areas(int threads) { return threads; }
 int pool_stage_areas(int threads) { return threads - 1; }
 
 /* ---- sleeping and waking: no lock, which a helper of idle priority might hold while it is off its core ---- */
@@ -162,7 +162,7 @@ static void run_alone(const ExecOp *op, char *scratch) {
 
 void pool_run(Pool *p, const ExecOp *ops, size_t n, const RunMemory *m) {
     const Step *step = n ? ops[0].args.step : NULL;
-    int which = step && step->n <= LIGHT_TOKENS ? LIGHT : HEAVY;
+    int which = step && step->n <= LIGHT_TOKENS && m->stage_bytes ? LIGHT : HEAVY;
     Crew *c = &p->crew[which];
     p->mem = *m;
     for (size_t k = 0; k < n; k++) {

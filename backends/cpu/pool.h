@@ -23,7 +23,8 @@ enum { POOL_MAX_THREADS = 1024 };
 Pool *pool_open(int threads, Err *e);
 /* Waits for the helpers to end. NULL is allowed. */
 void pool_close(Pool *p);
-/* Areas of RunMemory that pool_run wants. */
+/* Areas of RunMemory that pool_run wants: of scratch the first, and where there is a stage as many of both of the
+ * second beside them, for light steps. */
 int pool_scratch_areas(int threads);
 int pool_stage_areas(int threads);
 /* Runs ops in order and returns when all are done. Late helpers may still read what the ops read. */

@@ -154,12 +154,13 @@ static void describe(const Knobs *k, const Figures *f) {
         printf("    %-16s %10.3f\n", f->names[i], (double)f->plan.rows[i].bytes / MIB);
 }
 
-/* Small runs have room for a heap that rounds, and for values of the plan that a batch of few labels never touches. */
+/* Small runs have room for what no plan has: code that is first read while the run goes on, in whole pieces of the page
+ * cache (about 1 MiB), and a heap that rounds. */
 static void check(const Knobs *k) {
     Figures f = run(k);
     double planned = (double)f.plan.total_bytes, off = f.peak - planned;
     describe(k, &f);
-    assert_true(fabs(off) <= fmax(0.02 * planned, 4 * MIB));
+    assert_true(fabs(off) <= fmax(0.02 * planned, 2 * MIB));
 }
 
 static void some(void **state) {

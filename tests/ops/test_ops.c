@@ -162,7 +162,7 @@ static bool check_threads(const Case *c, const Kernel *k, Pool *pool, int thread
     size_t bytes = align_up(k->scratch ? k->scratch(&many.a) : 0, 64);
     size_t staged = align_up((size_t)(many.a.out.ne[0] * many.a.out.stride[0]), 64);
     RunMemory m = {.scratch_bytes = bytes, .stage_bytes = staged};
-    m.scratch = aligned_alloc(64, bytes * (size_t)pool_scratch_areas(threads) + 64);
+    m.scratch = aligned_alloc(64, bytes * (size_t)(pool_scratch_areas(threads) + pool_stage_areas(threads)) + 64);
     m.stage = aligned_alloc(64, staged * (size_t)pool_stage_areas(threads) + 64);
     ExecOp op = {.run = k->run, .units = k->units, .copy = k->copy, .n_units = k->units(&many.a), .args = many.a};
     pool_run(pool, &op, 1, &m);

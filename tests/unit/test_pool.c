@@ -15,7 +15,7 @@ enum { UNITS = 97, OPS = 40 };
 /* So many areas that no test asks for more. */
 static RunMemory memory_new(int threads) {
     RunMemory m = {.scratch_bytes = 64, .stage_bytes = align_up(UNITS * 8, 64)};
-    m.scratch = mem_alloc((size_t)pool_scratch_areas(threads), m.scratch_bytes);
+    m.scratch = mem_alloc((size_t)(pool_scratch_areas(threads) + pool_stage_areas(threads)), m.scratch_bytes);
     m.stage = mem_alloc((size_t)pool_stage_areas(threads) + 1, m.stage_bytes);
     return m;
 }
@@ -82,7 +82,8 @@ static void chain_run(Chain *c, int threads, int runs, int pause_ms) {
     }
     int64_t done = 0, all = 0;
     pool_settle(p);
-    for (int i = 0; i < pool_scratch_areas(threads); i++) done += *(int64_t *)(void *)(m.scratch + i * 64);
+    for (int i = 0; i < pool_scratch_areas(threads) + pool_stage_areas(threads); i++)
+        done += *(int64_t *)(void *)(m.scratch + i * 64);
     for (int k = 0; k < OPS; k++) all += c->ops[k].n_units;
     if (c->ops[0].args.step == &heavy_step)
         assert_int_equal(done, all * runs);
