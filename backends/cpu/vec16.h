@@ -181,7 +181,8 @@ INLINE I16 i_dot2_i16(I16 acc, I16 a, I16 b) {
  * dot4_u7: w in 0..127. dot4_i8: w as w8_form made it of any int8; acc starts from w8_bias(sum of all x of the block).
  */
 INLINE I16 w8_form(I16 w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); } /* w + 128 as unsigned */
-INLINE I16 w8_bias(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
+/* A helper that comes late may read any sum of blocks that others write: it wraps. */
+INLINE I16 w8_bias(int32_t sum) { return _mm512_set1_epi32((int32_t)(-128u * (uint32_t)sum)); }
 #if defined __AVX512VNNI__
 INLINE I16 i_dot4_u7(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 INLINE I16 i_dot4_i8(I16 acc, I16 w, I16 x) { return _mm512_dpbusd_epi32(acc, w, x); }

@@ -25,7 +25,8 @@ KNOBS
 t 0 '*' '' "$LLMWS" train d.jsonl -m "$M" -o run --steps 1 --json -t 1 "${shape[@]}"
 ran=$(field planned_bytes)
 t 0 '*' '' e --json -t 1 "${shape[@]}"
-awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < 4194304 && b - a < 65536) }' || bad "a run plans $ran, inspect says $(field total)"
+near() { awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < 4194304 && b - a < 65536) }'; }
+near || nm "$LLMWS" | grep -q '__[at]san_init' || bad "a run plans $ran, inspect says $(field total)" # their memory is the program's too
 all=$(field device)
 
 # It fits to the byte, and not with one less.
