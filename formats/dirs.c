@@ -135,7 +135,13 @@ static void remove_tree(const char *path, int depth) {
     arena_release(&a);
 }
 
-void dir_remove(const char *path) { remove_tree(path, 8); }
+void dir_remove(const char *path) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        remove_tree(path, 8);
+    else
+        unlink(path); /* a link alone, not what it leads to */
+}
 
 void dir_sweep(const char *folder) {
     Arena a = {0};
@@ -145,7 +151,6 @@ void dir_sweep(const char *folder) {
         if (!str_starts(name, temp_prefix) || !str_ends(name, temp_suffix)) continue;
         const char *path = store_join(&a, folder, x->d_name);
         dir_remove(path);
-        unlink(path);
     }
     if (d) closedir(d);
     arena_release(&a);

@@ -68,6 +68,10 @@ low=$(grep train_eval adapted/events.jsonl | sed 's/.*"step":\([0-9]*\),"loss":\
 [[ $(readlink adapted/checkpoints/best) == "step-$best" ]] || bad "checkpoints/best: $(ls -l adapted/checkpoints)"
 [[ $(ls adapted/checkpoints | xargs) == "$(printf '%s\n' best "step-$best" step-18 | sort -u | xargs)" ]] || bad "the last and the best stay: $(ls adapted/checkpoints)"
 holds adapted/events.jsonl "\"event\":\"train_done\",\"step\":18,\"best\":$best,"
+# What a kill leaves of a link goes, not what the link leads to.
+cp -r adapted linked && ln -s step-18 linked/checkpoints/.llmws-best.tmp
+t 0 'step 18*' '' train --resume -o linked
+[[ ! -L linked/checkpoints/.llmws-best.tmp && -s linked/checkpoints/step-18/trainer_state ]] || bad "a link's target was removed: $(ls -A linked/checkpoints linked/checkpoints/step-18)"
 for f in adapter_config.json adapter_model.safetensors tokenizer.json trainer_state; do [[ -s adapted/checkpoints/best/$f ]] || bad "no $f"; done
 [[ ! -e adapted/checkpoints/best/config.json && ! -e adapted/checkpoints/best/model.safetensors ]] || bad "the model is in the adapter"
 holds adapted/run.json '"fingerprint":"'
