@@ -21,16 +21,16 @@ INLINE int32_t a8_first_sum(const BlockA8 *x) { return b_hsum(b_load(x->q)); }
 INLINE int a8_parts(A8Form f) { return f == A8_HALVES || f == A8_HALVES_MIN ? 2 : 1; }
 INLINE bool a8_has_min(A8Form f) { return f == A8_MIN || f == A8_HALVES_MIN; }
 
-/* The sum of x over a part. */
+/* The sum of x over a part. A helper that comes late may read any sum of a block that others write: it wraps. */
 INLINE int32_t a8_sum(A8Form f, const BlockA8 *x, int part) {
     if (a8_parts(f) == 1) return x->sum;
-    return part ? x->sum - a8_first_sum(x) : a8_first_sum(x);
+    return part ? (int32_t)((uint32_t)x->sum - (uint32_t)a8_first_sum(x)) : a8_first_sum(x);
 }
 
 /* The integer sum that products are added to: what the stored integers are too high by. */
 INLINE I16 a8_begin(A8Form f, int32_t offset, const BlockA8 *x, int part) {
     if (f == A8_SIGNED) return w8_bias(x->sum);
-    return a8_has_min(f) ? i_zero() : i_set1(-offset * a8_sum(f, x, part));
+    return a8_has_min(f) ? i_zero() : i_set1((int32_t)(0u - (uint32_t)offset * (uint32_t)a8_sum(f, x, part)));
 }
 
 /* The fma chain of one part: sum is its integer sum of products; m only where there are minima. */
