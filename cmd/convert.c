@@ -81,10 +81,10 @@ static bool write_out(Job *j, Err *e) {
     const char *stage = NULL;
     if (j->to_gguf) return gguf_write(j->out, &j->x.meta, j->outs, j->x.n, e);
     TRY(dir_stage(j->out, &j->arena, &stage, e));
-    bool ok = hf_rest(j, stage, e) && safetensors_write_dir(stage, (int64_t)j->max_shard, j->outs, j->x.n, e) &&
-              (!stop_signal() || err_set(e, ERR_INTERRUPT, "interrupted")) && dir_replace(stage, j->out, e);
-    if (!ok) dir_remove(stage);
-    return ok;
+    const bool filled = hf_rest(j, stage, e) &&
+                        safetensors_write_dir(stage, (int64_t)j->max_shard, j->outs, j->x.n, e) &&
+                        (!stop_signal() || err_set(e, ERR_INTERRUPT, "interrupted"));
+    return dir_replace(filled, stage, j->out, e);
 }
 
 static bool convert_all(Job *j, Err *e) {

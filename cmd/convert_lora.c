@@ -193,9 +193,8 @@ static bool adapter_peft(Job *j, const Adapter *x, Err *e) {
         buf_put(&text, x->config_text.s, x->config_text.n);
     else
         json_put_value(&text, &made, 0);
-    bool ok = target_fits(j, j->bytes_after, e) && dir_stage(j->out, &j->arena, &stage, e);
-    ok = ok && adapter_write(stage, buf_view(&text), j->outs, j->x.n, e) && dir_replace(stage, j->out, e);
-    if (!ok && stage) dir_remove(stage);
+    const bool ok = target_fits(j, j->bytes_after, e) && dir_stage(j->out, &j->arena, &stage, e) &&
+                    dir_replace(adapter_write(stage, buf_view(&text), j->outs, j->x.n, e), stage, j->out, e);
     buf_release(&text);
     return ok;
 }

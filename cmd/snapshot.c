@@ -71,11 +71,8 @@ static bool write_adapter(const Adapter *x, const char *dir, const char *dtype, 
 static bool adapter_alone(const SnapshotOpts *o, const Adapter *x, Err *e) {
     Arena a = {0};
     const char *stage = NULL;
-    bool ok = dir_begin(o->out, &a, &stage, e);
-    if (ok && !(write_adapter(x, stage, o->dtype, &a, e) && dir_commit(stage, o->out, e))) {
-        dir_remove(stage);
-        ok = false;
-    }
+    const bool ok =
+        dir_begin(o->out, &a, &stage, e) && dir_commit(write_adapter(x, stage, o->dtype, &a, e), stage, o->out, e);
     arena_release(&a);
     return ok;
 }

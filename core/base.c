@@ -174,6 +174,14 @@ bool str_ends(Str a, const char *suffix) {
     return a.n >= n && memcmp(a.s + a.n - n, suffix, n) == 0;
 }
 
+bool str_word(Str *rest, char separator, Str *word) {
+    if (!rest->s) return false;
+    const char *end = memchr(rest->s, separator, rest->n);
+    *word = (Str){rest->s, end ? (size_t)(end - rest->s) : rest->n};
+    *rest = end ? (Str){end + 1, rest->n - word->n - 1} : (Str){0};
+    return true;
+}
+
 static void buf_room(Buf *b, size_t extra) {
     size_t need = b->n + extra + 1;
     if (need < extra) oom_hook(SIZE_MAX);

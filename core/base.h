@@ -105,6 +105,8 @@ static inline bool str_eq(Str a, Str b) { return a.n == b.n && (a.n == 0 || memc
 static inline bool str_is(Str a, const char *z) { return str_eq(a, str_of(z)); }
 bool str_starts(Str a, const char *prefix);
 bool str_ends(Str a, const char *suffix);
+/* The words of "a+b+c", empty ones too: each call cuts one off *rest, which ends as NULL; false: there are no more. */
+bool str_word(Str *rest, char separator, Str *word);
 /* True when `name` matches `pattern`: '*' any run without '.', '**' any run, '{8,12}' one of, '8..16' an inclusive
  * number range. */
 bool name_match(const char *pattern, const char *name);

@@ -184,12 +184,10 @@ static bool write_weights(const LlmwsModel *m, uint64_t seed, const char *dir, E
 bool llmws_model_create(LlmwsModel *m, const LlmwsNewModel *how, const char *dir, LlmwsErr *e) {
     Arena a = {0};
     const char *stage = NULL;
-    bool ok = dir_begin(dir, &a, &stage, e);
-    if (ok && !(write_weights(m, how->seed, stage, e) && write_tokenizer(m, how, stage, e) &&
-                write_generation(m, stage, e) && dir_commit(stage, dir, e))) {
-        dir_remove(stage);
-        ok = false;
-    }
+    const bool ok = dir_begin(dir, &a, &stage, e) &&
+                    dir_commit(write_weights(m, how->seed, stage, e) && write_tokenizer(m, how, stage, e) &&
+                                   write_generation(m, stage, e),
+                               stage, dir, e);
     arena_release(&a);
     return ok;
 }

@@ -41,7 +41,7 @@ int64_t model_write_bytes(const Model *m) {
 }
 
 /* The folder of the model's own files: some are opened by the name of the file of weights. */
-static bool write_beside(const Model *m, const char *from, const char *dir, Err *e) {
+bool model_write_beside(const Model *m, const char *from, const char *dir, Err *e) {
     Arena a = {0};
     if (m->file.format == STORE_GGUF) return beside_gguf(&m->file, m->cfg.ctx, dir, &m->log, e);
     if (!from) from = path_is_dir(m->file.path) ? m->file.path : dir_of(&a, m->file.path);
@@ -62,7 +62,7 @@ bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e) 
     }
     if (ok && s->dtype) export_hf_dtype(&x, *s->dtype);
     ok = ok && safetensors_write_dir(dir, s->max_shard, out, x.n, e) && beside_json(dir, "config.json", &x.meta, e) &&
-         write_beside(m, s->beside, dir, e);
+         model_write_beside(m, s->beside, dir, e);
     free(out);
     arena_release(&x.arena);
     return ok;
@@ -75,11 +75,7 @@ bool llmws_model_save_hf(const LlmwsModel *m, const char *dir, const char *dtype
     const SaveSpec s = {.dtype = dtype ? &t : NULL, .max_shard = max_shard};
     if (dtype && (!dtype_from_name(dtype, &t) || !dtype_info[t].st_tag || !dtype_info[t].encode))
         return err_set(e, ERR_USAGE, "dtype '%s' is not supported; supported: f32, f16, bf16", dtype);
-    bool ok = dir_begin(dir, &a, &stage, e);
-    if (ok && !(model_write_hf(&m->m, stage, &s, e) && dir_commit(stage, dir, e))) {
-        dir_remove(stage);
-        ok = false;
-    }
+    const bool ok = dir_begin(dir, &a, &stage, e) && dir_commit(model_write_hf(&m->m, stage, &s, e), stage, dir, e);
     arena_release(&a);
     return ok;
 }

@@ -13,7 +13,9 @@ typedef struct SaveSpec {
 
 /* Into a directory that exists. */
 bool model_write_hf(const Model *m, const char *dir, const SaveSpec *s, Err *e);
-/* Memory that this takes for a while, beside tables of names: part of a tensor. */
+/* What stands beside the weights alone: copied from `from`, NULL: what the model's file says. */
+bool model_write_beside(const Model *m, const char *from, const char *dir, Err *e);
+/* Memory that model_write_hf takes for a while, beside tables of names: part of a tensor. */
 int64_t model_write_bytes(const Model *m);
 
 #endif

@@ -141,8 +141,7 @@ static bool write_model(const LlmwsTrain *t, const char *dir, const char *beside
     Arena a = {0};
     bool ok;
     if (t->t.spec.lora) {
-        ok =
-            (!beside || dir_copy_beside(beside, dir, e)) && adapter_save(dir, &t->t, &t->lora_spec, base->file.path, e);
+        ok = model_write_beside(base, beside, dir, e) && adapter_save(dir, &t->t, &t->lora_spec, base->file.path, e);
     } else {
         Model m = trained_model(t, &a);
         SaveSpec s = {.dtype = &f32, .beside = beside};
@@ -153,14 +152,10 @@ static bool write_model(const LlmwsTrain *t, const char *dir, const char *beside
 }
 
 bool llmws_train_save(LlmwsTrain *t, const char *dir, int64_t mark, LlmwsErr *e) {
-    const TensorFile *base = &t->m->m.file;
-    const char *stage = NULL, *beside = t->beside.n ? t->beside.s : base->format == STORE_HF ? base->path : NULL;
+    const char *stage = NULL, *beside = t->beside.n ? t->beside.s : NULL;
     Arena a = {0};
-    bool ok = dir_begin(dir, &a, &stage, e);
-    if (ok && !(write_model(t, stage, beside, e) && write_state(t, stage, mark, e) && dir_commit(stage, dir, e))) {
-        dir_remove(stage);
-        ok = false;
-    }
+    const bool ok = dir_begin(dir, &a, &stage, e) &&
+                    dir_commit(write_model(t, stage, beside, e) && write_state(t, stage, mark, e), stage, dir, e);
     if (ok) buf_clear(&t->beside), buf_str(&t->beside, dir);
     arena_release(&a);
     return ok;
@@ -255,7 +250,7 @@ static bool read_state(LlmwsTrain *t, const TensorFile *f, int64_t *mark, Err *e
 static bool read_values(LlmwsTrain *t, const char *dir, Err *e) {
     Arena a = {0};
     TensorFile f = {0};
-    bool ok = safetensors_open(store_join(&a, dir, "adapter_model.safetensors"), &f, e);
+    bool ok = safetensors_open(store_join(&a, dir, ADAPTER_WEIGHTS), &f, e);
     for (size_t i = 0; ok && i < t->t.n_params; i++)
         ok = read_tensor(&f, t->t.params[i].name, &t->t.x.values[t->t.params[i].weight], e);
     if (f.close) f.close(&f);

@@ -96,30 +96,31 @@ bool lora_add(Lora *l, const Model *m, const LoraPair *p, Err *e) {
     return put_map(l, map, e);
 }
 
+/* Whether the module's name is the word or ends in ".word". */
+static bool is_called(const Weight *w, Str word) {
+    const Str module = module_of(w->name);
+    const size_t before = module.n - word.n;
+    if (!word.n || word.n > module.n || memcmp(module.s + before, word.s, word.n) != 0) return false;
+    return !before || module.s[before - 1] == '.';
+}
+
 static bool is_target(Str targets, const Weight *w) {
-    Str module = module_of(w->name);
+    bool hit = false;
+    if (!linear(w)) return false;
     if (str_is(targets, "all-linear")) return w->row->part != PART_HEAD;
-    for (size_t i = 0, n; i <= targets.n; i += n + 1) {
-        const char *plus = memchr(targets.s + i, '+', targets.n - i);
-        n = plus ? (size_t)(plus - targets.s) - i : targets.n - i;
-        bool ends = n && n <= module.n && memcmp(module.s + module.n - n, targets.s + i, n) == 0;
-        if (ends && (n == module.n || module.s[module.n - n - 1] == '.')) return true;
-    }
-    return false;
+    for (Str word; !hit && str_word(&targets, '+', &word);) hit = is_called(w, word);
+    return hit;
 }
 
 /* Every word of the targets is some module's. */
 static bool check_targets(const Model *m, Str targets, Err *e) {
     if (str_is(targets, "all-linear")) return true;
-    for (size_t i = 0, n; i <= targets.n; i += n + 1) {
-        const char *plus = memchr(targets.s + i, '+', targets.n - i);
-        n = plus ? (size_t)(plus - targets.s) - i : targets.n - i;
+    for (Str word; str_word(&targets, '+', &word);) {
         bool hit = false;
-        for (size_t k = 0; n && k < m->n && !hit; k++)
-            hit = linear(&m->weights[k]) && is_target((Str){targets.s + i, n}, &m->weights[k]);
+        for (size_t k = 0; k < m->n && !hit; k++) hit = linear(&m->weights[k]) && is_called(&m->weights[k], word);
         if (!hit)
-            return err_set(e, ERR_USAGE, "adapter: the model has no linear map '%.*s'; its family's are %s", (int)n,
-                           targets.s + i, m->arch->lora_targets);
+            return err_set(e, ERR_USAGE, "adapter: the model has no linear map '%.*s'; its family's are %s",
+                           STR_ARG(word), m->arch->lora_targets);
     }
     return true;
 }
@@ -136,7 +137,7 @@ bool lora_new(Lora *l, const Model *m, const LoraSpec *s, Err *e) {
     for (size_t i = 0; i < m->n; i++) {
         const Weight *w = &m->weights[i];
         LoraMap map = {.w = w, .rank = s->rank, .scale = (float)(s->alpha / (s->root ? sqrt(r) : r))};
-        if (linear(w) && is_target(targets, w)) TRY(put_map(l, map, e));
+        if (is_target(targets, w)) TRY(put_map(l, map, e));
     }
     return true;
 }

@@ -9,9 +9,6 @@
 #include "formats/json.h"
 #include "formats/store.h"
 
-#define CONFIG  "adapter_config.json"
-#define WEIGHTS "adapter_model.safetensors"
-
 typedef struct Ends { /* of the names of the two tensors of a pair */
     const char *a, *b;
 } Ends;
@@ -66,7 +63,7 @@ static bool must_be_off(const Value *config, const char *key, Err *e) {
     bool off = !v || v->kind == VALUE_NULL || (v->kind == VALUE_BOOL && !v->b) ||
                (v->kind == VALUE_OBJECT && !v->object.n) || (v->kind == VALUE_ARRAY && !v->array.n) ||
                (v->kind == VALUE_STR && str_is(v->s, "none"));
-    return off || err_set(e, ERR_INPUT, "'%s' of " CONFIG " is set, which is not supported", key);
+    return off || err_set(e, ERR_INPUT, "'%s' of " ADAPTER_CONFIG " is set, which is not supported", key);
 }
 
 static bool read_config(Adapter *x, Err *e) {
@@ -89,7 +86,7 @@ static bool read_config(Adapter *x, Err *e) {
     if (!str_is(type, "LORA"))
         return err_set(e, ERR_INPUT, "peft_type '%.*s' is not supported, only LORA", STR_ARG(type));
     for (size_t i = 0; i < COUNT_OF(off); i++) TRY(must_be_off(config, off[i], e));
-    return r > 0 || err_set(e, ERR_INPUT, "'r' of " CONFIG " must be above 0");
+    return r > 0 || err_set(e, ERR_INPUT, "'r' of " ADAPTER_CONFIG " must be above 0");
 }
 
 /* A key of alpha_pattern stands for the end of a module's name, words whole; with ^ for the whole name. As regular
@@ -105,7 +102,8 @@ static bool key_is_of(Str key, const char *module) {
 static bool read_alphas(Adapter *x, Err *e) {
     const Value *pattern = value_get(&x->config, "alpha_pattern");
     if (!pattern || pattern->kind == VALUE_NULL) return true;
-    if (pattern->kind != VALUE_OBJECT) return err_set(e, ERR_INPUT, "'alpha_pattern' of " CONFIG " is no object");
+    if (pattern->kind != VALUE_OBJECT)
+        return err_set(e, ERR_INPUT, "'alpha_pattern' of " ADAPTER_CONFIG " is no object");
     for (size_t k = pattern->object.n; k-- > 0;) { /* the first that matches counts */
         Str key = pattern->object.keys[k];
         double alpha = 0;
@@ -122,12 +120,12 @@ static bool read_alphas(Adapter *x, Err *e) {
 
 static bool open_peft(const char *dir, Adapter *x, Err *e) {
     Mapping m;
-    const char *path = store_join(&x->arena, dir, CONFIG);
+    const char *path = store_join(&x->arena, dir, ADAPTER_CONFIG);
     TRY(map_file(path, &m, e));
     x->config_text = (Str){arena_strn(&x->arena, m.bytes, m.n), m.n};
     unmap_file(&m);
     TRY(json_parse(x->config_text, path, &x->arena, &x->config, e) && read_config(x, e));
-    return safetensors_open(store_join(&x->arena, dir, WEIGHTS), &x->file, e) &&
+    return safetensors_open(store_join(&x->arena, dir, ADAPTER_WEIGHTS), &x->file, e) &&
            add_pairs(x, peft_ends, COUNT_OF(peft_ends), e) && read_alphas(x, e);
 }
 
@@ -154,7 +152,7 @@ static bool open_gguf(const char *path, Adapter *x, Err *e) {
 
 static bool is_folder(const char *path) {
     Arena a = {0};
-    bool yes = path_is_dir(path) && path_exists(store_join(&a, path, CONFIG));
+    bool yes = path_is_dir(path) && path_exists(store_join(&a, path, ADAPTER_CONFIG));
     arena_release(&a);
     return yes;
 }

@@ -6,6 +6,10 @@
 #include "core/train.h"
 #include "formats/formats.h"
 
+/* The two files of a PEFT directory. */
+#define ADAPTER_CONFIG  "adapter_config.json"
+#define ADAPTER_WEIGHTS "adapter_model.safetensors"
+
 /* Adds it to *l, which borrows its tensors; `scale` is what the user gave beside the adapter's own. */
 bool adapter_lora(const Adapter *x, const Model *m, double scale, Lora *l, Err *e);
 

@@ -35,11 +35,8 @@ static Value target_modules(Arena *a, const OutTensor *t, size_t n) {
 /* Of "q_proj+v_proj" both. */
 static Value split_targets(Arena *a, const char *targets) {
     Value list = {.kind = VALUE_ARRAY, .array = {ARENA_NEW(a, Value, strlen(targets) + 1), 0}};
-    for (const char *at = targets; *at; at += *at == '+') {
-        const size_t n = strcspn(at, "+");
-        if (n) list.array.items[list.array.n++] = value_str((Str){at, n});
-        at += n;
-    }
+    Str rest = str_of(targets);
+    for (Str word; str_word(&rest, '+', &word);) list.array.items[list.array.n++] = value_str(word);
     return list;
 }
 
@@ -74,8 +71,8 @@ bool adapter_write(const char *dir, Str config, const OutTensor *tensors, size_t
     Value pt = value_str(STR("pt")), metadata = {.kind = VALUE_OBJECT, .object = {&key, &pt, 1}};
     bool ok = mkdir(dir, 0777) == 0 || errno == EEXIST ||
               err_set(e, ERR_IO, "cannot make the folder '%s': %s", dir, strerror(errno));
-    ok = ok && safetensors_write(store_join(&a, dir, "adapter_model.safetensors"), &metadata, tensors, n, e) &&
-         write_text_file(store_join(&a, dir, "adapter_config.json"), config, e);
+    ok = ok && safetensors_write(store_join(&a, dir, ADAPTER_WEIGHTS), &metadata, tensors, n, e) &&
+         write_text_file(store_join(&a, dir, ADAPTER_CONFIG), config, e);
     arena_release(&a);
     return ok;
 }

@@ -48,13 +48,22 @@ static bool sync_folder(const char *path, Err *e) {
     return ok;
 }
 
-bool dir_commit(const char *stage, const char *target, Err *e) {
+static bool sync_folder_of(const char *path, Err *e) {
     Arena a = {0};
-    bool ok = sync_folder(stage, e);
-    if (ok && rename(stage, target) != 0) ok = err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
-    ok = ok && sync_folder(dir_of(&a, target), e);
+    bool ok = sync_folder(dir_of(&a, path), e);
     arena_release(&a);
     return ok;
+}
+
+static bool ended(bool ok, const char *stage) {
+    if (!ok) dir_remove(stage);
+    return ok;
+}
+
+bool dir_commit(bool filled, const char *stage, const char *target, Err *e) {
+    bool ok = filled && sync_folder(stage, e);
+    if (ok && rename(stage, target) != 0) ok = err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
+    return ended(ok, stage) && sync_folder_of(target, e);
 }
 
 /* ---- over a model that stands ---- */
@@ -100,19 +109,18 @@ static bool move_files(const char *from, const char *to, Which which, Err *e) {
     return ok;
 }
 
-bool dir_replace(const char *stage, const char *target, Err *e) {
-    if (rename(stage, target) != 0) {
-        if (errno != ENOTEMPTY && errno != EEXIST)
-            return err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
-        TRY(move_files(target, NULL, STALE, e) && move_files(stage, target, BUT_NAMES, e) && sync_folder(target, e) &&
-            move_files(stage, target, NAMES, e));
-        rmdir(stage);
-        return sync_folder(target, e);
-    }
-    Arena a = {0};
-    bool ok = sync_folder(dir_of(&a, target), e);
-    arena_release(&a);
-    return ok;
+static bool move_over(const char *stage, const char *target, Err *e) {
+    TRY(move_files(target, NULL, STALE, e) && move_files(stage, target, BUT_NAMES, e) && sync_folder(target, e) &&
+        move_files(stage, target, NAMES, e));
+    rmdir(stage);
+    return sync_folder(target, e);
+}
+
+bool dir_replace(bool filled, const char *stage, const char *target, Err *e) {
+    if (!filled) return ended(false, stage);
+    if (rename(stage, target) == 0) return sync_folder_of(target, e);
+    if (errno == ENOTEMPTY || errno == EEXIST) return ended(move_over(stage, target, e), stage);
+    return ended(err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno)), stage);
 }
 
 /* ---- away ---- */

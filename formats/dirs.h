@@ -11,11 +11,12 @@ const char *dir_of(Arena *a, const char *path);
 /* Makes an empty directory beside `target`; its name lives in the arena. For dir_begin the target must not exist. */
 bool dir_begin(const char *target, Arena *a, const char **stage, Err *e);
 bool dir_stage(const char *target, Arena *a, const char **stage, Err *e);
-/* Gives it the target's name; the folder that holds it is synced. */
-bool dir_commit(const char *stage, const char *target, Err *e);
+/* Ends that. If it was filled it gets the target's name, and the folder that holds it is synced; if not, or where that
+ * fails, it is removed. Returns whether all went well; `filled` that is false has set *e. */
+bool dir_commit(bool filled, const char *stage, const char *target, Err *e);
 /* The same where the target may stand and hold a model: older weights go, the new files come, config.json and the index
  * at last: until then there is no model, never half of one. */
-bool dir_replace(const char *stage, const char *target, Err *e);
+bool dir_replace(bool filled, const char *stage, const char *target, Err *e);
 /* Removes a directory with all that it holds, as far as that is possible; links are not followed. */
 void dir_remove(const char *path);
 /* Removes what dir_begin left in a folder when its process was killed. Nobody else may be writing there. */

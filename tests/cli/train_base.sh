@@ -24,6 +24,10 @@ done
 t 0 '*' '' "$LLMWS" convert llama3 -o q8.gguf --type q8_0 -q
 t 0 '*' '' "$LLMWS" train d.jsonl -m q8.gguf "${small[@]}" -o quantised
 near "$(loss dir-llama3)" "$(loss quantised)" 2e-2 || bad "from q8_0: loss $(loss quantised), not $(loss dir-llama3)"
+for base in q8.gguf llama3/model.safetensors; do
+    t 0 '*' '' "$LLMWS" train d.jsonl -m $base "${small[@]}" --lora r=2 -o "lora-${base%%[./]*}"
+    [[ -s lora-${base%%[./]*}/checkpoints/step-1/tokenizer.json ]] || bad "$base: no tokenizer beside an adapter"
+done
 t 0 '*f32 29*' '' "$LLMWS" inspect quantised/checkpoints/step-0
 t 0 '*' '' "$LLMWS" train d.jsonl -m llama3/model.safetensors "${small[@]}" -o file
 [[ $(loss file) == "$(loss dir-llama3)" ]] || bad "by the name of the weights: loss $(loss file)"
