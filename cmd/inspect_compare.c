@@ -44,13 +44,28 @@ static void put_value(Buf *b, const Value *v) {
         json_put_value(b, v, -1);
 }
 
-static bool differs(const Comparison *c, const char *key) {
+typedef void Put(Buf *b, const RunRecord *r, const char *key);
+
+static void put_setting(Buf *b, const RunRecord *r, const char *key) { put_value(b, setting_of(r, key)); }
+
+/* The hashes of a run's data, one after another. */
+static void put_hashes(Buf *b, const RunRecord *r, const char *key) {
+    const Value *files = value_get(&r->json, "files");
+    for (size_t i = 0; files && i < value_count(files); i++) {
+        Value f = value_item(files, i);
+        put_value(b, value_get(&f, key));
+        buf_char(b, ' ');
+    }
+}
+
+/* Whether the runs do not all put the same. */
+static bool differs(const Comparison *c, Put *put, const char *key) {
     Buf first = {0}, other = {0};
     bool differ = false;
-    put_value(&first, setting_of(&c->runs[0].r, key));
+    put(&first, &c->runs[0].r, key);
     for (size_t i = 1; i < c->n && !differ; i++) {
         buf_clear(&other);
-        put_value(&other, setting_of(&c->runs[i].r, key));
+        put(&other, &c->runs[i].r, key);
         differ = !str_eq(buf_view(&first), buf_view(&other));
     }
     buf_release(&first);
@@ -61,7 +76,7 @@ static bool differs(const Comparison *c, const char *key) {
 static void take_key(Comparison *c, StrMap *seen, Str name) {
     Str key = {arena_strn(&c->arena, name.s, name.n), name.n};
     if (!strmap_put(seen, &c->arena, key, 0)) return;
-    if (!differs(c, key.s)) {
+    if (!differs(c, put_setting, key.s)) {
         c->n_equal++;
         return;
     }
@@ -77,30 +92,6 @@ static void take_keys(Comparison *c) {
         for (size_t k = 0; options && options->kind == VALUE_OBJECT && k < options->object.n; k++)
             take_key(c, &seen, options->object.keys[k]);
     }
-}
-
-/* The hashes of a run's data, one after another. */
-static void put_hashes(Buf *b, const RunRecord *r) {
-    const Value *files = value_get(&r->json, "files");
-    for (size_t i = 0; files && i < value_count(files); i++) {
-        Value f = value_item(files, i);
-        put_value(b, value_get(&f, "sha256"));
-        buf_char(b, ' ');
-    }
-}
-
-static bool data_differ(const Comparison *c) {
-    Buf first = {0}, other = {0};
-    bool differ = false;
-    put_hashes(&first, &c->runs[0].r);
-    for (size_t i = 1; i < c->n && !differ; i++) {
-        buf_clear(&other);
-        put_hashes(&other, &c->runs[i].r);
-        differ = !str_eq(buf_view(&first), buf_view(&other));
-    }
-    buf_release(&first);
-    buf_release(&other);
-    return differ;
 }
 
 /* ---- results ---- */
@@ -264,7 +255,7 @@ bool inspect_compare(const InspectOpts *o, const Ui *ui, Err *e) {
         ok = open_run(&c.runs[i], i < o->compare.n ? o->compare.items[i] : o->run.args.items[i - o->compare.n], e);
     if (ok) {
         take_keys(&c);
-        c.data_differ = data_differ(&c);
+        c.data_differ = differs(&c, put_hashes, "sha256");
         meet(&c);
         ok = put(o, ui, &c, e);
     }

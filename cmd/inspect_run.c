@@ -128,16 +128,6 @@ static void put_setting(Buf *b, Str key, const Value *v) {
     buf_release(&text);
 }
 
-static bool value_same(const Value *a, const Value *b) {
-    Buf x = {0}, y = {0};
-    json_put_value(&x, a, -1);
-    json_put_value(&y, b, -1);
-    bool same = str_eq(buf_view(&x), buf_view(&y));
-    buf_release(&x);
-    buf_release(&y);
-    return same;
-}
-
 /* Rows of what the command line said, and of what it left as it was. */
 static bool setting_rows(const RunRecord *r, Table *t, Err *e) {
     Value defaults;
@@ -149,7 +139,7 @@ static bool setting_rows(const RunRecord *r, Table *t, Err *e) {
         Str name = options->object.keys[i];
         memcpy(key, name.s, MIN(name.n, sizeof key - 1));
         const Value *usual = value_get(&defaults, key), *v = &options->object.items[i];
-        put_setting(usual && value_same(usual, v) ? &left : &told, name, v);
+        put_setting(usual && json_same(usual, v) ? &left : &told, name, v);
     }
     table_cell(t, "settings"), table_cell(t, "%s", buf_view(&told).s), table_end_row(t);
     if (left.n) table_cell(t, "defaults"), table_cell(t, "%s", left.s), table_end_row(t);

@@ -100,23 +100,19 @@ static bool read_data(Training *t, const Value *data, Err *e) {
 
 /* Keeps what was changed, for the next time. */
 static bool keep_options(Training *t, Value *v, Err *e) {
-    Buf was = {0}, now = {0};
+    Buf now = {0};
     Value options;
-    json_put_value(&was, value_get(v, "options"), -1);
     buf_char(&now, '{');
     train_opts_put(&t->o, &now);
     buf_char(&now, '}');
     bool ok = json_parse(buf_view(&now), t->run.json, &t->arena, &options, e);
-    buf_clear(&now);
-    if (ok) json_put_value(&now, &options, -1);
-    if (ok && !str_eq(buf_view(&was), buf_view(&now))) {
+    if (ok && !json_same(value_get(v, "options"), &options)) {
         value_put(&t->arena, v, STR("options"), options);
         buf_clear(&now);
         json_put_value(&now, v, -1);
         buf_char(&now, '\n');
         ok = write_text_file(t->run.json, buf_view(&now), e);
     }
-    buf_release(&was);
     buf_release(&now);
     return ok;
 }

@@ -17,8 +17,8 @@ typedef struct Training {
     LlmwsTrain *train;
     LlmwsPlan plan;
     Run run;
-    int64_t start, saved;                        /* steps: where this process began, the last checkpoint */
-    int64_t start_ns, logged_ns, tokens, logged; /* since the last event */
+    int64_t start, saved;                /* steps: where this process began, the last checkpoint */
+    int64_t start_ns, logged_ns, tokens; /* since the last event */
     double last_loss;
     Buf line;
     Progress progress;

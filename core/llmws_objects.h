@@ -52,6 +52,9 @@ LlmwsModel *llmws_model_begin(void);
 /* What a model knows beside its weights: ids that end an answer, sampling, descriptions. m->m is open. */
 bool llmws_model_ready(LlmwsModel *m, Err *e);
 
+/* The device of a session or a training. name NULL: "auto", the best that there is. */
+bool llmws_backend_open(const char *name, int threads, const char *isa, Backend **b, Err *e);
+
 /* Adds what a model brings beside its weights to a plan: tables of names and of the tokenizer, headers of files, the
  * program itself. */
 void plan_add_tables(LlmwsPlan *plan, const LlmwsModel *m);

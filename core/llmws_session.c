@@ -5,11 +5,10 @@
 #include "core/llmws_objects.h"
 #include "formats/adapter.h"
 
-static bool backend_open(const LlmwsSessionOptions *o, Backend **b, Err *e) {
-    const char *name = o->backend ? o->backend : "auto";
-    if (strcmp(name, "auto") && strcmp(name, "cpu"))
+bool llmws_backend_open(const char *name, int threads, const char *isa, Backend **b, Err *e) {
+    if (name && strcmp(name, "auto") && strcmp(name, "cpu"))
         return err_set(e, ERR_BACKEND, "backend '%s' is not available here; available: cpu", name);
-    return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
+    return cpu_backend_open(&(BackendOptions){.threads = threads, .isa = isa}, b, e);
 }
 
 static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
@@ -55,7 +54,8 @@ static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, 
     LlmwsSession *s = mem_alloc(1, sizeof *s);
     s->m = m;
     if (!opt) opt = &none;
-    if (session_spec(opt, &spec, e) && backend_open(opt, &s->b, e) && adapters_open(s, opt, e)) {
+    if (session_spec(opt, &spec, e) && llmws_backend_open(opt->backend, opt->threads, opt->isa, &s->b, e) &&
+        adapters_open(s, opt, e)) {
         spec.rewrite = m->rewrite;
         spec.lora = s->n_adapters ? &s->lora : NULL;
         if (session_prepare(&s->s, &m->m, s->b, &spec, e)) return s;

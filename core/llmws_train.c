@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "backends/cpu/cpu.h"
-
 /* ---- options ---- */
 
 static bool whole_in(int64_t x, int64_t lo, int64_t hi, const char *what, Err *e) {
@@ -38,12 +36,6 @@ static bool decays(void *ctx, const char *name, int ndim) {
     const char *none = ((const LlmwsTrainOptions *)ctx)->no_decay;
     if (!none) return ndim > 1;
     return strcmp(none, "none") == 0 || !name_match(none, name);
-}
-
-static bool backend_open(const LlmwsTrainOptions *o, Backend **b, Err *e) {
-    if (o->backend && strcmp(o->backend, "auto") && strcmp(o->backend, "cpu"))
-        return err_set(e, ERR_BACKEND, "backend '%s' is not available here; available: cpu", o->backend);
-    return cpu_backend_open(&(BackendOptions){.threads = o->threads, .isa = o->isa}, b, e);
 }
 
 static bool read_lora(LlmwsTrain *t, TrainSpec *spec, Err *e) {
@@ -101,7 +93,8 @@ static LlmwsTrain *train_alloc(LlmwsModel *m, const LlmwsTrainOptions *o) {
 static LlmwsTrain *train_new(LlmwsModel *m, const LlmwsTrainOptions *o, Err *e) {
     TrainSpec spec;
     LlmwsTrain *t = train_alloc(m, o);
-    if (read_options(t, &spec, e) && backend_open(o, &t->b, e) && train_prepare(&t->t, &m->m, &spec, t->b, &t->plan, e))
+    if (read_options(t, &spec, e) && llmws_backend_open(o->backend, o->threads, o->isa, &t->b, e) &&
+        train_prepare(&t->t, &m->m, &spec, t->b, &t->plan, e))
         return t;
     llmws_train_close(t);
     return NULL;

@@ -51,5 +51,7 @@ void json_put_str(Buf *b, Str s);
 void json_put_float(Buf *b, double f); /* null where f is NaN or infinite */
 void json_put_value(Buf *b, const Value *v,
                     int indent); /* indent < 0: one line; else pretty, two spaces a level, starting at indent */
+/* Whether both are written the same: members in one order, 1 unlike 1.0. */
+bool json_same(const Value *a, const Value *b);
 
 #endif

@@ -62,23 +62,13 @@ bool schema_is_annotation(Str key) {
 
 /* ---- gathering ---- */
 
-bool schema_equal(const Value *a, const Value *b) {
-    Buf x = {0}, y = {0};
-    json_put_value(&x, a, -1);
-    json_put_value(&y, b, -1);
-    bool same = str_eq(buf_view(&x), buf_view(&y));
-    buf_release(&x);
-    buf_release(&y);
-    return same;
-}
-
 bool schema_differ(const Value *a, const Value *b) {
     int both = schema_types_of(a) & schema_types_of(b);
     double x = 0, y = 0;
     if (a->kind == VALUE_INT && b->kind == VALUE_INT) return a->i != b->i;
     if (both & T_NUMBER) return value_as_float(a, "", &x, NULL) && value_as_float(b, "", &y, NULL) && x != y;
     if (both & (T_OBJECT | T_ARRAY)) return false;
-    return !both || !schema_equal(a, b);
+    return !both || !json_same(a, b);
 }
 
 static int type_bit(Str name) {
@@ -116,7 +106,7 @@ static bool gather_properties(Maker *x, const Value *v, Facts *f) {
     if (v->kind != VALUE_OBJECT) return schema_refuse(x, "properties", "must be an object");
     for (size_t i = 0; i < v->object.n; i++) {
         Property *p = property(f, v->object.keys[i]);
-        if (p->schema && !schema_equal(p->schema, &v->object.items[i]))
+        if (p->schema && !json_same(p->schema, &v->object.items[i]))
             return schema_refuse(x, "properties",
                                  "a member that two joined schemas describe differently is not supported");
         p->schema = &v->object.items[i];
@@ -168,7 +158,7 @@ static bool gather_keyword(Maker *x, int kw, const Value *v, Facts *f) {
     double a = 0, b = 0;
     f->kw[kw] = v;
     f->any_fact = true;
-    if (!was || schema_equal(was, v)) return true;
+    if (!was || json_same(was, v)) return true;
     bool lower = kw == KW_minimum || kw == KW_exclusiveMinimum || kw == KW_minLength || kw == KW_minItems ||
                  kw == KW_minProperties;
     bool upper = kw == KW_maximum || kw == KW_exclusiveMaximum || kw == KW_maxLength || kw == KW_maxItems ||

@@ -81,7 +81,6 @@ bool schema_gather(Maker *x, const Value *v, Facts *f);
 bool schema_resolve(Maker *x, const Value *ref, const Value **target);
 bool schema_is_annotation(Str key);
 /* Written alike. */
-bool schema_equal(const Value *a, const Value *b);
 /* Refuses members that an additionalProperties beside which they do not stand would forbid. */
 bool schema_check_closer(Maker *x, const Facts *f);
 /* T_* that a value belongs to. */

@@ -323,7 +323,7 @@ static bool put_values(Maker *x, const Facts *f, Buf *out) {
     for (size_t i = 0; i < (list ? list->array.n : 1); i++) {
         const Value *v = list ? &list->array.items[i] : one;
         Buf text = {0};
-        bool fits = (schema_types_of(v) & f->types) && !(list && one && !schema_equal(v, one));
+        bool fits = (schema_types_of(v) & f->types) && !(list && one && !json_same(v, one));
         if (v->kind == VALUE_NULL && f->nullable) fits = true;
         if (!fits) continue;
         json_put_value(&text, v, -1);

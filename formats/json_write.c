@@ -112,3 +112,13 @@ void json_put_value(Buf *b, const Value *v, int indent) {
     case VALUE_OBJECT: put_members(b, v, indent); break;
     }
 }
+
+bool json_same(const Value *a, const Value *b) {
+    Buf x = {0}, y = {0};
+    json_put_value(&x, a, -1);
+    json_put_value(&y, b, -1);
+    const bool same = str_eq(buf_view(&x), buf_view(&y));
+    buf_release(&x);
+    buf_release(&y);
+    return same;
+}
