@@ -17,8 +17,8 @@ static const OptRow model_rows[] = {
      .kind = OPT_TEXT,
      .arg = "MODEL",
      AT(model),
-     .help = "a .gguf file, a Hugging Face directory, or builtin:NAME (llama, mistral, phi, qwen); without it "
-             "$LLMWS_MODEL, else builtin"},
+     .help = "a .gguf file, a Hugging Face directory, a run of training (RUN, RUN@STEP, RUN@best), or builtin:NAME "
+             "(llama, mistral, phi, qwen); without it $LLMWS_MODEL, else builtin"},
 };
 
 static const OptRow session_rows[] = {
@@ -62,7 +62,8 @@ static const OptRow session_rows[] = {
      .kind = OPT_LIST,
      .arg = "DIR[:SCALE]",
      AT(lora),
-     .help = "use a LoRA adapter, a PEFT directory or a GGUF file, times SCALE; all of them at once"},
+     .help = "use a LoRA adapter, a PEFT directory, a GGUF file or a run that trained one, times SCALE; all of them at "
+             "once"},
 };
 
 static const OptRow output_rows[] = {
@@ -132,7 +133,7 @@ static bool gguf_name(const char *name) { return str_ends(str_of(name), ".gguf")
 void suggest_model(const char *path, Err *e) {
     struct stat st;
     bool missing = stat(path, &st) != 0;
-    if (builtin_is(path)) return;
+    if (builtin_is(path) || strchr(path, '@')) return; /* what is said of runs is enough */
     if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
     const char *slash = missing ? strrchr(path, '/') : NULL;
     Buf dir = {0};

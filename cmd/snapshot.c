@@ -111,10 +111,10 @@ static bool merged(const SnapshotOpts *o, const Adapter *x, bool in_run, const U
     c.run.args = (OptList){in, 1};
     c.run.threads = OPT_UNSET;
     c.run.quiet = true, c.run.json = false; /* it has no result but the directory */
-    bool ok = (path_exists(base) || err_set(e, ERR_INPUT,
-                                            "the model '%s', to which the adapter '%s' belongs, is not "
-                                            "here; give --base MODEL",
-                                            base, x->path)) &&
+    bool ok = (model_exists(base) || err_set(e, ERR_INPUT,
+                                             "the model '%s', to which the adapter '%s' belongs, is not "
+                                             "here; give --base MODEL",
+                                             base, x->path)) &&
               (!in_run || check_base(x->path, base, ui, e)) && cmd_convert.run(&c, e);
     arena_release(&a);
     return ok;

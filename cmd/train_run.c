@@ -15,8 +15,6 @@
 #include "formats/formats.h"
 #include "formats/store.h"
 
-static const char step_prefix[] = "step-";
-
 static bool make_dir(const char *path, Err *e) {
     struct stat st;
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))) return true;
@@ -59,47 +57,6 @@ bool run_open(Run *r, const char *dir, Err *e) {
 
 /* ---- checkpoints ---- */
 
-const char *run_checkpoint(Arena *a, const char *dir, int64_t step) {
-    return store_join(a, store_join(a, dir, "checkpoints"), arena_printf(a, "%s%" PRId64, step_prefix, step));
-}
-
-static int64_t step_of(const char *name) {
-    char *end;
-    if (!str_starts(str_of(name), step_prefix)) return -1;
-    const char *digits = name + sizeof step_prefix - 1;
-    long long n = strtoll(digits, &end, 10);
-    return *digits >= '0' && *digits <= '9' && !*end ? n : -1;
-}
-
-static int newest_first(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
-}
-
-/* Steps of all checkpoints, newest first; free *steps. */
-static size_t list_steps(const char *dir, int64_t **steps) {
-    Arena a = {0};
-    size_t n = 0;
-    DIR *d = opendir(store_join(&a, dir, "checkpoints"));
-    *steps = NULL;
-    for (struct dirent *x; d && (x = readdir(d));) {
-        int64_t step = step_of(x->d_name);
-        if (step < 0) continue;
-        *steps = mem_grow(*steps, n + 1, sizeof **steps);
-        (*steps)[n++] = step;
-    }
-    if (d) closedir(d);
-    arena_release(&a);
-    if (n) qsort(*steps, n, sizeof **steps, newest_first);
-    return n;
-}
-
-int64_t run_last(const char *dir) {
-    int64_t *steps, last = list_steps(dir, &steps) ? steps[0] : -1;
-    free(steps);
-    return last;
-}
-
 /* Under a hidden name first: what stands as a checkpoint is a whole one. */
 void run_drop(Run *r, int64_t step) {
     Arena a = {0};
@@ -127,7 +84,7 @@ void run_close(Run *r) {
 
 void run_prune(Run *r, int64_t keep, int64_t best) {
     int64_t *steps;
-    size_t n = list_steps(r->dir, &steps);
+    size_t n = run_steps(r->dir, &steps);
     for (size_t i = (size_t)keep; keep && i < n; i++)
         if (steps[i] != best) run_drop(r, steps[i]);
     free(steps);
@@ -135,7 +92,7 @@ void run_prune(Run *r, int64_t keep, int64_t best) {
 
 bool run_link_best(Run *r, int64_t step, Err *e) {
     Arena a = {0};
-    const char *name = arena_printf(&a, "%s%" PRId64, step_prefix, step),
+    const char *name = strrchr(run_checkpoint(&a, r->dir, step), '/') + 1,
                *link = store_join(&a, r->checkpoints, "best"),
                *temp = store_join(&a, r->checkpoints, ".llmws-best.tmp");
     unlink(temp);
@@ -144,44 +101,6 @@ bool run_link_best(Run *r, int64_t step, Err *e) {
     if (!ok) unlink(temp);
     arena_release(&a);
     return ok;
-}
-
-/* The step that the link leads to, -1: there is none. */
-static int64_t best_of(const char *dir) {
-    Arena a = {0};
-    char name[64];
-    ssize_t n = readlink(store_join(&a, store_join(&a, dir, "checkpoints"), "best"), name, sizeof name - 1);
-    arena_release(&a);
-    if (n <= 0) return -1;
-    name[n] = 0;
-    return step_of(name);
-}
-
-/* "7", "step-7" or "best". */
-static bool step_word(const char *dir, const char *word, int64_t *step, Err *e) {
-    Arena a = {0};
-    const bool best = strcmp(word, "best") == 0, whole = str_starts(str_of(word), step_prefix);
-    *step = best ? best_of(dir) : step_of(whole ? word : arena_printf(&a, "%s%s", step_prefix, word));
-    arena_release(&a);
-    if (*step >= 0) return true;
-    return best ? err_set(e, ERR_INPUT, "the run '%s' has no best checkpoint: it was never evaluated", dir)
-                : err_set(e, ERR_USAGE, "'%s@%s': '%s' is no step", dir, word, word);
-}
-
-bool run_find(const char *word, Arena *a, const char **path, Err *e) {
-    const char *at = strrchr(word, '@'), *dir = word;
-    int64_t step = -1;
-    *path = NULL;
-    const bool at_step = at && !path_exists(word);
-    if (at_step) dir = arena_strn(a, word, (size_t)(at - word));
-    if (!path_exists(store_join(a, dir, "run.json"))) return true;
-    if (at_step) TRY(step_word(dir, at + 1, &step, e));
-    int64_t last = run_last(dir);
-    if (last < 0) return err_set(e, ERR_INPUT, "the run '%s' has no checkpoint", dir);
-    *path = run_checkpoint(a, dir, step < 0 ? last : step);
-    return path_exists(*path) ||
-           err_set(e, ERR_INPUT, "the run '%s' has no checkpoint of step %" PRId64 "; the last is %" PRId64, dir, step,
-                   last);
 }
 
 void model_print(const LlmwsModel *m, char out[17]) { snprintf(out, 17, "%016" PRIx64, llmws_model_fingerprint(m)); }

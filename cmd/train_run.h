@@ -8,6 +8,7 @@
 #define CMD_TRAIN_RUN_H
 
 #include "cmd/term.h"
+#include "formats/run_find.h"
 
 typedef struct Run {
     const char *dir;
@@ -25,19 +26,12 @@ bool run_open(Run *r, const char *dir, Err *e);
 /* Where no run.json came about, what was made on the way to it goes too. */
 void run_close(Run *r);
 
-/* "RUN/checkpoints/step-N", in the arena. */
-const char *run_checkpoint(Arena *a, const char *dir, int64_t step);
-/* The last checkpoint, -1: none. */
-int64_t run_last(const char *dir);
 /* Removes one, where it is. */
 void run_drop(Run *r, int64_t step);
 /* Makes the link checkpoints/best lead to that of a step; false, with a message, where links cannot be made. */
 bool run_link_best(Run *r, int64_t step, Err *e);
 /* Removes all but the newest `keep` and the best; keep 0: none, best -1: there is none. */
 void run_prune(Run *r, int64_t keep, int64_t best);
-/* "RUN", "RUN@step" or "RUN@best" to a checkpoint; *path is NULL where the word names no run. */
-bool run_find(const char *word, Arena *a, const char **path, Err *e);
-
 /* A model's fingerprint as run.json has it. */
 void model_print(const LlmwsModel *m, char out[17]);
 

@@ -7,6 +7,7 @@
 #include "formats/adapter.h"
 #include "formats/hf_tok.h"
 #include "formats/json.h"
+#include "formats/run_find.h"
 #include "formats/store.h"
 
 typedef struct Ends { /* of the names of the two tensors of a pair */
@@ -157,10 +158,19 @@ static bool is_folder(const char *path) {
     return yes;
 }
 
+/* Of a run the checkpoint. */
+static bool open_any(const char *path, Adapter *x, Err *e) {
+    const char *found;
+    TRY(run_find(path, &x->arena, &found, e));
+    x->path = found ? found : arena_strn(&x->arena, path, strlen(path));
+    x->format = is_folder(x->path) ? STORE_HF : STORE_GGUF;
+    if (found && x->format != STORE_HF) return err_set(e, ERR_INPUT, "the run trains a model's own weights");
+    return x->format == STORE_HF ? open_peft(x->path, x, e) : open_gguf(x->path, x, e);
+}
+
 bool adapter_open(const char *path, Adapter *x, Err *e) {
-    *x = (Adapter){.format = is_folder(path) ? STORE_HF : STORE_GGUF, .alpha = 0};
-    x->path = arena_strn(&x->arena, path, strlen(path));
-    if (x->format == STORE_HF ? open_peft(path, x, e) : open_gguf(path, x, e)) return true;
+    *x = (Adapter){0};
+    if (open_any(path, x, e)) return true;
     adapter_close(x);
     return err_prefix(e, "cannot use the adapter '%s'", path);
 }

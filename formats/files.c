@@ -11,7 +11,7 @@
 
 bool path_exists(const char *path) {
     struct stat st;
-    return lstat(path, &st) == 0 || errno != ENOENT;
+    return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG);
 }
 
 bool path_is_dir(const char *path) {

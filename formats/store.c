@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "formats/run_find.h"
+
 /* ---- ownership ---- */
 
 typedef struct Maps {
@@ -160,10 +162,17 @@ bool out_names_unique(const OutTensor *tensors, size_t n, Err *e) {
 
 /* ---- what a path is ---- */
 
-bool tensor_file_open(const char *path, TensorFile *f, Err *e) {
+static bool open_checkpoint(const char *run, const char *path, TensorFile *f, Err *e) {
+    return adapter_is(path) ? err_set(e, ERR_INPUT,
+                                      "cannot read '%s': the run trains an adapter; give the model that it is for, and "
+                                      "--lora %s",
+                                      run, run)
+                            : hf_open(path, f, e);
+}
+
+static bool open_alone(const char *path, TensorFile *f, Err *e) {
     Mapping m;
     char head[9] = {0};
-    *f = (TensorFile){0};
     if (path_is_dir(path)) return hf_open(path, f, e);
     TRY(map_model(path, &m, e));
     const size_t n = m.n;
@@ -175,4 +184,13 @@ bool tensor_file_open(const char *path, TensorFile *f, Err *e) {
                       : memcmp(head, "PK", 2) == 0 ? "a zip or PyTorch file; save the model as safetensors"
                                                    : "neither a GGUF file, a safetensors file nor a model directory";
     return err_set(e, ERR_INPUT, "cannot read '%s': %s", path, why);
+}
+
+bool tensor_file_open(const char *path, TensorFile *f, Err *e) {
+    Arena a = {0};
+    const char *found;
+    *f = (TensorFile){0};
+    bool ok = run_find(path, &a, &found, e) && (found ? open_checkpoint(path, found, f, e) : open_alone(path, f, e));
+    arena_release(&a);
+    return ok;
 }
