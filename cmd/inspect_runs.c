@@ -14,8 +14,8 @@
 #include "formats/json.h"
 #include "formats/store.h"
 
-const char *const run_state_names[] = {"running", "dead", "done"};
-const char *const run_state_colors[] = {"32", "31", NULL};
+const char *const run_state_names[] = {"running", "dead", "stopped", "done"};
+const char *const run_state_colors[] = {"32", "31", "33", NULL};
 
 /* ---- facts ---- */
 
@@ -211,7 +211,7 @@ static void status_text(Buf *b, const Ui *ui, const RunRecord *r, const RunFacts
     Table t = {.align = "l"};
     Buf dead = {0};
     const char *state = run_state_names[r->state];
-    if (r->state == RUN_DEAD) {
+    if (r->state == RUN_DEAD || r->state == RUN_STOPPED) {
         buf_printf(&dead, "%s; go on with: llmws train --resume -o ", state);
         put_word(&dead, r->dir);
         state = dead.s;

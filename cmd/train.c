@@ -33,8 +33,20 @@ static bool preview(Training *t, Err *e) {
 
 /* ---- the run ---- */
 
+/* Nothing is cut without a word. */
+static void warn_samples(const Training *t) {
+    LlmwsTrainSamples s;
+    llmws_train_samples(t->train, &s);
+    if (s.truncated || s.unlearned || s.bad)
+        ui_warn(&t->ui,
+                "of %" PRId64 " samples %" PRId64 " lost their end; %" PRId64 " had nothing to learn within %" PRId64
+                " tokens and %" PRId64 " lines were bad: these are left out",
+                s.used + s.unlearned + s.bad, s.truncated, s.unlearned, t->how.seq_len, s.bad);
+}
+
 static bool report(Training *t, Err *e) {
     progress_clear();
+    warn_samples(t);
     if (t->ui.json) return true;
     buf_printf(&t->line, "step %" PRId64, llmws_train_at(t->train));
     if (llmws_train_at(t->train) > t->start) buf_printf(&t->line, ", loss %.4f", t->last_loss);
@@ -111,7 +123,8 @@ const Cmd cmd_train = {
     .summary = "teach a model from text and conversations",
     .usage = "DATA... -m MODEL|--arch FAMILY -o RUN [OPTION]...",
     .about =
-        "Trains a model on JSONL files, texts or folders of them. Lines are {\"text\"}, "
+        "Trains a model on JSONL files, texts or folders of them, of which every 64 KiB of text are a sample. Lines "
+        "are {\"text\"}, "
         "{\"prompt\",\"completion\"}, {\"messages\"} or {\"ids\",\"labels\"}; the loss is on completions and answers. "
         "With --lora an adapter is trained and the weights stay as they are. With --eval the loss of data that are not "
         "learned is measured on the way, and the checkpoint where it was lowest stays as checkpoints/best. "

@@ -12,6 +12,7 @@ typedef struct TrainOpts {
     int64_t preview;
     /* kept in run.json, and may change when a run goes on */
     int64_t log_every, save_every, keep, eval_every;
+    bool skip_bad;
     /* kept in run.json */
     const char *lora, *eval;
     LlmwsLora adapter; /* lora, read */

@@ -68,10 +68,28 @@ bool tell_saved(Training *t, int64_t step, Err *e) {
     return emit(t, e);
 }
 
+/* Behind what the last checkpoint knows of: going on cuts it off. */
+bool tell_stopped(Training *t, const char *why, Err *e) {
+    event_begin(&t->line, "train_stopped");
+    json_int(&t->line, "step", llmws_train_at(t->train));
+    json_str(&t->line, "why", str_of(why));
+    return emit(t, e);
+}
+
+static void put_samples(Training *t) {
+    LlmwsTrainSamples s;
+    llmws_train_samples(t->train, &s);
+    json_int(&t->line, "samples", s.used);
+    json_int(&t->line, "truncated", s.truncated);
+    json_int(&t->line, "unlearned", s.unlearned);
+    json_int(&t->line, "bad_lines", s.bad);
+}
+
 bool tell_done(Training *t, Err *e) {
     event_begin(&t->line, "train_done");
     json_int(&t->line, "step", llmws_train_at(t->train));
     if (llmws_train_best(t->train) >= 0) json_int(&t->line, "best", llmws_train_best(t->train));
+    put_samples(t);
     json_num(&t->line, "seconds", round((double)(now_ns() - t->start_ns) / 1e6) / 1e3);
     return emit(t, e);
 }

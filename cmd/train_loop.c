@@ -11,6 +11,16 @@
 
 static const char *checkpoint(Training *t, int64_t step) { return run_checkpoint(&t->arena, t->run.dir, step); }
 
+/* Positions that a model never saw are allowed, and told. */
+static void warn_length(Training *t) {
+    LlmwsModelInfo info;
+    llmws_model_info(t->model, &info);
+    if (info.ctx && t->how.seq_len > info.ctx)
+        ui_warn(&t->ui,
+                "rows of %" PRId64 " tokens are longer than the context of %" PRId64 " that the model is made for",
+                t->how.seq_len, info.ctx);
+}
+
 static bool open_training(Training *t, const char *model, Err *e) {
     char print[sizeof t->print];
     TRY(model_open(model, &t->ui, &t->model, e));
@@ -19,6 +29,7 @@ static bool open_training(Training *t, const char *model, Err *e) {
         return err_set(e, ERR_INPUT, "the model '%s' is not the one that the run '%s' began with", model, t->o.out);
     memcpy(t->print, print, sizeof print);
     TRY(train_plan_check(&t->ui, t->model, &t->how, e));
+    if (!t->start) warn_length(t);
     t->train = llmws_train_open(t->model, &t->how, e);
     if (!t->train) return false;
     llmws_train_plan(t->train, &t->plan);
@@ -122,26 +133,46 @@ static void show(Training *t, const LlmwsTrainStep *s) {
                   sec / 3600, (int)(sec / 60 % 60), (int)(sec % 60));
 }
 
+/* The first sample of each kind is told when it comes; how many there were, at the end. */
+static void watch_samples(Training *t) {
+    LlmwsTrainSamples s;
+    llmws_train_samples(t->train, &s);
+    if (s.truncated && !t->seen.truncated)
+        ui_warn(&t->ui, "a sample is longer than a row of %" PRId64 " tokens and loses its end", t->how.seq_len);
+    if (s.unlearned && !t->seen.unlearned)
+        ui_warn(&t->ui, "a sample is left out: within a row of %" PRId64 " tokens nothing of it is learned",
+                t->how.seq_len);
+    t->seen = s;
+}
+
 static bool update(Training *t, Err *e) {
     LlmwsTrainStep s;
     TRY(llmws_train_step(t->train, &s, e));
     t->tokens += s.tokens;
     t->last_loss = s.loss;
+    watch_samples(t);
     show(t, &s);
     ui_detail(&t->ui, "[train] step %" PRId64 ", loss %.6g, lr %.4g, norm %.4g, %" PRId64 " labels", s.step, s.loss,
               s.lr, s.grad_norm, s.labels);
     return (s.step % t->o.log_every && !done(t)) || tell_progress(t, &s, e);
 }
 
-/* What stopped it, and what there is to go on from. */
+/* What stopped it, and what there is to go on from. Data that cannot be read leave what was learned as it is. */
 static bool stopped(Training *t, Err *e) {
     const Err was = *e;
-    return err_set(e, (ErrCode)was.code, "%s; the last checkpoint is '%s'", was.msg, checkpoint(t, t->saved));
+    Err late;
+    if (was.code == ERR_INPUT) save(t, &late);
+    tell_stopped(t, was.msg, &late);
+    return err_set(e, (ErrCode)was.code, "%s; the last checkpoint is '%s'%s", was.msg, checkpoint(t, t->saved),
+                   was.code == ERR_INPUT && !t->o.skip_bad ? ", --resume --skip-bad passes over such lines" : "");
 }
 
 /* A signal leaves a checkpoint of what is done, and what follows a step is done when the run goes on. */
 static bool interrupted(Training *t, Err *e) {
-    return save(t, e) ? err_set(e, ERR_INTERRUPT, "interrupted") : stopped(t, e);
+    if (!save(t, e) || !tell_stopped(t, "interrupted", e)) return stopped(t, e);
+    progress_clear();
+    ui_note(&t->ui, "stopped at step %" PRId64 "; llmws train --resume -o %s goes on", t->saved, t->run.dir);
+    return err_set(e, ERR_INTERRUPT, "interrupted");
 }
 
 bool training_run(Training *t, Err *e) {

@@ -61,6 +61,12 @@ static const OptRow loop_rows[] = {
      .hi = OPT_MAX,
      AT(eval_every),
      .help = "evaluate every N updates, and at the end; 0: at the end alone; default: 500"},
+    {.name = "skip-bad",
+     .kind = OPT_FLAG,
+     AT(skip_bad),
+     .help =
+         "pass over lines that are no sample, and tell them; without it the first one ends the run, which then goes "
+         "on with --resume --skip-bad"},
 };
 
 static const OptRow data_rows[] = {
@@ -413,6 +419,7 @@ bool train_how(const TrainOpts *o, const OptList *data, LlmwsTrainOptions *how, 
                                .attention = o->attention,
                                .dropout = o->dropout,
                                .grad_checkpoint = o->grad_checkpoint,
+                               .skip_bad = o->skip_bad,
                                .optimizer = strcmp(o->optimizer, "adamw_torch") ? o->optimizer : "adamw",
                                .momentum = !isnan(o->momentum)            ? o->momentum
                                            : strcmp(o->optimizer, "muon") ? 0

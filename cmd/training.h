@@ -20,6 +20,7 @@ typedef struct Training {
     int64_t start, saved;                /* steps: where this process began, the last checkpoint */
     int64_t start_ns, logged_ns, tokens; /* since the last event */
     double last_loss;
+    LlmwsTrainSamples seen;
     Buf line;
     Progress progress;
     Arena arena;
@@ -31,6 +32,7 @@ bool tell_started(Training *t, Err *e);
 bool tell_progress(Training *t, const LlmwsTrainStep *s, Err *e);
 bool tell_eval(Training *t, const LlmwsTrainEval *v, double seconds, Err *e);
 bool tell_saved(Training *t, int64_t step, Err *e);
+bool tell_stopped(Training *t, const char *why, Err *e);
 bool tell_done(Training *t, Err *e);
 
 /* ---- train_json.c ---- */

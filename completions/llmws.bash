@@ -164,7 +164,7 @@ _llmws() {
         esac
         ;;
     train)
-        options='--model --arch --config --tokenizer --train-tokenizer --tie-embeddings --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --momentum --adamw-lr --adjust-lr --no-decay --clip --betas --eps --precision --attention --dropout --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
+        options='--model --arch --config --tokenizer --train-tokenizer --tie-embeddings --out --resume --dry-run --gpu-mem --preview --save-every --keep --log-every --eval-every --skip-bad --steps --epochs --batch-size --seq-len --grad-accum --eval --no-pack --train-on-prompt --seed --lora --optimizer --lr --lr-schedule --warmup --weight-decay --momentum --adamw-lr --adjust-lr --no-decay --clip --betas --eps --precision --attention --dropout --grad-checkpoint --backend --threads --isa --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --arch) kind=none ;;

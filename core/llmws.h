@@ -143,7 +143,8 @@ typedef struct LlmwsModelOptions {
     void *log_ctx;
 } LlmwsModelOptions;
 
-/* From a .gguf file, a Hugging Face directory, or "builtin:NAME": one that is part of the library. opt may be NULL. */
+/* From a .gguf file, a Hugging Face directory, a run of training ("RUN": its last checkpoint, "RUN@step", "RUN@best"),
+ * or "builtin:NAME": one that is part of the library. opt may be NULL. */
 LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_model_close(LlmwsModel *m);
 /* True for ids that end an answer: EOS, and the others that generation_config.json or the file's metadata name. */
@@ -477,6 +478,7 @@ typedef struct LlmwsTrainOptions {
     bool train_on_prompt;    /* loss on all of a sample, not on its answers alone */
     uint64_t seed;
     LlmwsLora lora;
+    bool skip_bad;    /* lines that are no sample are told to the model's log and passed over; else an error */
     const char *eval; /* file or folder for llmws_train_eval; NULL: none, */
     double eval_part; /* or this part of the data, held out sample by sample by the seed; 0: none */
 } LlmwsTrainOptions;
@@ -505,9 +507,16 @@ LLMWS_API void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan);
 LLMWS_API int64_t llmws_train_steps(const LlmwsTrain *t);  /* of the whole run */
 LLMWS_API int64_t llmws_train_at(const LlmwsTrain *t);     /* updates that are done */
 LLMWS_API int64_t llmws_train_params(const LlmwsTrain *t); /* elements that are trained */
-/* The next update. A loss or norm that is no finite number is an ERR_CHECK that names the data; the weights are then
- * those before. */
+/* The next update. A loss or norm that is no finite number is an ERR_CHECK that names the data. Where it fails, weights
+ * and the place in the data are those before. */
 LLMWS_API bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e);
+typedef struct LlmwsTrainSamples { /* of the data that updates came from, over all epochs */
+    int64_t used;
+    int64_t truncated; /* of them: completions and conversations that lost their end to the row's length */
+    int64_t unlearned; /* left out: within a row nothing of them is learned */
+    int64_t bad;       /* lines that were passed over */
+} LlmwsTrainSamples;
+LLMWS_API void llmws_train_samples(const LlmwsTrain *t, LlmwsTrainSamples *out);
 /* The loss of all of the eval data, without gradients and dropout. go_on, which may be NULL, is told after every batch
  * how many tokens are done; where it returns false, the evaluation ends as an "interrupted" error and counts for
  * nothing. A loss that is no finite number is an ERR_CHECK. */

@@ -110,6 +110,14 @@ bool llmws_train_estimate(LlmwsModel *m, const LlmwsTrainOptions *o, LlmwsPlan *
     return true;
 }
 
+/* Told once: later epochs pass over the same lines. */
+static void tell_bad(void *ctx, const char *message) {
+    const LlmwsTrain *t = ctx;
+    DataStats s;
+    dataset_stats(t->data, &s);
+    if (t->opened && s.epoch == 0) log_put(&t->m->m.log, LOG_WARN, "%s; the line is left out", message);
+}
+
 static bool open_data(LlmwsTrain *t, Err *e) {
     const LlmwsTrainOptions *o = &t->o;
     LlmwsTokenizer *tok = llmws_model_tokenizer(t->m, e);
@@ -121,6 +129,9 @@ static bool open_data(LlmwsTrain *t, Err *e) {
                      .no_pack = o->no_pack,
                      .seed = o->seed,
                      .train_on_prompt = o->train_on_prompt,
+                     .skip_bad = o->skip_bad,
+                     .on_bad = tell_bad,
+                     .on_bad_ctx = t,
                      .no_eos = eos < 0,
                      .eos = eos,
                      .vocab = (int32_t)t->m->m.cfg.vocab,
@@ -146,12 +157,11 @@ bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, c
     return ok;
 }
 
-/* That there is something to evaluate shows now, not after hours. */
-static bool try_eval(LlmwsTrain *t, Err *e) {
+/* That there is something to learn and to evaluate shows now, not after hours. */
+static bool try_batch(Dataset *d, int64_t batch, Err *e) {
     DataBatch b;
-    if (!t->eval) return true;
-    TRY(dataset_next(t->eval, t->o.batch_size, &b, e) || err_prefix(e, "evaluation"));
-    dataset_rewind(t->eval);
+    TRY(dataset_next(d, batch, &b, e));
+    dataset_rewind(d);
     return true;
 }
 
@@ -170,8 +180,10 @@ static bool count_steps(LlmwsTrain *t, Err *e) {
 }
 
 static bool open_rest(LlmwsTrain *t, Err *e) {
-    TRY(train_check_fits(t, e) && open_data(t, e) && try_eval(t, e));
-    if (!t->o.steps) TRY(count_steps(t, e));
+    TRY(train_check_fits(t, e) && open_data(t, e));
+    TRY(!t->eval || try_batch(t->eval, t->o.batch_size, e) || err_prefix(e, "evaluation"));
+    TRY(t->o.steps ? try_batch(t->data, t->o.batch_size, e) : count_steps(t, e));
+    t->opened = true;
     Gathered *n = &t->now;
     const size_t tokens = (size_t)(t->o.grad_accum * t->o.batch_size * t->o.seq_len);
     int32_t **lists[] = {&n->ids, &n->labels, &n->index};
@@ -284,7 +296,7 @@ static bool not_finite(LlmwsTrain *t, const LlmwsTrainStep *s, Err *e) {
     return false;
 }
 
-bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
+static bool update(LlmwsTrain *t, LlmwsTrainStep *out, Err *e) {
     TRY(gather(t, e));
     if (!gradients(t, &out->loss, e)) return train_clear(&t->t), false;
     out->step = t->t.updates + 1;
@@ -303,10 +315,22 @@ bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
                                  .eps = t->o.eps,
                                  .weight_decay = t->o.weight_decay,
                                  .clip = t->o.clip});
+    return true;
+}
+
+bool llmws_train_step(LlmwsTrain *t, LlmwsTrainStep *out, LlmwsErr *e) {
     DataStats stats;
+    dataset_mark(t->data);
+    if (!update(t, out, e)) return dataset_back(t->data), false;
     dataset_stats(t->data, &stats);
     out->epoch = stats.epoch;
     return true;
+}
+
+void llmws_train_samples(const LlmwsTrain *t, LlmwsTrainSamples *out) {
+    DataStats s;
+    dataset_stats(t->data, &s);
+    *out = (LlmwsTrainSamples){.used = s.samples, .truncated = s.truncated, .unlearned = s.unlearned, .bad = s.bad};
 }
 
 /* ---- evaluation ---- */

@@ -24,6 +24,7 @@ struct LlmwsTrain {
     Trainer t;
     Plan plan; /* until it is reserved */
     bool reserved;
+    bool opened; /* from here on data are read to be learned */
     Schedule schedule;
     Dataset *data, *eval;  /* eval: NULL: none */
     pthread_mutex_t texts; /* held by a callback of theirs: the two read at the same time */

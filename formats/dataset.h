@@ -27,7 +27,7 @@
 
 typedef struct DataSpec { /* all zero but paths and seq_len: defaults */
     /* Files: .jsonl, .ndjson and .json are JSONL, .txt is text, others are JSONL where they begin with '{'. Folders:
-     * all files below, in the order of their names, but those whose name begins with a dot. */
+     * all files below, in the order of their names, but those whose name begins with a dot and runs of trainings. */
     const char *const *paths;
     size_t n_paths;
     int64_t seq_len; /* tokens of a row */
@@ -110,6 +110,9 @@ bool dataset_next(Dataset *d, int64_t batch, DataBatch *out, Err *e);
 void dataset_save(const Dataset *d, Buf *out);
 bool dataset_restore(Dataset *d, Str state, Err *e);
 void dataset_rewind(Dataset *d);
+/* Back to the place where dataset_mark was called last. */
+void dataset_mark(Dataset *d);
+void dataset_back(Dataset *d);
 
 void dataset_stats(const Dataset *d, DataStats *out);
 const DataFile *dataset_files(const Dataset *d, size_t *n);                        /* in the order of the spec */

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "formats/formats.h"
+#include "formats/store.h"
+
 enum { FOLDERS_DEEP = 32, LOOK_BYTES = 8 << 10 };
 
 static bool ends_with_any(const char *name, const char *const *ends, size_t n) {
@@ -43,6 +46,14 @@ static bool add_file(Corpus *c, const char *path, int64_t bytes, Err *e) {
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 static int is_shown(const struct dirent *x) { return x->d_name[0] != '.'; }
 
+/* What trainings wrote is no text to learn: also of the run that is about to begin, which may lie among its data. */
+static bool is_run(const char *dir) {
+    Arena a = {0};
+    bool is = path_is_dir(store_join(&a, dir, "checkpoints")) && path_exists(store_join(&a, dir, "events.jsonl"));
+    arena_release(&a);
+    return is;
+}
+
 static bool add_path(Corpus *c, const char *path, int depth, Err *e);
 
 static bool add_folder(Corpus *c, const char *dir, int depth, Err *e) {
@@ -66,7 +77,7 @@ static bool add_folder(Corpus *c, const char *dir, int depth, Err *e) {
 static bool add_path(Corpus *c, const char *path, int depth, Err *e) {
     struct stat st;
     if (stat(path, &st) != 0) return err_set(e, ERR_INPUT, "cannot open '%s': %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode)) return add_folder(c, path, depth, e);
+    if (S_ISDIR(st.st_mode)) return (depth && is_run(path)) || add_folder(c, path, depth, e);
     return add_file(c, path, (int64_t)st.st_size, e);
 }
 

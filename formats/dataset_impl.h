@@ -97,8 +97,9 @@ struct Dataset {
     DataSpec spec;
     DataTexts texts;
     Corpus corpus;
-    Place place; /* after the last dataset_next */
-    Err err;     /* sticks */
+    Place place;  /* after the last dataset_next */
+    Place marked; /* by dataset_mark */
+    Err err;      /* sticks */
     PackRow batch;
     DataDoc *docs;
     size_t n_docs, cap_docs;

@@ -107,7 +107,10 @@ static bool take_messages(const DataSpec *spec, const DataTexts *texts, const Li
     const Value *messages = &line->values[MESSAGES], *tools = &line->values[TOOLS];
     IdRanges answers = {0};
     if (messages->kind != VALUE_ARRAY) return err_set(e, ERR_INPUT, "'messages' must be a list");
-    if (!texts->chat) return err_set(e, ERR_INPUT, "the model has no chat template for 'messages'");
+    if (!texts->chat)
+        return err_set(
+            e, ERR_INPUT,
+            "the model has no chat template for 'messages'; give prompts and completions, or a model that has one");
     bool ok = texts->chat(texts->ctx, messages, tools->kind == VALUE_NULL ? NULL : tools, &s->ids, &answers, e);
     if (ok) learn(s, spec->train_on_prompt);
     for (size_t k = 0; ok && k < answers.n; k++)

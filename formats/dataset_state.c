@@ -115,6 +115,14 @@ bool dataset_restore(Dataset *d, Str state, Err *e) {
     return true;
 }
 
+void dataset_mark(Dataset *d) { d->marked = d->place; }
+
+void dataset_back(Dataset *d) {
+    dataset_halt(d);
+    d->place = d->marked;
+    d->err = (Err){0};
+}
+
 void dataset_rewind(Dataset *d) {
     dataset_halt(d);
     d->place = place_start();

@@ -89,11 +89,12 @@ typedef enum EventKind {
     EVENT_PROGRESS,
     EVENT_EVAL,
     EVENT_SAVED,
+    EVENT_STOPPED,
     EVENT_DONE
 } EventKind;
 
 static const char *const event_names[] = {"",           "train_started",    "train_resumed", "train_progress",
-                                          "train_eval", "checkpoint_saved", "train_done"};
+                                          "train_eval", "checkpoint_saved", "train_stopped", "train_done"};
 
 typedef struct Event {
     EventKind kind;
@@ -227,6 +228,7 @@ static void begin(Reading *r, const Event *ev, int64_t step) {
     r->log->step = step;
     r->log->width = step / RUN_BUCKETS + 1;
     r->log->done = ev->kind == EVENT_DONE;
+    r->log->stopped = ev->kind == EVENT_STOPPED;
     for (int k = 0; k <= EVENT_DONE; k++) r->below[k] = step + 1;
 }
 
@@ -371,7 +373,7 @@ bool run_read(const char *dir, RunRecord *r, Err *e) {
     bool locked = is_locked(store_join(&r->arena, dir, "lock")); /* before the events: one that ends now is done */
     TRY(read_events(r, store_join(&r->arena, dir, "events.jsonl"), e));
     if (r->log.started > 0) r->started = r->log.started;
-    r->state = r->log.done ? RUN_DONE : locked ? RUN_RUNNING : RUN_DEAD;
+    r->state = r->log.done ? RUN_DONE : locked ? RUN_RUNNING : r->log.stopped ? RUN_STOPPED : RUN_DEAD;
     return true;
 }
 

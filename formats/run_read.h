@@ -44,9 +44,9 @@ typedef struct RunLog {
     double seconds;      /* spent on what stands, without the time between a kill and a resume; NAN */
     double started;      /* seconds since 1970; NAN */
     int64_t resumed;     /* times */
-    bool done;
-    int64_t bad; /* lines that could not be read */
-    Str family;  /* empty: unknown */
+    bool done, stopped;  /* that is the last event */
+    int64_t bad;         /* lines that could not be read */
+    Str family;          /* empty: unknown */
     Arena arena;
 } RunLog;
 
@@ -57,7 +57,12 @@ void run_log_release(RunLog *log);
 /* The median of the last n buckets that hold anything (0: of all); NAN where none does. */
 double run_series_median(const RunSeries *s, int64_t n);
 
-typedef enum RunState { RUN_RUNNING, RUN_DEAD, RUN_DONE } RunState;
+typedef enum RunState {
+    RUN_RUNNING,
+    RUN_DEAD,    /* killed, or its machine is gone */
+    RUN_STOPPED, /* it said that it ends, by Ctrl-C or an error */
+    RUN_DONE
+} RunState;
 
 typedef struct RunRecord {
     const char *dir;   /* borrowed */
