@@ -1,10 +1,12 @@
 /* run.json: what a run is. */
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "cmd/json_out.h"
 #include "cmd/training.h"
 #include "formats/formats.h"
 #include "formats/json.h"
+#include "formats/store.h"
 
 static void put_machine(Buf *b) {
     struct utsname u;
@@ -16,6 +18,12 @@ static void put_machine(Buf *b) {
         json_str(b, "cpu", str_of(u.machine));
     }
     buf_char(b, '}');
+}
+
+/* What paths of run.json are relative to. */
+static void put_folder(Buf *b) {
+    char folder[4096];
+    if (getcwd(folder, sizeof folder)) json_str(b, "folder", str_of(folder));
 }
 
 static bool put_files(Training *t, Buf *b, Err *e) {
@@ -40,6 +48,7 @@ bool run_json_write(Training *t, Err *e) {
     Buf b = {0};
     buf_char(&b, '{');
     json_str(&b, "llmws", str_of(llmws_version()));
+    put_folder(&b);
     json_str(&b, "model", str_of(t->base));
     if (t->how.lora.rank) json_str(&b, "fingerprint", str_of(t->print));
     json_key(&b, "data");
@@ -71,6 +80,15 @@ static bool same_data(const Training *t, const Value *stored) {
     return same;
 }
 
+/* A path of run.json, seen from where the run began if there is nothing of that name here. */
+static const char *path_of(Training *t, const Value *v, Str path) {
+    const Value *folder = value_get(v, "folder");
+    const char *here = arena_strn(&t->arena, path.s, path.n);
+    if (!folder || folder->kind != VALUE_STR || model_exists(here) || here[0] == '/') return here;
+    const char *there = store_join(&t->arena, arena_strn(&t->arena, folder->s.s, folder->s.n), here);
+    return path_exists(there) ? there : here;
+}
+
 /* The model, which with an adapter is needed on: it may have moved, then its fingerprint tells whether it is that one.
  */
 static bool read_base(Training *t, const Value *v, const Value *model, Err *e) {
@@ -79,21 +97,21 @@ static bool read_base(Training *t, const Value *v, const Value *model, Err *e) {
     if (print.n >= sizeof t->print || (t->o.lora && !print.n))
         return err_set(e, ERR_INPUT, "cannot use '%s': fingerprint", t->run.json);
     memcpy(t->print, print.s, print.n);
-    t->base = t->o.lora && t->o.run.model ? t->o.run.model : arena_strn(&t->arena, model->s.s, model->s.n);
+    t->base = t->o.lora && t->o.run.model ? t->o.run.model : path_of(t, v, model->s);
     if (t->o.run.model && !t->o.lora && strcmp(t->base, t->o.run.model))
         return err_set(e, ERR_USAGE, "--model: the run '%s' began with '%s'; leave it out with --resume", t->o.out,
                        t->base);
     return true;
 }
 
-static bool read_data(Training *t, const Value *data, Err *e) {
+static bool read_data(Training *t, const Value *v, const Value *data, Err *e) {
     if (t->data.n && !same_data(t, data))
         return err_set(e, ERR_USAGE, "the run '%s' began with other data; leave them out with --resume", t->o.out);
     t->data = (OptList){ARENA_NEW(&t->arena, const char *, data->array.n), data->array.n};
     for (size_t i = 0; i < data->array.n; i++) {
         Value item = value_item(data, i);
         if (item.kind != VALUE_STR) return err_set(e, ERR_INPUT, "cannot use '%s': data", t->run.json);
-        t->data.items[i] = arena_strn(&t->arena, item.s.s, item.s.n);
+        t->data.items[i] = path_of(t, v, item.s);
     }
     return true;
 }
@@ -128,6 +146,7 @@ bool run_json_read(Training *t, Err *e) {
     if (!model || model->kind != VALUE_STR || !data || data->kind != VALUE_ARRAY || !options ||
         options->kind != VALUE_OBJECT || !isa || isa->kind != VALUE_STR)
         return err_set(e, ERR_INPUT, "cannot use '%s': it is no run's description", t->run.json);
-    return train_opts_resolve(&t->o, options, &t->arena, e) && read_base(t, &v, model, e) && read_data(t, data, e) &&
-           keep_options(t, &v, e);
+    return train_opts_resolve(&t->o, options, &t->arena, e) && read_base(t, &v, model, e) &&
+           read_data(t, &v, data, e) && keep_options(t, &v, e) &&
+           (!t->o.eval || (t->o.eval = path_of(t, &v, str_of(t->o.eval)), true));
 }

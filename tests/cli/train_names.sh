@@ -23,4 +23,13 @@ t 0 '*' '' "$LLMWS" snapshot on_builtin -o merged --merge-lora
 # What is no directory is told as it is.
 t 1 '' "llmws: cannot make the directory 'd.jsonl': *" train d.jsonl "${small[@]}" -o d.jsonl
 t 1 '' 'llmws: cannot make the directory *: File name too long' train d.jsonl "${small[@]}" -o "$(printf 'x%.0s' {1..300})"
+# Paths of a run are those of the folder in which it began.
+mkdir -p far && echo '{"text":"eight is followed by nine"}' >eval.jsonl
+t 0 '*' '' train d.jsonl "${small[@]}" --steps 2 --eval eval.jsonl -o begun_here
+t 0 '*' '' "$LLMWS" convert "$M" -o base.gguf -q
+t 0 '*' '' train d.jsonl -m base.gguf --batch-size 2 --seq-len 32 -t 1 --steps 2 --lora r=2 -o adapter_here
+rm -r {begun,adapter}_here/checkpoints/{step-2,best} 2>/dev/null
+(cd far && "$LLMWS" train --resume -o ../begun_here >../out 2>../err && "$LLMWS" train --resume -o ../adapter_here >>../out 2>>../err)
+[[ $? == 0 && ! -s err ]] || bad "from another folder: $(cat err)"
+[[ -e begun_here/checkpoints/step-2 && -e adapter_here/checkpoints/step-2 ]] || bad 'nothing was trained'
 finish
