@@ -352,18 +352,33 @@ static bool lora_word(Str word, Arena *a, LlmwsLora *l, Err *e) {
 
 /* "r=8,alpha=16,targets=q_proj+v_proj,dropout=0,rslora" */
 static bool read_lora(const char *text, Arena *a, LlmwsLora *l, Err *e) {
+    Str rest = str_of(text);
     *l = (LlmwsLora){.rank = 8, .alpha = 16};
-    for (const char *at = text; *at; at += *at == ',') {
-        const size_t n = strcspn(at, ",");
-        TRY(lora_word((Str){at, n}, a, l, e));
-        at += n;
-    }
+    for (Str word; str_word(&rest, ',', &word);) TRY(lora_word(word, a, l, e));
+    return true;
+}
+
+/* What would change nothing is a mistake. */
+static bool check_idle(const TrainOpts *o, Err *e) {
+    const char *optimizer = o->optimizer ? o->optimizer : "adamw";
+    const bool muon = strcmp(optimizer, "muon") == 0, moves = muon || strcmp(optimizer, "sgd") == 0;
+    const struct {
+        const char *name, *needs;
+        bool given, used;
+    } rows[] = {{"momentum", "--optimizer sgd or muon", !isnan(o->momentum), moves},
+                {"adamw-lr", "--optimizer muon", !isnan(o->adamw_lr), muon},
+                {"adjust-lr", "--optimizer muon", o->adjust_lr, muon},
+                {"eval-every", "--eval", o->eval_every != OPT_UNSET, o->eval}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].given && !rows[i].used)
+            return err_set(e, ERR_USAGE, "--%s goes with %s", rows[i].name, rows[i].needs);
     return true;
 }
 
 bool train_opts_resolve(TrainOpts *o, const Value *stored, Arena *a, Err *e) {
     TrainOpts *base = ARENA_NEW(a, TrainOpts, 1);
     OptList rest = {0};
+    if (!stored) TRY(check_idle(o, e));
     opt_init(kept_tables, base);
     const char *const *words = stored ? words_of(stored, a) : defaults;
     bool ok = opt_parse(kept_tables, (char *const *)(uintptr_t)words, base, &rest, e);

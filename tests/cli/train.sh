@@ -165,6 +165,9 @@ t 3 '' "llmws: cannot open 'nomodel': *" "$LLMWS" train d.jsonl -m nomodel -o no
 [[ ! -e none ]] || bad "a run that never began left a directory"
 usage 'no directory' train "${small[@]}"
 usage '--steps and --epochs' train "${small[@]}" --epochs 2 -o none
+usage '--momentum goes with --optimizer sgd or muon' train "${small[@]}" --momentum 0.5 -o none
+usage '--adamw-lr goes with --optimizer muon' train "${small[@]}" --adamw-lr 1e-3 -o none
+usage '--eval-every goes with --eval' train "${small[@]}" --eval-every 2 -o none
 usage '--betas' train "${small[@]}" --betas 1 -o none2
 echo '{"text":' >bad.jsonl
 t 3 '' 'llmws: *bad.jsonl:1*' train bad.jsonl -m "$M" -o broken --steps 2 --seq-len 32
