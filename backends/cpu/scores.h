@@ -15,13 +15,13 @@ typedef struct Reach {
 } Reach;
 
 INLINE void token_range(const OpArgs *a, int64_t t, int64_t *lo, int64_t *hi) {
-    mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], lo, hi);
+    step_keys(a->step, t, a->params.attn.mask, lo, hi);
 }
 
 /* Those of t's sequence from t on, before `most`. */
 INLINE Reach reach_from(const OpArgs *a, int64_t t, int64_t most) {
     const Step *s = a->step;
-    Reach r = {.t = t, .end = t, .row0 = s->first_row[t] - s->index[s->first_row[t]], .lo = INT64_MAX};
+    Reach r = {.t = t, .end = t, .row0 = step_row0(s, t), .lo = INT64_MAX};
     for (; r.end < most && s->first_row[r.end] == s->first_row[t]; r.end++) {
         int64_t lo, hi;
         token_range(a, r.end, &lo, &hi);
@@ -181,8 +181,8 @@ static void attn_mix_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch)
     (void)scratch;
     const int64_t H = a->out.ne[1], K = a->in[1].ne[1], E = inner(a), group = H / K;
     for (int64_t u = u0; u < u1; u++) {
-        const int64_t t = u / K, first = a->step->first_row[t], row = t * H + u % K * group;
-        const char *v = tensor_row(&a->in[1], (first - a->step->index[first]) * K + u % K);
+        const int64_t t = u / K, row = t * H + u % K * group;
+        const char *v = tensor_row(&a->in[1], step_row0(a->step, t) * K + u % K);
         int64_t h = 0;
         for (; h + 2 <= group; h += 2) {
             int64_t e = 0;
