@@ -130,7 +130,10 @@ static void attn_probs_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratc
             v_store_n(p + j, x, n - j);
         }
         const V16 sum = v_set1(v_fold(lanes));
-        for (int64_t j = first; j < hi; j += LANES) v_store_n(p + j, v_div(v_load_n(p + j, n - j), sum), n - j);
+        for (int64_t j = first; j < hi; j += LANES) { /* masked: 0, also where the sum is no number */
+            V16 x = v_div(v_load_n(p + j, n - j), sum);
+            v_store_n(p + j, v_keep(x, lo - j, hi - j, v_zero()), n - j);
+        }
         clear_beside(p, lo, hi, n);
     }
 }
