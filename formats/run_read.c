@@ -141,6 +141,7 @@ static bool event_parse(Str line, Event *ev) {
     }
     ok = ok && next == JSON_OBJECT_END && json_next(&j) == JSON_DONE;
     json_end(&j);
+    if (!(ev->of[F_TIME] > 0 && ev->of[F_TIME] < 1e12)) ev->of[F_TIME] = (double)NAN; /* no time of a day */
     return ok;
 }
 
@@ -217,7 +218,7 @@ static void take_start(Reading *r, const Event *ev, int64_t step) {
 /* Time between an event and the one that followed it in the same process. */
 static void take_time(Reading *r, const Event *ev) {
     double time = ev->of[F_TIME];
-    if (!(time > 0 && time < 1e12)) return;
+    if (isnan(time)) return;
     if (isnan(r->log->seconds)) r->log->seconds = 0;
     if (r->later_time >= time) r->log->seconds += r->later_time - time;
     r->later_time = ev->kind == EVENT_RESUMED || ev->kind == EVENT_STARTED ? (double)NAN : time;

@@ -150,6 +150,27 @@ static void test_strange(void **state) {
     run_log_release(&log);
 }
 
+/* What no clock says is not taken for a time. */
+static void test_times(void **state) {
+    (void)state;
+    static const char *const times[] = {"null", "1e300", "-1e300", "-5", "0", "1e12"};
+    for (size_t i = 0; i < COUNT_OF(times); i++) {
+        Buf b = {0};
+        RunLog log;
+        buf_printf(&b, "{\"event\":\"train_started\",\"step\":0,\"steps\":9,\"time\":%s}\n", times[i]);
+        progress(&b, 1, 2, 1000);
+        buf_printf(&b, "{\"event\":\"train_progress\",\"step\":2,\"loss\":1,\"time\":%s}\n", times[i]);
+        progress(&b, 3, 2, 1004);
+        read_text_log(buf_view(&b), &log);
+        assert_int_equal(log.step, 3);
+        assert_true(isnan(log.started));
+        assert_float_equal(log.seconds, 4, 1e-9);
+        assert_float_equal(log.step_s, 2, 1e-9);
+        run_log_release(&log);
+        buf_release(&b);
+    }
+}
+
 /* Blocks of the reader end anywhere in a line; lines beyond a block are passed over; many steps share a bucket. */
 static void test_long(void **state) {
     (void)state;
@@ -236,8 +257,8 @@ static void test_states(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_resumed),
-                                       cmocka_unit_test(test_strange), cmocka_unit_test(test_long),
-                                       cmocka_unit_test(test_states)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),   cmocka_unit_test(test_resumed),
+                                       cmocka_unit_test(test_strange), cmocka_unit_test(test_times),
+                                       cmocka_unit_test(test_long),    cmocka_unit_test(test_states)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
