@@ -112,6 +112,8 @@ static bool read_alphas(Adapter *x, Err *e) {
             if (strchr("*+?()[]{}|$\\", key.s[i]))
                 return err_set(e, ERR_INPUT, "alpha_pattern '%.*s': regular expressions are not supported, only names",
                                STR_ARG(key));
+        if (pattern->object.items[k].kind == VALUE_NULL)
+            return err_set(e, ERR_INPUT, "alpha_pattern '%.*s' is null, must be a number", STR_ARG(key));
         TRY(value_as_float(&pattern->object.items[k], "alpha_pattern", &alpha, e));
         for (size_t i = 0; i < x->n; i++)
             if (key_is_of(key, x->pairs[i].module)) x->pairs[i].alpha = alpha;
