@@ -289,6 +289,7 @@ bool run_log_read(int fd, RunLog *log, Err *e) {
     bool ok = true;
     l->fd = fd;
     for (int i = 0; ok && (i == 0 || l->cut) && i < TRIES; i++) ok = read_once(l, log, e);
+    if (ok && l->cut) ok = err_set(e, ERR_IO, "cannot read a run's events: they are cut again and again; try later");
     free(l);
     return ok;
 }
