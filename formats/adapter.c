@@ -1,11 +1,9 @@
 /* LoRA adapters: a PEFT directory (adapter_config.json, adapter_model.safetensors), or a GGUF file as llama.cpp's
  * convert_lora_to_gguf writes it. What would change the result and is not known is an error. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "formats/adapter.h"
-#include "formats/hf_tok.h"
 #include "formats/json.h"
 #include "formats/run_find.h"
 #include "formats/store.h"

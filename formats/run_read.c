@@ -175,7 +175,6 @@ static void series_put(RunSeries *s, const RunLog *log, int64_t step, double v) 
                          .max = v,
                          .min_step = step,
                          .max_step = step,
-                         .last_step = step,
                          .buckets = s->buckets};
     RunBucket *b = &s->buckets[step / log->width];
     s->first = v;
@@ -189,10 +188,9 @@ static void series_put(RunSeries *s, const RunLog *log, int64_t step, double v) 
 }
 
 static void take_progress(Reading *r, const Event *ev, int64_t step) {
-    static const int metrics[] = {RUN_LOSS, RUN_LR, RUN_GRAD_NORM, RUN_TOK_S, RUN_MEM};
     RunLog *log = r->log;
     if (log->epoch < 0) log->epoch = whole(ev->of[F_EPOCH]);
-    for (size_t i = 0; i < COUNT_OF(metrics); i++) series_put(&log->of[metrics[i]], log, step, ev->of[i]);
+    for (int m = RUN_LOSS; m <= RUN_MEM; m++) series_put(&log->of[m], log, step, ev->of[m]);
     if (!r->last_run || isnan(ev->of[F_TIME]) || r->recent++ > LATELY) return;
     if (isnan(r->near_time)) r->near_time = ev->of[F_TIME], r->near_step = step;
     if (step < r->near_step && r->near_time >= ev->of[F_TIME])
