@@ -164,7 +164,7 @@ static bool plan_pairs(Job *j, const Adapter *x, Err *e) {
 static bool adapter_gguf(Job *j, const Adapter *x, Err *e) {
     Arena *a = &j->x.arena;
     Value *meta = &j->x.meta;
-    double alpha = x->alpha;
+    double alpha = x->pairs[0].alpha;
     *meta = (Value){.kind = VALUE_OBJECT};
     for (size_t i = 0; x->root && i < x->n; i++)
         if (x->pairs[i].a->ne[0] != x->pairs[0].a->ne[0])

@@ -17,10 +17,17 @@ static int64_t graph_bytes(const LlmwsTrain *t, const Plan *p) {
                      refs * sizeof(SymRef) + g->arena.bytes);
 }
 
+static bool evaluates(const LlmwsTrainOptions *o) { return o->eval || o->eval_part > 0; }
+
 /* Ids, labels and places: of an update as it is gathered, of a micro-step as it runs, of an evaluation. */
 static int64_t batch_bytes(const LlmwsTrainOptions *o) {
-    const bool evaluates = o->eval || o->eval_part > 0;
-    return (o->grad_accum + 1 + evaluates) * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
+    return (o->grad_accum + 1 + evaluates(o)) * o->batch_size * o->seq_len * 3 * (int64_t)sizeof(int32_t);
+}
+
+/* What is learned from, and beside it what is evaluated. */
+static int64_t data_bytes(const LlmwsTrainOptions *o) {
+    const DataSpec data = {.seq_len = o->seq_len}, eval = {.seq_len = o->seq_len, .ahead = -1};
+    return dataset_bytes(&data, o->batch_size) + (evaluates(o) ? dataset_bytes(&eval, o->batch_size) : 0);
 }
 
 /* The weights that are read where the file has them: none where all are trained, which are copied. */
@@ -47,7 +54,7 @@ void llmws_train_plan(const LlmwsTrain *t, LlmwsPlan *plan) {
                                               p->bytes[c]});
     /* the program's tables from here on */
     add_row(plan, "batches", batch_bytes(o));
-    add_row(plan, "data", dataset_bytes(&(DataSpec){.seq_len = o->seq_len}, o->batch_size));
+    add_row(plan, "data", data_bytes(o));
     if (!o->lora.rank) add_row(plan, "checkpoint", model_write_bytes(&t->m->m));
     add_row(plan, "graph", graph_bytes(t, p));
     plan_add_tables(plan, t->m);

@@ -54,8 +54,8 @@ extern const OpInfo op_info[OP_COUNT];
 
 /* The tokens of one step, flat, whatever sequences they belong to; filled by the Cache (or by the trainer, without
  * pages). Token t is the index-th of sequence seq. In a step the tokens of one sequence are contiguous and ascending;
- * first_row is the row of the first of them, so that key j of the same sequence stands in row first_row + j -
- * index[first_row] when it is in the step. */
+ * first_row is the row of the first of them, so that key j of the same sequence stands in row step_row0 + j when it is
+ * in the step. */
 typedef struct Step {
     int64_t n;                /* T */
     const int32_t *index;     /* [T] position in its sequence, 0-based */
@@ -67,6 +67,17 @@ typedef struct Step {
     int64_t kv_page_bytes;       /* of one layer: K of all heads, then V of all heads */
     Dtype kv_dtype;
 } Step;
+
+/* The row of key 0 of token t's sequence, as if that were in the step. */
+static inline int64_t step_row0(const Step *s, int64_t t) {
+    const int64_t first = s->first_row[t];
+    return first - s->index[first];
+}
+
+/* Keys [*lo, *hi) of its sequence that token t may attend to. */
+static inline void step_keys(const Step *s, int64_t t, MaskRule mask, int64_t *lo, int64_t *hi) {
+    mask_range(mask, s->index[t], s->reach[t], lo, hi);
+}
 
 /* A page of one layer holds KV_PAGE keys: K of each kv head, then V of each kv head, KV_PAGE * kv_row_bytes each time,
  * without padding. Floats: K [KV_PAGE/16][E][16] (16 keys in the lanes), V [KV_PAGE][E]. q8_0, with P = E rounded up to

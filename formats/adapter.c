@@ -1,11 +1,9 @@
 /* LoRA adapters: a PEFT directory (adapter_config.json, adapter_model.safetensors), or a GGUF file as llama.cpp's
  * convert_lora_to_gguf writes it. What would change the result and is not known is an error. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "formats/adapter.h"
-#include "formats/hf_tok.h"
 #include "formats/json.h"
 #include "formats/run_find.h"
 #include "formats/store.h"
@@ -112,6 +110,8 @@ static bool read_alphas(Adapter *x, Err *e) {
             if (strchr("*+?()[]{}|$\\", key.s[i]))
                 return err_set(e, ERR_INPUT, "alpha_pattern '%.*s': regular expressions are not supported, only names",
                                STR_ARG(key));
+        if (pattern->object.items[k].kind == VALUE_NULL)
+            return err_set(e, ERR_INPUT, "alpha_pattern '%.*s' is null, must be a number", STR_ARG(key));
         TRY(value_as_float(&pattern->object.items[k], "alpha_pattern", &alpha, e));
         for (size_t i = 0; i < x->n; i++)
             if (key_is_of(key, x->pairs[i].module)) x->pairs[i].alpha = alpha;

@@ -1,6 +1,5 @@
 /* PEFT directories as llmws writes them. */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "formats/adapter.h"

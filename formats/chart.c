@@ -6,14 +6,16 @@
 
 /* ---- axes ---- */
 
-Axis axis_make(double lo, double hi, int ticks) {
-    if (!(hi > lo)) { /* one value, or none */
-        double v = isfinite(lo) ? lo : 0, around = v != 0 ? fabs(v) * 0.1 : 1;
-        lo = v - around;
-        hi = v + around;
+/* Steps are no smaller than `least`. */
+static Axis make_axis(double lo, double hi, int ticks, double least) {
+    static const double divisible = 1e-300;
+    if (!(hi - lo > divisible)) { /* one value, or none */
+        double v = isfinite(lo) ? lo : 0, around = fabs(v) > divisible ? fabs(v) * 0.1 : 1;
+        lo = v - MAX(around, least);
+        hi = v + MAX(around, least);
     }
     Axis a = {.lo = lo, .hi = hi};
-    double rough = (hi - lo) / MAX(ticks, 1), unit = pow(10, floor(log10(rough)));
+    double rough = (hi - lo) / MAX(ticks, 1), unit = MAX(pow(10, floor(log10(rough))), least);
     static const double round_steps[] = {1, 2, 5, 10, 20, 50};
     for (size_t i = 0; i < COUNT_OF(round_steps); i++) {
         a.step = unit * round_steps[i];
@@ -23,6 +25,8 @@ Axis axis_make(double lo, double hi, int ticks) {
     }
     return a;
 }
+
+Axis axis_make(double lo, double hi, int ticks) { return make_axis(lo, hi, ticks, 0); }
 
 void axis_tick(const Axis *a, int i, char out[24]) {
     static const struct {
@@ -89,7 +93,7 @@ void chart_axes(const Chart *c, int x_ticks, int y_ticks, Axis *x, Axis *y, Axis
         if (k->kind == CURVE_SECOND) range_take(&rs, k->y, k->n);
     }
     double top = ry.n ? leave_out_top(c, &ry) : 0, pad = (top - ry.lo) * 0.04;
-    *x = axis_make(rx.lo, rx.hi, x_ticks);
+    *x = make_axis(rx.lo, rx.hi, x_ticks, 1); /* steps are whole */
     *y = axis_make(ry.lo - pad, top + pad, y_ticks);
     *second = axis_make(MIN(rs.lo, 0), rs.hi * 1.04, y_ticks);
     if (!rs.n) second->ticks = 0;

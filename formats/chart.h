@@ -40,7 +40,7 @@ void axis_tick(const Axis *a, int i, char out[24]);
 /* Where a value lies: 0 at lo, 1 at hi. */
 double axis_at(const Axis *a, double v);
 
-/* The axes of all curves (of CURVE_SECOND for `second`; its ticks are 0 where there is none). */
+/* The axes of all curves (of CURVE_SECOND for `second`; its ticks are 0 where there is none). Ticks of x are whole. */
 void chart_axes(const Chart *c, int x_ticks, int y_ticks, Axis *x, Axis *y, Axis *second);
 
 /* out[i]: the mean of y around i with weights that fall to nothing `radius` points away; out is not y. */

@@ -67,8 +67,15 @@ typedef struct Row {
     Err err;
 } Row;
 
-/* Samples of a block, pages of files that stay, and the text of which what is made is planned for. */
-enum { READER_MAPS = 16, READER_BUFFER = 4096, READER_PAGES = 1 << 20, READER_TEXT = 64 << 10 };
+/* Samples of a block, bytes of files that stay in memory, what a touched byte brings along at most (pages that are
+ * there already are mapped by so many at once), and the text of which what is made is planned for. */
+enum {
+    READER_MAPS = 16,
+    READER_BUFFER = 4096,
+    READER_PAGES = 1 << 20,
+    READER_AROUND = 64 << 10,
+    READER_TEXT = 64 << 10
+};
 
 typedef struct Reader {
     const DataSpec *spec;
@@ -79,7 +86,8 @@ typedef struct Reader {
     Cursor scan; /* behind the block */
     Ref *refs;
     int64_t n_refs, cap_refs;
-    int32_t *order; /* [n_files] of the epoch */
+    int32_t *order;        /* [n_files] of the epoch */
+    int64_t span, touched; /* bytes of the block; how many of them may be in memory, unless that is more */
     bool has_block, has_sample;
     Sample sample; /* number place.taken of the block */
     Mapping maps[READER_MAPS];

@@ -106,6 +106,21 @@ static void drop_pages(Str text, int64_t from, int64_t to) {
     if (from < to) pages_drop_bytes(text.s + from, (size_t)(to - from));
 }
 
+/* What reading samples has brought of the block, in whatever order: its span, with all that comes along at its sides.
+ */
+static void drop_block(Reader *r) {
+    const Cursor *from = &r->place.block, *to = &r->scan;
+    for (int64_t i = from->file; i <= to->file && i < (int64_t)r->corpus->n_files; i++) {
+        const int32_t file = r->order[i];
+        const int64_t bytes = r->corpus->files[file].bytes, begin = i == from->file ? from->offset : 0;
+        const int64_t end = i == to->file ? MIN(to->offset + READER_AROUND, bytes) : bytes;
+        const int64_t first = begin / READER_AROUND * READER_AROUND;
+        if (r->mapped[file % READER_MAPS] == file && first < end)
+            pages_drop_bytes(r->maps[file % READER_MAPS].bytes + first, (size_t)(end - first));
+    }
+    r->touched = 0;
+}
+
 /* The next sample of r->scan's file; false at its end. */
 static bool scan_file(Reader *r, Str text, bool is_text, Ref *out) {
     Cursor *at = &r->scan;
@@ -115,6 +130,7 @@ static bool scan_file(Reader *r, Str text, bool is_text, Ref *out) {
         Str found = {rest.s, is_text ? text_bytes(rest) : line_bytes(rest)};
         *out = (Ref){at->offset, (int64_t)found.n, at->line, r->order[at->file]};
         at->offset += (int64_t)found.n;
+        r->span += (int64_t)found.n;
         at->line += is_text ? count_lines(found) : 1;
         drop_pages(text, at->offset - (int64_t)found.n, at->offset);
         if ((is_text || !is_blank(found)) && is_ours(r, out)) return true;
@@ -129,7 +145,7 @@ static bool stopped(const Reader *r, Err *e) {
 static bool load_block(Reader *r, Err *e) {
     const int64_t size = block_size(r);
     r->scan = r->place.block;
-    r->n_refs = 0;
+    r->n_refs = r->span = 0;
     while (r->n_refs < size && r->scan.file < (int64_t)r->corpus->n_files) {
         const int32_t file = r->order[r->scan.file];
         Str text;
@@ -146,6 +162,7 @@ static bool load_block(Reader *r, Err *e) {
     }
     if (!r->spec->no_shuffle) shuffle_block(r);
     r->has_block = true;
+    drop_block(r);
     return r->place.taken <= r->n_refs ||
            err_set(e, ERR_INPUT, "the place in the data is not one of these files; start again");
 }
@@ -175,7 +192,8 @@ static bool read_sample(Reader *r, Row *row, bool *bad) {
     SampleText part = {own, ref->offset == (int64_t)mark_bytes(all), ref->offset + ref->bytes == f->bytes};
     bool ok = f->text ? sample_text(r->spec, r->texts, &part, &r->sample, &lines, &row->err)
                       : sample_line(r->spec, r->texts, own, &r->sample, &row->err);
-    pages_drop_bytes(own.s, own.n);
+    r->touched += ref->bytes + 2 * READER_AROUND;
+    if (MIN(r->touched, r->span) > READER_PAGES) drop_block(r);
     *bad = !ok;
     return ok || pass_bad(r, ref, lines, row);
 }
@@ -188,6 +206,7 @@ static bool current_sample(Reader *r, Row *row, bool *end) {
         if (!r->has_block) TRY(load_block(r, &row->err));
         if ((*end = r->n_refs == 0)) return true;
         if (p->taken == r->n_refs) {
+            drop_block(r);
             p->block = r->scan;
             p->n_block++;
             p->taken = 0;

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/formats.h"
+#include "formats/adapter.h"
 #include "formats/store.h"
 
 static const char temp_prefix[] = ".llmws-", temp_suffix[] = ".tmp";
@@ -38,6 +39,74 @@ bool dir_begin(const char *target, Arena *a, const char **stage, Err *e) {
     return dir_stage(target, a, stage, e);
 }
 
+/* ---- what a folder holds ---- */
+
+typedef struct Entry {
+    const char *name, *path;
+    bool dir; /* links are none */
+} Entry;
+
+typedef struct Folder {
+    Entry *items;
+    size_t n;
+} Folder;
+
+static int is_inner(const struct dirent *x) { return strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0; }
+
+/* In the arena. What goes away meanwhile is left out. */
+static bool folder_read(const char *path, Arena *a, Folder *out, Err *e) {
+    struct dirent **list = NULL;
+    const int n = scandir(path, &list, is_inner, NULL);
+    bool ok = n >= 0 || err_set(e, ERR_IO, "cannot read '%s': %s", path, strerror(errno));
+    *out = (Folder){ARENA_NEW(a, Entry, MAX(n, 0) + 1), 0};
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        const char *name = arena_strn(a, list[i]->d_name, strlen(list[i]->d_name)), *inner = store_join(a, path, name);
+        if (ok && lstat(inner, &st) == 0)
+            out->items[out->n++] = (Entry){name, inner, S_ISDIR(st.st_mode)};
+        else if (ok && errno != ENOENT)
+            ok = err_set(e, ERR_IO, "cannot read '%s': %s", inner, strerror(errno));
+        free(list[i]);
+    }
+    free(list);
+    return ok;
+}
+
+/* ---- away ---- */
+
+/* depth bounds what a broken file system can do to us. */
+static bool remove_tree(const char *path, int depth) {
+    Arena a = {0};
+    Folder f = {0};
+    if (depth) folder_read(path, &a, &f, NULL);
+    for (size_t i = 0; i < f.n; i++)
+        if (f.items[i].dir)
+            remove_tree(f.items[i].path, depth - 1);
+        else
+            unlink(f.items[i].path);
+    arena_release(&a);
+    return rmdir(path) == 0;
+}
+
+bool dir_remove(const char *path) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) return remove_tree(path, 8);
+    return unlink(path) == 0; /* a link alone, not what it leads to */
+}
+
+void dir_sweep(const char *folder) {
+    Arena a = {0};
+    Folder f = {0};
+    folder_read(folder, &a, &f, NULL);
+    for (size_t i = 0; i < f.n; i++) {
+        const Str name = str_of(f.items[i].name);
+        if (str_starts(name, temp_prefix) && str_ends(name, temp_suffix)) dir_remove(f.items[i].path);
+    }
+    arena_release(&a);
+}
+
+/* ---- in its place ---- */
+
 /* File systems that cannot sync a folder are no failure. */
 static bool sync_folder(const char *path, Err *e) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -55,113 +124,104 @@ static bool sync_folder_of(const char *path, Err *e) {
     return ok;
 }
 
+/* With the folders in it. */
+static bool sync_stage(const char *stage, Err *e) {
+    Arena a = {0};
+    Folder f;
+    bool ok = folder_read(stage, &a, &f, e);
+    for (size_t i = 0; ok && i < f.n; i++) ok = !f.items[i].dir || sync_folder(f.items[i].path, e);
+    arena_release(&a);
+    return ok && sync_folder(stage, e);
+}
+
 static bool ended(bool ok, const char *stage) {
     if (!ok) dir_remove(stage);
     return ok;
 }
 
 bool dir_commit(bool filled, const char *stage, const char *target, Err *e) {
-    bool ok = filled && sync_folder(stage, e);
+    bool ok = filled && sync_stage(stage, e);
     if (ok && rename(stage, target) != 0) ok = err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno));
     return ended(ok, stage) && sync_folder_of(target, e);
 }
 
 /* ---- over a model that stands ---- */
 
-typedef enum Which {
-    ALL,
-    STALE,     /* weights of an older model, which would be read instead of the new ones */
-    NAMES,     /* what makes a directory a model: to be moved last */
-    BUT_NAMES, /* all others */
-} Which;
+static const char *const tokenizer_files[] = {
+    "tokenizer.json", "tokenizer.model",         "tekken.json",       "tokenizer_config.json", "vocab.json",
+    "merges.txt",     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",   "chat_template.json"};
+static const char templates[] = "additional_chat_templates", generation[] = "generation_config.json";
 
-static bool is_among(const char *name, bool dir, Which which) {
-    Str s = str_of(name);
-    bool names = strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, "config.json") == 0;
-    bool weights = str_starts(s, "model") && (str_ends(s, ".safetensors") || str_ends(s, ".safetensors.index.json"));
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
-    return which == ALL || (which == STALE ? weights && !dir : names == (which == NAMES));
+/* What makes a directory a model or an adapter: without it the rest is neither. */
+static bool is_head(const char *name) {
+    return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors.index.json") == 0 ||
+           strcmp(name, ADAPTER_CONFIG) == 0;
 }
 
-static bool move_files(const char *from, const char *to, Which which, Err *e);
-
-static bool move_one(const char *path, const char *there, bool dir, Err *e) {
-    if (dir && there && mkdir(there, 0777) != 0 && errno != EEXIST)
-        return err_set(e, ERR_IO, "cannot make '%s': %s", there, strerror(errno));
-    if (dir) return move_files(path, there, ALL, e) && (rmdir(path), true);
-    return (there ? rename(path, there) : unlink(path)) == 0 ||
-           err_set(e, ERR_IO, "cannot %s '%s': %s", there ? "move" : "remove", path, strerror(errno));
+/* Files of an older model that would be read instead of the new ones, or with them. */
+static bool is_stale(const Entry *x) {
+    const Str s = str_of(x->name);
+    bool stale = strcmp(x->name, generation) == 0 || (str_starts(s, "model") && str_ends(s, ".safetensors"));
+    for (size_t i = 0; i < COUNT_OF(tokenizer_files); i++) stale |= strcmp(x->name, tokenizer_files[i]) == 0;
+    return strcmp(x->name, templates) == 0 || (stale && !x->dir);
 }
 
-/* Files of `from` to `to`, or where that is NULL away. */
-static bool move_files(const char *from, const char *to, Which which, Err *e) {
+typedef struct Swap {
+    const char *stage, *target;
+    bool begun; /* the target is no longer what it was */
+} Swap;
+
+/* What of the target goes first, or (rest) after that. An adapter that only stands beside a new model stays. */
+static bool goes(const Swap *s, const Entry *x, bool rest, Arena *a) {
+    if (strcmp(x->name, ADAPTER_CONFIG) == 0 && !path_exists(store_join(a, s->stage, x->name))) return false;
+    return rest ? is_stale(x) : is_head(x->name) && !x->dir;
+}
+
+static bool remove_old(Swap *s, bool rest, Err *e) {
     Arena a = {0};
-    DIR *d = opendir(from);
-    bool ok = d || err_set(e, ERR_IO, "cannot open '%s': %s", from, strerror(errno));
-    for (struct dirent *x; ok && (x = readdir(d));) {
-        const char *path = store_join(&a, from, x->d_name);
-        struct stat st;
-        if (lstat(path, &st) != 0 || !is_among(x->d_name, S_ISDIR(st.st_mode), which)) continue;
-        ok = move_one(path, to ? store_join(&a, to, x->d_name) : NULL, S_ISDIR(st.st_mode), e);
+    Folder f;
+    bool ok = folder_read(s->target, &a, &f, e);
+    for (size_t i = 0; ok && i < f.n; i++) {
+        const Entry *x = &f.items[i];
+        if (!goes(s, x, rest, &a)) continue;
+        ok = dir_remove(x->path) || err_set(e, ERR_IO, "cannot remove '%s': %s", x->path, strerror(errno));
+        s->begun |= ok || x->dir;
     }
-    if (d) closedir(d);
     arena_release(&a);
-    return ok;
+    return ok && sync_folder(s->target, e);
+}
+
+static bool move_new(Swap *s, bool heads, Err *e) {
+    Arena a = {0};
+    Folder f;
+    bool ok = folder_read(s->stage, &a, &f, e);
+    for (size_t i = 0; ok && i < f.n; i++) {
+        const Entry *x = &f.items[i];
+        if (is_head(x->name) != heads) continue;
+        ok = rename(x->path, store_join(&a, s->target, x->name)) == 0 ||
+             err_set(e, ERR_IO, "cannot move '%s' to '%s': %s", x->path, s->target, strerror(errno));
+        s->begun |= ok;
+    }
+    arena_release(&a);
+    return ok && sync_folder(s->target, e);
 }
 
 static bool move_over(const char *stage, const char *target, Err *e) {
-    TRY(move_files(target, NULL, STALE, e) && move_files(stage, target, BUT_NAMES, e) && sync_folder(target, e) &&
-        move_files(stage, target, NAMES, e));
-    rmdir(stage);
-    return sync_folder(target, e);
+    Swap s = {.stage = stage, .target = target};
+    Err why = {0};
+    if (remove_old(&s, false, &why) && remove_old(&s, true, &why) && move_new(&s, false, &why) &&
+        move_new(&s, true, &why))
+        return rmdir(stage), true;
+    if (!s.begun) return ended(err_set(e, ERR_IO, "%s", why.msg), stage);
+    return err_set(e, ERR_IO, "%s; '%s' is no model now: what is missing of the new one is in '%s', move it there",
+                   why.msg, target, stage);
 }
 
 bool dir_replace(bool filled, const char *stage, const char *target, Err *e) {
-    if (!filled) return ended(false, stage);
+    if (!filled || !sync_stage(stage, e)) return ended(false, stage);
     if (rename(stage, target) == 0) return sync_folder_of(target, e);
-    if (errno == ENOTEMPTY || errno == EEXIST) return ended(move_over(stage, target, e), stage);
+    if (errno == ENOTEMPTY || errno == EEXIST) return move_over(stage, target, e);
     return ended(err_set(e, ERR_IO, "cannot write '%s': %s", target, strerror(errno)), stage);
-}
-
-/* ---- away ---- */
-
-/* depth bounds what a broken file system can do to us. */
-static void remove_tree(const char *path, int depth) {
-    Arena a = {0};
-    DIR *d = opendir(path);
-    for (struct dirent *x; d && depth && (x = readdir(d));) {
-        struct stat st;
-        const char *inner = store_join(&a, path, x->d_name);
-        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0 || lstat(inner, &st) != 0) continue;
-        if (S_ISDIR(st.st_mode))
-            remove_tree(inner, depth - 1);
-        else
-            unlink(inner);
-    }
-    if (d) closedir(d);
-    rmdir(path);
-    arena_release(&a);
-}
-
-void dir_remove(const char *path) {
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        remove_tree(path, 8);
-    else
-        unlink(path); /* a link alone, not what it leads to */
-}
-
-void dir_sweep(const char *folder) {
-    Arena a = {0};
-    DIR *d = opendir(folder);
-    for (struct dirent *x; d && (x = readdir(d));) {
-        Str name = str_of(x->d_name);
-        if (!str_starts(name, temp_prefix) || !str_ends(name, temp_suffix)) continue;
-        const char *path = store_join(&a, folder, x->d_name);
-        dir_remove(path);
-    }
-    if (d) closedir(d);
-    arena_release(&a);
 }
 
 /* ---- what stands beside the weights ---- */
@@ -185,21 +245,22 @@ static bool copy_file(const char *from, const char *to, Err *e) {
 
 static bool copy_files(const char *from, const char *to, Err *e) {
     Arena a = {0};
-    DIR *d = opendir(from);
-    bool ok = d || err_set(e, ERR_INPUT, "cannot open '%s': %s", from, strerror(errno));
-    for (struct dirent *x; ok && (x = readdir(d));) {
+    Folder f;
+    bool ok = folder_read(from, &a, &f, e);
+    for (size_t i = 0; ok && i < f.n; i++) {
+        const Entry *x = &f.items[i];
         struct stat st;
-        const char *path = store_join(&a, from, x->d_name);
-        if (x->d_name[0] == '.' || is_weights(x->d_name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) continue;
-        ok = copy_file(path, store_join(&a, to, x->d_name), e);
+        if (x->name[0] == '.' || is_weights(x->name)) continue;
+        if (stat(x->path, &st) == 0)
+            ok = !S_ISREG(st.st_mode) || copy_file(x->path, store_join(&a, to, x->name), e);
+        else if (errno != ENOENT) /* a link that leads nowhere */
+            ok = err_set(e, ERR_IO, "cannot read '%s': %s", x->path, strerror(errno));
     }
-    if (d) closedir(d);
     arena_release(&a);
     return ok;
 }
 
 static bool copy_templates(const char *from, const char *to, Err *e) {
-    static const char templates[] = "additional_chat_templates";
     Arena a = {0};
     struct stat st;
     const char *more = store_join(&a, from, templates), *there = store_join(&a, to, templates);
@@ -216,15 +277,11 @@ bool dir_copy_beside(const char *from, const char *to, Err *e) {
 }
 
 bool dir_copy_tokenizer(const char *from, const char *to, Err *e) {
-    static const char *const names[] = {"tokenizer.json",          "tokenizer.model",   "tekken.json",
-                                        "tokenizer_config.json",   "vocab.json",        "merges.txt",
-                                        "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
-                                        "chat_template.json"};
     Arena a = {0};
     bool ok = true;
-    for (size_t i = 0; ok && i < COUNT_OF(names); i++) {
-        const char *path = store_join(&a, from, names[i]);
-        if (path_exists(path)) ok = copy_file(path, store_join(&a, to, names[i]), e);
+    for (size_t i = 0; ok && i < COUNT_OF(tokenizer_files); i++) {
+        const char *path = store_join(&a, from, tokenizer_files[i]);
+        if (path_exists(path)) ok = copy_file(path, store_join(&a, to, tokenizer_files[i]), e);
     }
     arena_release(&a);
     return ok && copy_templates(from, to, e);

@@ -14,11 +14,14 @@ bool dir_stage(const char *target, Arena *a, const char **stage, Err *e);
 /* Ends that. If it was filled it gets the target's name, and the folder that holds it is synced; if not, or where that
  * fails, it is removed. Returns whether all went well; `filled` that is false has set *e. */
 bool dir_commit(bool filled, const char *stage, const char *target, Err *e);
-/* The same where the target may stand and hold a model: older weights go, the new files come, config.json and the index
- * at last: until then there is no model, never half of one. */
+/* The same where the target may stand and hold a model or an adapter: what makes it one (config.json, the index,
+ * adapter_config.json) goes first and comes last: in between there is none, never half of one. The old one's weights,
+ * tokenizer, templates and generation settings go as well, other files stay. Where that fails on the way, `stage` keeps
+ * what is not yet in the target, and the error says so. */
 bool dir_replace(bool filled, const char *stage, const char *target, Err *e);
-/* Removes a directory with all that it holds, as far as that is possible; links are not followed. */
-void dir_remove(const char *path);
+/* Removes a directory with all that it holds, as far as that is possible; links are not followed. Where it is not,
+ * false with errno. */
+bool dir_remove(const char *path);
 /* Removes what dir_begin left in a folder when its process was killed. Nobody else may be writing there. */
 void dir_sweep(const char *folder);
 

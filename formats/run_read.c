@@ -141,6 +141,7 @@ static bool event_parse(Str line, Event *ev) {
     }
     ok = ok && next == JSON_OBJECT_END && json_next(&j) == JSON_DONE;
     json_end(&j);
+    if (!(ev->of[F_TIME] > 0 && ev->of[F_TIME] < 1e12)) ev->of[F_TIME] = (double)NAN; /* no time of a day */
     return ok;
 }
 
@@ -174,7 +175,6 @@ static void series_put(RunSeries *s, const RunLog *log, int64_t step, double v) 
                          .max = v,
                          .min_step = step,
                          .max_step = step,
-                         .last_step = step,
                          .buckets = s->buckets};
     RunBucket *b = &s->buckets[step / log->width];
     s->first = v;
@@ -188,10 +188,9 @@ static void series_put(RunSeries *s, const RunLog *log, int64_t step, double v) 
 }
 
 static void take_progress(Reading *r, const Event *ev, int64_t step) {
-    static const int metrics[] = {RUN_LOSS, RUN_LR, RUN_GRAD_NORM, RUN_TOK_S, RUN_MEM};
     RunLog *log = r->log;
     if (log->epoch < 0) log->epoch = whole(ev->of[F_EPOCH]);
-    for (size_t i = 0; i < COUNT_OF(metrics); i++) series_put(&log->of[metrics[i]], log, step, ev->of[i]);
+    for (int m = RUN_LOSS; m <= RUN_MEM; m++) series_put(&log->of[m], log, step, ev->of[m]);
     if (!r->last_run || isnan(ev->of[F_TIME]) || r->recent++ > LATELY) return;
     if (isnan(r->near_time)) r->near_time = ev->of[F_TIME], r->near_step = step;
     if (step < r->near_step && r->near_time >= ev->of[F_TIME])
@@ -217,7 +216,7 @@ static void take_start(Reading *r, const Event *ev, int64_t step) {
 /* Time between an event and the one that followed it in the same process. */
 static void take_time(Reading *r, const Event *ev) {
     double time = ev->of[F_TIME];
-    if (!(time > 0 && time < 1e12)) return;
+    if (isnan(time)) return;
     if (isnan(r->log->seconds)) r->log->seconds = 0;
     if (r->later_time >= time) r->log->seconds += r->later_time - time;
     r->later_time = ev->kind == EVENT_RESUMED || ev->kind == EVENT_STARTED ? (double)NAN : time;
@@ -288,6 +287,7 @@ bool run_log_read(int fd, RunLog *log, Err *e) {
     bool ok = true;
     l->fd = fd;
     for (int i = 0; ok && (i == 0 || l->cut) && i < TRIES; i++) ok = read_once(l, log, e);
+    if (ok && l->cut) ok = err_set(e, ERR_IO, "cannot read a run's events: they are cut again and again; try later");
     free(l);
     return ok;
 }

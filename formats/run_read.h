@@ -26,11 +26,10 @@ typedef struct RunBucket {
 } RunBucket;
 
 typedef struct RunSeries {
-    int64_t n, missing;            /* values; steps that have none, or one beyond 1e30 */
-    double first, last, min, max;  /* NAN where n is 0 */
-    int64_t min_step, max_step;    /* where */
-    int64_t first_step, last_step; /* of the values */
-    RunBucket *buckets;            /* [RUN_BUCKETS]; bucket i holds steps i * RunLog.width and on */
+    int64_t n, missing;                     /* values; steps that have none, or one beyond 1e30 */
+    double first, last, min, max;           /* NAN where n is 0 */
+    int64_t first_step, min_step, max_step; /* where */
+    RunBucket *buckets;                     /* [RUN_BUCKETS]; bucket i holds steps i * RunLog.width and on */
 } RunSeries;
 
 typedef struct RunLog {

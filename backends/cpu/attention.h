@@ -362,7 +362,7 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
                 Query *q = &c->query[c->n++];
                 *q = (Query){
                     .q = tensor_row(&a->in[0], row), .out = tensor_row(&a->out, row), .row = row, .max = -INFINITY};
-                mask_range(a->params.attn.mask, s->index[t], s->reach[t], &q->lo, &q->hi);
+                step_keys(s, t, a->params.attn.mask, &q->lo, &q->hi);
                 memset(q->out, 0, (size_t)c->E * 4);
                 if (s->kv_dtype == DT_q8_0) query_to_i16(c, c->n - 1);
             }

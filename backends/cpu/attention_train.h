@@ -11,12 +11,6 @@
 
 enum { TRAIN_BLOCK = 128 };
 
-/* Row of key j of the sequence that token t belongs to. */
-INLINE int64_t key_row(const Step *s, int64_t t, int64_t j) {
-    int64_t first = s->first_row[t];
-    return first - s->index[first] + j;
-}
-
 /* The end of the rows of t's sequence, no further than `most`. */
 INLINE int64_t sequence_end(const Step *s, int64_t t, int64_t most) {
     int64_t end = t + 1;
@@ -83,7 +77,7 @@ static void make_pages(Forward *f, const OpArgs *a, int64_t t, int64_t kv_head, 
     const int64_t E = a->out.ne[2];
     for (int64_t j = 0; j < n; j += KV_PAGE) {
         float *page = (float *)(void *)(f->kv + j / KV_PAGE * f->step.kv_page_bytes);
-        const int64_t row = key_row(a->step, t, j), m = MIN(KV_PAGE, n - j);
+        const int64_t row = step_row0(a->step, t) + j, m = MIN(KV_PAGE, n - j);
         turn(&a->in[1], kv_head, row, m, page);
         copy_rows(&a->in[2], kv_head, row, m, page + KV_PAGE * E);
     }
@@ -94,7 +88,7 @@ static void attend_sequence(Forward *f, const OpArgs *a, int64_t t, int64_t end,
     const int64_t per = a->out.ne[1] / a->in[1].ne[1];
     int64_t keys = 0, lo, hi;
     for (int64_t i = t; i < end; i++) {
-        mask_range(a->params.attn.mask, a->step->index[i], a->step->reach[i], &lo, &hi);
+        step_keys(a->step, i, a->params.attn.mask, &lo, &hi);
         keys = MAX(keys, hi);
         f->pages[i] = f->identity;
     }
@@ -284,7 +278,7 @@ static void dqkv_head(const Backward *b, int64_t h) {
             w.dq[w.n] = tensor_row(&a->out, t * (H + 2 * K) + h);
             w.row[w.n] = t * H + h;
             memset(w.dq[w.n], 0, (size_t)b->E * 4);
-            mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], &w.lo[w.n], &w.hi[w.n]);
+            step_keys(a->step, t, a->params.attn.mask, &w.lo[w.n], &w.hi[w.n]);
         }
         dqkv_tile(b, &w);
     }

@@ -14,8 +14,7 @@ typedef struct Keys {
 
 /* Keys of token t for a kv head, among the step's own rows. */
 static inline Keys keys_in_rows(const OpArgs *a, const Tensor *k, const Tensor *v, int64_t t, int64_t kv_head) {
-    const int64_t first = a->step->first_row[t];
-    return (Keys){a, t, kv_head, k->ne[1], k->ne[2], k, v, first - a->step->index[first]};
+    return (Keys){a, t, kv_head, k->ne[1], k->ne[2], k, v, step_row0(a->step, t)};
 }
 
 /* Keys of E values of token t for query head h of H, in the cache. */
@@ -26,8 +25,7 @@ static inline Keys keys_in_cache(const OpArgs *a, int64_t t, int64_t h, int64_t 
 }
 
 static inline void keys_range(const Keys *k, int64_t *lo, int64_t *hi) {
-    const Step *s = k->a->step;
-    mask_range(k->a->params.attn.mask, s->index[k->t], s->reach[k->t], lo, hi);
+    step_keys(k->a->step, k->t, k->a->params.attn.mask, lo, hi);
 }
 
 static inline bool keys_are_q8_0(const Keys *k) { return !k->k && k->a->step->kv_dtype == DT_q8_0; }

@@ -42,8 +42,7 @@ const Kernel ref_attn_scores_kv = {"ref", ref_out_rows, attn_scores_kv_run, attn
 /* ---- weights ---- */
 
 static void range_of_row(const OpArgs *a, int64_t u, int64_t *lo, int64_t *hi) {
-    const int64_t t = u / a->out.ne[1];
-    mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], lo, hi);
+    step_keys(a->step, u / a->out.ne[1], a->params.attn.mask, lo, hi);
 }
 
 /* Columns [lo, hi) of y stay, others become 0. */

@@ -15,13 +15,13 @@ typedef struct Reach {
 } Reach;
 
 INLINE void token_range(const OpArgs *a, int64_t t, int64_t *lo, int64_t *hi) {
-    mask_range(a->params.attn.mask, a->step->index[t], a->step->reach[t], lo, hi);
+    step_keys(a->step, t, a->params.attn.mask, lo, hi);
 }
 
 /* Those of t's sequence from t on, before `most`. */
 INLINE Reach reach_from(const OpArgs *a, int64_t t, int64_t most) {
     const Step *s = a->step;
-    Reach r = {.t = t, .end = t, .row0 = s->first_row[t] - s->index[s->first_row[t]], .lo = INT64_MAX};
+    Reach r = {.t = t, .end = t, .row0 = step_row0(s, t), .lo = INT64_MAX};
     for (; r.end < most && s->first_row[r.end] == s->first_row[t]; r.end++) {
         int64_t lo, hi;
         token_range(a, r.end, &lo, &hi);
@@ -130,7 +130,10 @@ static void attn_probs_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratc
             v_store_n(p + j, x, n - j);
         }
         const V16 sum = v_set1(v_fold(lanes));
-        for (int64_t j = first; j < hi; j += LANES) v_store_n(p + j, v_div(v_load_n(p + j, n - j), sum), n - j);
+        for (int64_t j = first; j < hi; j += LANES) { /* masked: 0, also where the sum is no number */
+            V16 x = v_div(v_load_n(p + j, n - j), sum);
+            v_store_n(p + j, v_keep(x, lo - j, hi - j, v_zero()), n - j);
+        }
         clear_beside(p, lo, hi, n);
     }
 }
@@ -181,8 +184,8 @@ static void attn_mix_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch)
     (void)scratch;
     const int64_t H = a->out.ne[1], K = a->in[1].ne[1], E = inner(a), group = H / K;
     for (int64_t u = u0; u < u1; u++) {
-        const int64_t t = u / K, first = a->step->first_row[t], row = t * H + u % K * group;
-        const char *v = tensor_row(&a->in[1], (first - a->step->index[first]) * K + u % K);
+        const int64_t t = u / K, row = t * H + u % K * group;
+        const char *v = tensor_row(&a->in[1], step_row0(a->step, t) * K + u % K);
         int64_t h = 0;
         for (; h + 2 <= group; h += 2) {
             int64_t e = 0;

@@ -180,6 +180,35 @@ t 0 '=mine' '' cat full/notes.txt
 t 0 '=mine' '' cat full/adapter_model.safetensors
 gone full/model.safetensors
 t 0 '' '' same llama3 full
+# Of the old model nothing is left that would be read with the new one.
+t 0 '*' '' c llama3 -o fresh
+t 0 '*' '' c qwen3 -o over
+mkdir over/additional_chat_templates
+for f in tokenizer.model tekken.json vocab.json merges.txt special_tokens_map.json added_tokens.json chat_template.{jinja,json} \
+    generation_config.json notes.txt additional_chat_templates/old.jinja; do echo old >"over/$f"; done
+t 0 '*' '' c llama3 -o over --force
+t 0 '=Only in over: notes.txt' '' bash -c 'diff -r fresh over; true'
+# Where that fails half-way there is no model, neither the old one nor half of the new one, and what is new is kept.
+stuck() { # FILE HEAD: a folder stands where the one is to be, the other is old
+    mkdir -p "stuck/$1/x"
+    echo old >"stuck/$2"
+}
+unstick() {
+    rm -r stuck/*/
+    mv .llmws-*.tmp/* stuck/ && rmdir .llmws-*.tmp
+}
+stuck model.safetensors config.json
+t 1 '' "llmws: cannot move '*/model.safetensors' to 'stuck': *; 'stuck' is no model now: what is missing of the new one is in '*', move it there" c llama3 -o stuck --force
+gone stuck/config.json
+unstick
+t 0 '' '' same llama3 stuck
+rm -r stuck
+stuck adapter_model.safetensors adapter_config.json
+t 1 '' "llmws: cannot move '*/adapter_model.safetensors' to 'stuck': *" c llama3.lora.gguf -o stuck --base llama3 --force
+gone stuck/adapter_config.json
+unstick
+t 0 '' '' diff -r llama3.lora stuck
+none
 mkdir empty
 t 0 '*' '' c llama3 -o empty/
 t 0 '' '' same llama3 empty

@@ -34,10 +34,16 @@ variant() { # NAME SED: a copy of llama3's adapter with another configuration
 }
 variant alphas 's/"alpha_pattern": {}/"alpha_pattern": {"v_proj": 8, "^model.layers.0.self_attn.q_proj": 8, "self_attn.q_proj": 8}/; s/"lora_alpha": 8/"lora_alpha": 1/'
 t 0 "=$want" '' greedy base.gguf "$ids" --lora alphas
+t 0 '*' '' "$LLMWS" convert alphas --base "$D/llama3" -o alphas.gguf # a GGUF file has one alpha, and so have all of these
+t 0 "=$want" '' greedy base.gguf "$ids" --lora alphas.gguf
+variant two 's/"alpha_pattern": {}/"alpha_pattern": {"v_proj": 4}/'
+t 3 '' "*'two'*more than one alpha*" "$LLMWS" convert two --base "$D/llama3" -o two.gguf
 variant root 's/"use_rslora": false/"use_rslora": true/; s/"lora_alpha": 8/"lora_alpha": 4/' # 4 / sqrt(4)
 t 0 "=$want" '' greedy base.gguf "$ids" --lora root
 variant regex 's/"alpha_pattern": {}/"alpha_pattern": {".*_proj": 8}/'
 t 3 '' "*'regex'*alpha_pattern '.\*_proj'*" run regex
+variant null 's/"alpha_pattern": {}/"alpha_pattern": {"v_proj": null}/'
+t 3 '' "*'null'*alpha_pattern 'v_proj'*null*" run null
 variant saved 's/"modules_to_save": null/"modules_to_save": ["lm_head"]/'
 t 3 '' "*'saved'*'modules_to_save'*" run saved
 variant dora 's/"use_dora": false/"use_dora": true/'

@@ -25,6 +25,7 @@ typedef struct Knobs {
     bool checkpoint, no_pack;
     int64_t rank; /* of an adapter, 0: the weights are trained */
     const char *attention, *optimizer;
+    bool eval;
 } Knobs;
 
 typedef struct Figures {
@@ -82,6 +83,7 @@ static bool train(const Knobs *k, Figures *out, Err *e) {
                            .precision = k->precision,
                            .grad_checkpoint = k->checkpoint,
                            .no_pack = k->no_pack,
+                           .eval_part = k->eval ? 0.1 : 0,
                            .lora = {.rank = k->rank, .alpha = 16},
                            .attention = k->attention,
                            .optimizer = k->optimizer,
@@ -96,7 +98,9 @@ static bool train(const Knobs *k, Figures *out, Err *e) {
     if (t) llmws_train_plan(t, &out->plan);
     for (size_t i = 0; t && i < out->plan.n; i++)
         snprintf(out->names[i], sizeof out->names[i], "%s", out->plan.rows[i].name);
-    bool ok = t && llmws_train_step(t, &s, e) && llmws_train_step(t, &s, e) && llmws_train_save(t, last, 0, e);
+    LlmwsTrainEval eval;
+    bool ok = t && llmws_train_step(t, &s, e) && (!k->eval || llmws_train_eval(t, &eval, NULL, NULL, e)) &&
+              llmws_train_step(t, &s, e) && llmws_train_save(t, last, 0, e);
     llmws_train_close(t);
     llmws_model_close(m);
     return ok;
@@ -144,33 +148,48 @@ static Figures run(const Knobs *k) {
 }
 
 static void describe(const Knobs *k, const Figures *f) {
-    printf("%ld x %ld x %ld %s%s%s%s%s, %s: planned %.2f MiB, peak %.2f (%+.2f, %+.2f %%), of its own %.2f\n",
+    printf("%ld x %ld x %ld %s%s%s%s%s, %s%s: planned %.2f MiB, peak %.2f (%+.2f, %+.2f %%), of its own %.2f\n",
            (long)k->batch, (long)k->accum, (long)k->seq, k->precision, k->checkpoint ? ", checkpoints" : "",
            k->no_pack ? ", unpacked" : "", k->rank ? ", an adapter" : "", k->attention ? ", manual" : "",
-           k->optimizer ? k->optimizer : "adamw", (double)f->plan.total_bytes / MIB, f->peak / MIB,
-           (f->peak - (double)f->plan.total_bytes) / MIB, 100 * (f->peak / (double)f->plan.total_bytes - 1),
-           f->own / MIB);
+           k->optimizer ? k->optimizer : "adamw", k->eval ? ", evaluated" : "", (double)f->plan.total_bytes / MIB,
+           f->peak / MIB, (f->peak - (double)f->plan.total_bytes) / MIB,
+           100 * (f->peak / (double)f->plan.total_bytes - 1), f->own / MIB);
     for (size_t i = 0; i < f->plan.n && getenv("LLMWS_LONG"); i++)
         printf("    %-16s %10.3f\n", f->names[i], (double)f->plan.rows[i].bytes / MIB);
 }
 
 /* Small runs have room for what no plan has: code that is first read while the run goes on, in whole pieces of the page
  * cache (about 1 MiB), and a heap that rounds. */
-static void check(const Knobs *k) {
+static Figures check(const Knobs *k) {
     Figures f = run(k);
     double planned = (double)f.plan.total_bytes, off = f.peak - planned;
     describe(k, &f);
     assert_true(fabs(off) <= fmax(0.02 * planned, 2 * MIB));
+    return f;
+}
+
+/* Of the plan's row "data". */
+static int64_t data_bytes(const Figures *f) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < f->plan.n; i++)
+        if (strcmp(f->names[i], "data") == 0) bytes += f->plan.rows[i].bytes;
+    return bytes;
 }
 
 static void some(void **state) {
     (void)state;
     const Knobs all[] = {
-        {2, 128, 1, "fp32", false, false, 0, NULL, NULL},  {4, 128, 2, "bf16", false, false, 0, NULL, "sgd"},
-        {4, 128, 1, "fp32", true, false, 0, NULL, "muon"}, {1, 256, 4, "bf16", true, true, 0, NULL, NULL},
-        {1, 512, 1, "fp32", false, true, 0, NULL, NULL},   {4, 128, 1, "fp32", false, false, 8, NULL, NULL},
-        {4, 128, 2, "bf16", true, false, 64, NULL, NULL},  {2, 256, 1, "fp32", false, false, 0, "manual", NULL}};
-    for (size_t i = 0; i < COUNT_OF(all); i++) check(&all[i]);
+        {2, 128, 1, "fp32", false, false, 0, NULL, NULL},      {4, 128, 2, "bf16", false, false, 0, NULL, "sgd"},
+        {4, 128, 1, "fp32", true, false, 0, NULL, "muon"},     {1, 256, 4, "bf16", true, true, 0, NULL, NULL},
+        {1, 512, 1, "fp32", false, true, 0, NULL, NULL},       {4, 128, 1, "fp32", false, false, 8, NULL, NULL},
+        {4, 128, 2, "bf16", true, false, 64, NULL, NULL},      {2, 256, 1, "fp32", false, false, 0, "manual", NULL},
+        {4, 128, 1, "bf16", false, false, 0, NULL, NULL, true}};
+    int64_t data = 0;
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        const Figures f = check(&all[i]);
+        if (all[i].eval) assert_true(data_bytes(&f) > 3 * data / 2); /* a second reader, of no rows ahead */
+        if (all[i].seq == 128 && all[i].batch == 4) data = data_bytes(&f);
+    }
 }
 
 /* Every shape with all of the rest in turns. */

@@ -476,6 +476,7 @@ const Case cases[] = {
     SCORES(0, 130, 3, 1, 48, 100, {0, 70}, {0, 60}),
     {OP_attn_scores, VISIBLE(0, 9, {0, 9}), IN(SLICE(9, 4, 16), SLICE(9, 2, 16)), .out = F32(9, 4, 9)},
     {OP_attn_probs, VISIBLE(0, 20, {0, 20}), IN(FILL(big, f32, 20, 2, 20)), .out = F32(20, 2, 20)},
+    {OP_attn_probs, VISIBLE(0, 20, {0, 20}), IN(FILL(odd, f32, 20, 2, 20)), .out = F32(20, 2, 20)},
     {OP_attn_mix, VISIBLE(0, 9, {0, 9}), IN(F32(9, 4, 9), SLICE(9, 2, 16)), .out = F32(9, 4, 16)},
     SCORES_KV(f32, 0, 1, 4, 2, 16, 131, {130, 1}),
     SCORES_KV(f16, 100, 9, 2, 1, 64, 704, {700, 4}, {50, 5}),

@@ -2,6 +2,7 @@
  * of terms. Wrong formulas are shown to break them. */
 #include "backends/cpu/expf32.h"
 #include "backends/cpu/ref.h"
+#include "core/rng.h"
 #include "tests/ops/harness.h"
 
 #include <float.h>
@@ -161,6 +162,67 @@ static void test_matmul_bound_refuses(void **state) {
         }
 }
 
+/* ---- dropout ---- */
+
+/* What value i is multiplied with, as core/ops.def has it. */
+static double drop_factor(DropoutParams p, const void *draw, int64_t i) {
+    uint32_t half[2];
+    memcpy(half, draw, sizeof half);
+    const uint64_t key = half[0] + ((uint64_t)half[1] << 32),
+                   bits = rng_u64(key, p.stream, (uint64_t)i / 4, RNG_DROPOUT);
+    const double part = floor((double)p.p * 65536) / 65536;
+    if (!key) return 1;
+    return (double)(bits >> 16 * (i % 4) & 0xffff) < part * 65536 ? 0 : 1 / (1 - part);
+}
+
+/* Whether the kernel leaves of x what the definition does, bit by bit, and drops the share p. */
+static bool drops_right(const Kernel *k, DropoutParams p, uint32_t low, uint32_t high) {
+    enum { R = 64, N = 1031 };
+    static float x[R * N], y[R * N];
+    uint32_t draw[2] = {low, high};
+    double share = low || high ? (double)p.p : 0, dropped = 0;
+    OpArgs a = {.params.dropout = p, .n_in = 2};
+    for (int64_t i = 0; i < R * N; i++) x[i] = 0.5f + (float)(i % 7);
+    a.in[0] = tensor_dense(DT_f32, 2, (int64_t[]){R, N}, x);
+    a.in[1] = tensor_dense(DT_i32, 1, (int64_t[]){2}, draw);
+    a.out = tensor_dense(DT_f32, 2, (int64_t[]){R, N}, y);
+    args_run(&a, k, 1);
+    for (int64_t i = 0; i < R * N; i++) {
+        if (y[i] != x[i] * (float)drop_factor(p, draw, i)) return false;
+        dropped += y[i] == 0;
+    }
+    return fabs(dropped / (R * N) - share) <= 5 * sqrt(share * (1 - share) / (R * N));
+}
+
+/* One of the same kind that takes the halves of the key the wrong way round, and one that keeps what it should not. */
+static void draws_turned(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    OpArgs b = *a;
+    uint32_t draw[2];
+    memcpy(draw, a->in[1].data, sizeof draw);
+    b.in[1].data = (uint32_t[]){draw[1], draw[0]};
+    ref_dropout.run(&b, u0, u1, scratch);
+}
+static void drops_less(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    OpArgs b = *a;
+    b.params.dropout.p *= 0.98f;
+    ref_dropout.run(&b, u0, u1, scratch);
+}
+
+static void test_dropout(void **state) {
+    (void)state;
+    const float parts[] = {0, 0.05f, 0.1f, 0.5f, 0.9f};
+    Kernel turned = ref_dropout, less = ref_dropout;
+    turned.run = draws_turned, less.run = drops_less;
+    for (uint32_t i = 0; i < COUNT_OF(parts); i++) {
+        const DropoutParams p = {parts[i], 3 + i};
+        assert_true(drops_right(&ref_dropout, p, 12345, 678));
+        assert_true(drops_right(&ref_dropout, p, 0, 0)); /* key 0: nothing */
+        assert_true(drops_right(&ref_dropout, p, 0, UINT32_MAX));
+        assert_true(!i || !drops_right(&turned, p, 12345, 678));
+        assert_true(!i || !drops_right(&less, p, 12345, 678));
+    }
+}
+
 /* ---- attention ---- */
 
 /* The rows of an attention case stored as kv and read from the cache; frees nothing of *cached, which *x refers to. */
@@ -206,6 +268,7 @@ static double attention_error(const Case *c, const Dtype *kv, int64_t drop) {
         run_cached(c, *kv, &cached, &cache);
     else
         instance_run(&x, &ref_attention, 0);
+    const DropoutParams *drops = &c->params.attn.dropout;
     const Tensor *q = &x.a.in[0], *k = &x.a.in[1], *v = &x.a.in[2], *out = kv ? &cache.a.out : &x.a.out;
     int64_t H = q->ne[1], K = k->ne[1], E = q->ne[2];
     double *p = mem_alloc((size_t)x.step.n, sizeof *p), scale = (double)c->params.attn.scale;
@@ -231,6 +294,7 @@ static double attention_error(const Case *c, const Dtype *kv, int64_t drop) {
             double o = 0, size = 0, off = 0;
             for (int64_t j = lo; j < hi; j++) {
                 double ve = (double)tensor_at(v, (row0 + j) * K + kh, e), term = p[j] / sum * ve;
+                if (drops->p > 0) term *= drop_factor(*drops, x.a.in[3].data, u * c->params.attn.keys + j);
                 o += term, size += fabs(term);
                 if (kv)
                     off += squared(p[j] / sum * stored_error(*kv, v, (row0 + j) * K + kh, e)) + squared(step / sum * 4);
@@ -253,10 +317,10 @@ static void test_attention(void **state) {
     (void)state;
     for (const Case *c = cases; c < cases + n_cases; c += every) {
         char name[160];
-        if (c->op != OP_attention || c->in[0].fill == FILL_big || c->params.attn.dropout.p > 0) continue;
+        if (c->op != OP_attention || c->in[0].fill == FILL_big) continue;
         double off = attention_error(c, NULL, 0);
         if (off > 1) fail_msg("%s: %g times its bound off", case_name(c, name), off);
-        for (size_t i = 0; i < COUNT_OF(kv_types); i++) {
+        for (size_t i = 0; i < COUNT_OF(kv_types) && !(c->params.attn.dropout.p > 0); i++) { /* that is for training */
             off = attention_error(c, &kv_types[i], 0);
             if (off > 1)
                 fail_msg("%s, kv %s: %g times its bound off", case_name(c, name), dtype_info[kv_types[i]].name, off);
@@ -538,6 +602,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp),
         cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_matmul_bound_refuses),
         cmocka_unit_test(test_formulas),

@@ -11,8 +11,7 @@
 
 #include <cmocka.h>
 
-static void assert_ticks(double lo, double hi, int most, const char *want) {
-    Axis a = axis_make(lo, hi, most);
+static void assert_axis(Axis a, int most, const char *want) {
     char tick[24];
     Buf got = {0};
     assert_true(a.ticks <= most && a.hi > a.lo);
@@ -24,6 +23,19 @@ static void assert_ticks(double lo, double hi, int most, const char *want) {
     }
     assert_string_equal(buf_view(&got).s, want);
     buf_release(&got);
+}
+
+static void assert_ticks(double lo, double hi, int most, const char *want) {
+    assert_axis(axis_make(lo, hi, most), most, want);
+}
+
+/* The axis of steps of a curve from one to the other. */
+static void assert_steps(double from, double to, int most, const char *want) {
+    const double x[] = {from, to}, y[] = {1, 2};
+    const Curve curve = {"a", CURVE_LINE, 0, x, y, 2};
+    Axis ax, ay, second;
+    chart_axes(&(Chart){.curves = &curve, .n = 1}, most, 5, &ax, &ay, &second);
+    assert_axis(ax, most, want);
 }
 
 static void test_ticks(void **state) {
@@ -39,6 +51,8 @@ static void test_ticks(void **state) {
     assert_ticks(-2, 2, 5, "-2 -1 0 1 2");
     assert_ticks(5, 5, 5, "4.6 4.8 5.0 5.2 5.4"); /* one value has room around it */
     assert_ticks(NAN, NAN, 3, "-1 0 1");
+    assert_ticks(0, 1e-323, 5, "-1.0 -0.5 0.0 0.5 1.0"); /* too little to divide */
+    assert_ticks(1e-299, 1e-299 + 1e-310, 2, "1e-299");
     Axis far = axis_make(-1e30, 1e30, 7);
     assert_true(far.ticks >= 2 && far.ticks <= 7 && isfinite(far.step));
 }
@@ -80,6 +94,10 @@ static void test_axes(void **state) {
     c.n = 1;
     chart_axes(&c, 5, 5, &ax, &ay, &second);
     assert_true(ay.hi >= 7 && ay.lo <= 7 - 0.02 * (N - 1));
+    assert_steps(1, 1, 8, "0 1 2");
+    assert_steps(1, 2, 8, "1 2");
+    assert_steps(3, 7, 8, "3 4 5 6 7");
+    assert_steps(1000, 1000, 5, "900 950 1000 1050 1100");
     c.n = 0;
     chart_axes(&c, 5, 5, &ax, &ay, &second);
     assert_true(ax.hi > ax.lo && ay.hi > ay.lo);

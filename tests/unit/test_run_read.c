@@ -150,6 +150,44 @@ static void test_strange(void **state) {
     run_log_release(&log);
 }
 
+/* What no clock says is not taken for a time. */
+static void test_times(void **state) {
+    (void)state;
+    static const char *const times[] = {"null", "1e300", "-1e300", "-5", "0", "1e12"};
+    for (size_t i = 0; i < COUNT_OF(times); i++) {
+        Buf b = {0};
+        RunLog log;
+        buf_printf(&b, "{\"event\":\"train_started\",\"step\":0,\"steps\":9,\"time\":%s}\n", times[i]);
+        progress(&b, 1, 2, 1000);
+        buf_printf(&b, "{\"event\":\"train_progress\",\"step\":2,\"loss\":1,\"time\":%s}\n", times[i]);
+        progress(&b, 3, 2, 1004);
+        read_text_log(buf_view(&b), &log);
+        assert_int_equal(log.step, 3);
+        assert_true(isnan(log.started));
+        assert_float_equal(log.seconds, 4, 1e-9);
+        assert_float_equal(log.step_s, 2, 1e-9);
+        run_log_release(&log);
+        buf_release(&b);
+    }
+}
+
+/* A file whose end is gone when it is read, however often: the kernel says 4096 bytes and has fewer. */
+static void test_cut(void **state) {
+    (void)state;
+    char bytes[4096];
+    struct stat st;
+    int fd = open("/sys/devices/system/cpu/online", O_RDONLY);
+    if (fd < 0) skip();
+    if (fstat(fd, &st) == 0 && st.st_size > pread(fd, bytes, sizeof bytes, 0)) {
+        RunLog log = {0};
+        Err e = {0};
+        assert_false(run_log_read(fd, &log, &e));
+        assert_string_equal(e.msg, "cannot read a run's events: they are cut again and again; try later");
+        run_log_release(&log);
+    }
+    close(fd);
+}
+
 /* Blocks of the reader end anywhere in a line; lines beyond a block are passed over; many steps share a bucket. */
 static void test_long(void **state) {
     (void)state;
@@ -236,8 +274,9 @@ static void test_states(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_resumed),
-                                       cmocka_unit_test(test_strange), cmocka_unit_test(test_long),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),   cmocka_unit_test(test_resumed),
+                                       cmocka_unit_test(test_strange), cmocka_unit_test(test_times),
+                                       cmocka_unit_test(test_cut),     cmocka_unit_test(test_long),
                                        cmocka_unit_test(test_states)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
