@@ -102,6 +102,7 @@ typedef struct Change {
     bool (*make)(LlmwsTrainOptions *o); /* false: there is nothing to change */
     bool often;                         /* again and again, until it fits */
     const char *cost;
+    bool needs_model; /* that was trained before */
 } Change;
 
 /* The cheapest in speed first; then those that change what is learned. */
@@ -111,7 +112,7 @@ static const Change changes[] = {
     {halve_batch, true, "about as fast, the same updates"},
     {to_checkpoints, false, "a third more time"},
     {to_sgd, false, "another optimizer, without state"},
-    {to_adapter, false, "trains an adapter alone"},
+    {to_adapter, false, "trains an adapter alone", true},
     {halve_rows, true, "shorter rows"},
 };
 
@@ -140,10 +141,17 @@ typedef struct Advice {
     LlmwsModel *m;
     const LlmwsTrainOptions *how;
     Room room;
+    bool is_new;  /* the model, which an adapter could not do without */
     int64_t need; /* of how */
     Buf *out;
     Buf best; /* options that make it fit, the cheapest */
 } Advice;
+
+static bool is_new(const LlmwsModel *m) {
+    LlmwsModelInfo info;
+    llmws_model_info(m, &info);
+    return info.files == 0;
+}
 
 /* Makes a change of *o, as often as it takes; *need is then what it needs. false: it frees nothing. */
 static bool change(const Advice *a, const Change *c, LlmwsTrainOptions *o, int64_t *need) {
@@ -151,6 +159,7 @@ static bool change(const Advice *a, const Change *c, LlmwsTrainOptions *o, int64
     const int64_t before = *need;
     LlmwsPlan p;
     Err none;
+    if (c->needs_model && a->is_new) return false;
     do {
         if (!c->make(&next) || !llmws_train_estimate(a->m, &next, &p, &none)) break;
         if (need_of(&a->room, &p) < *need) *o = next, *need = need_of(&a->room, &p);
@@ -218,7 +227,7 @@ static bool check_room(Advice *a, const LlmwsPlan *plan, Err *e) {
 bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, const char *gpu_mem, Err *e) {
     LlmwsPlan plan;
     Buf b = {0};
-    Advice a = {.ui = ui, .m = m, .how = how, .out = &b};
+    Advice a = {.ui = ui, .m = m, .how = how, .is_new = is_new(m), .out = &b};
     TRY(llmws_train_estimate(m, how, &plan, e) && room_find(&a.room, gpu_mem, e));
     (ui->json ? put_json : put_text)(&b, how, &plan);
     bool fits = check_room(&a, &plan, e);
@@ -232,7 +241,7 @@ bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, 
 bool train_plan_check(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, Err *e) {
     LlmwsPlan plan;
     Buf b = {0};
-    Advice a = {.ui = ui, .m = m, .how = how, .out = &b};
+    Advice a = {.ui = ui, .m = m, .how = how, .is_new = is_new(m), .out = &b};
     TRY(llmws_train_estimate(m, how, &plan, e) && room_find(&a.room, NULL, e));
     bool fits = check_room(&a, &plan, e);
     Err late;

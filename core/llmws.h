@@ -159,7 +159,7 @@ typedef struct LlmwsModelInfo {
     int64_t params, bytes;                       /* weights: elements, and bytes in the file */
     int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
     int64_t experts, experts_used, expert_ffn; /* in place of the mlp; 0: none; that a token meets; width of each */
-    int64_t files;                             /* that hold the weights */
+    int64_t files;                             /* that hold the weights; 0: a new model */
     bool tied;                                 /* the head is the embedding */
 } LlmwsModelInfo;
 LLMWS_API void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info);
@@ -225,7 +225,8 @@ typedef struct LlmwsNewModel { /* a family's shape with weights drawn by chance,
     uint64_t seed; /* of the weights */
 } LlmwsNewModel;
 
-/* The model with weights that are all zero, for plans and previews; its tokenizer is open. */
+/* The model with weights that are all zero, for plans and previews; its tokenizer is open. With neither a tokenizer
+ * nor data it has none and serves plans alone, of as many tokens as config or train_tokenizer says. */
 LLMWS_API LlmwsModel *llmws_model_new(const LlmwsNewModel *how, const LlmwsModelOptions *opt, LlmwsErr *e);
 /* Writes what llmws_model_new made as a Hugging Face directory that does not exist yet, weights drawn: a function of
  * how alone. */

@@ -61,6 +61,39 @@ t 4 '' '*What would help*--batch-size*llmws: the training does not fit into what
     timeout 20 "$LLMWS" train d.jsonl -m "$M" -o large --batch-size 1048576 --seq-len 512 -t 1
 [[ -z $(ls large/checkpoints) && ! -e large/run.json ]] || bad "refused, but begun: $(ls large)"
 
+# A new model: what train plans of it, and without data the vocabulary that its settings say.
+while read -r new; do
+    t 0 '{"event":"train_plan",*' '' "$LLMWS" inspect --estimate --json "${shape[@]}" $new
+    settled <out >inspected
+    t 0 '{"event":"train_plan",*' '' "$LLMWS" train --dry-run --json "${shape[@]}" $new
+    settled <out >planned
+    cmp -s inspected planned || bad "$new: $(diff inspected planned)"
+done <<NEW
+--arch qwen3 --config hidden_size=64,num_hidden_layers=2,vocab_size=1000
+--arch gpt2 --config hidden_size=64,num_hidden_layers=2 --tokenizer $M --tie-embeddings
+--arch llama --config hidden_size=64,num_hidden_layers=2 --train-tokenizer 700
+NEW
+seven=(--arch llama --config hidden_size=4096,num_hidden_layers=32,vocab_size=32000 --batch-size 1)
+t 4 '*weights *2[4-9].* GiB*' 'llmws: the training does not fit into 16G*' "$LLMWS" inspect --estimate "${seven[@]}" --gpu-mem 16G
+grep -q -- --lora out && bad "an adapter of a model that is new: $(cat out)"
+t 0 '*' '' "$LLMWS" inspect --estimate --json --arch llama --config hidden_size=64,vocab_size=1000
+few=$(field weights)
+t 0 '*' '' "$LLMWS" inspect --estimate --json --arch llama --config hidden_size=64,vocab_size=2000
+[[ $(($(field weights) - few)) == $((1000 * 64 * 4 * 2)) ]] || bad "1000 tokens more are $(($(field weights) - few)) B"
+t 0 '*' '' "$LLMWS" inspect --estimate --json "$SRC/tests/data/mistral" --tie-embeddings --grad-accum 2
+tied=$(field weights)
+t 0 '*' '' "$LLMWS" inspect --estimate --json "$SRC/tests/data/mistral" --grad-accum 2
+((tied < $(field weights))) || bad "--tie-embeddings frees no head: $tied"
+t 3 '' "llmws: *family 'banana' is not supported*" "$LLMWS" inspect --estimate --arch banana --batch-size 1
+usage 'needs a vocab_size' "$LLMWS" inspect --estimate --arch llama --config hidden_size=64
+usage '--model and --arch are both given' e --arch llama --config vocab_size=300
+usage '--lora is an adapter of a model that there is' "$LLMWS" inspect --estimate --arch llama --config vocab_size=300 --lora r=8
+usage '--tokenizer is for new models' e --tokenizer "$M"
+usage '--resume looks into a run' e --resume
+usage '--preview looks into a run' e --preview 1
+usage 'needs --tokenizer' "$LLMWS" train --arch llama --config vocab_size=300 --preview 1
+usage 'needs --tokenizer' "$LLMWS" train d.jsonl --arch llama --config vocab_size=300 --dry-run
+
 # Without these options it speaks of generation.
 t 0 'context *cache*' '' e
 usage '--batch-size is an option of train; here it goes with --estimate' "$LLMWS" inspect "$M" --batch-size 4
