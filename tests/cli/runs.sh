@@ -74,6 +74,20 @@ json_lines out
 t 1 '' "llmws: *'nowhere/a.svg'*" i --run runs/a --svg nowhere/a.svg
 command -v xmllint >/dev/null && { xmllint --noout a.svg || bad "a.svg is no XML"; }
 
+# Time is what was trained, not what lay between; its dates begin long ago, in as many bytes.
+for from in 8 10; do
+    rm -rf long
+    t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 10 -o long
+    sed -i 's/"time":[0-9]\{4\}/"time":1577/' long/events.jsonl
+    i --status long --json >out
+    spent=$(value out seconds)
+    ((from == 10)) || rm -r long/checkpoints/step-10
+    t 0 '*' '' "$LLMWS" train --resume -o long
+    t 0 '*"state":"done"*' '' i --status long --json
+    awk -v a="$spent" -v b="$(value out seconds)" 'BEGIN { exit !(a > 0 && b > 0 && b < a + 1000) }' ||
+        bad "from step $from: $spent s became $(value out seconds)"
+done
+
 # Side by side.
 t 0 'setting *runs/a *runs/deep/er/b*steps *10 *12*seed *0 *7*lr *0.001 *0.002*equal*state *done *done*last loss*best eval*at step 10 *tok/s*●*○*● runs/a   ○ runs/deep/er/b' '' \
     i --compare runs/a runs/deep/er/b --svg both.svg
