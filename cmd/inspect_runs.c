@@ -23,8 +23,9 @@ const char *const run_state_colors[] = {"32", "31", "33", NULL};
 static int64_t disk_bytes(const char *path, int depth) {
     Arena a = {0};
     struct stat st;
-    int64_t sum = lstat(path, &st) == 0 ? (int64_t)st.st_blocks * 512 : 0;
-    DIR *d = sum && depth && S_ISDIR(st.st_mode) ? opendir(path) : NULL;
+    const bool there = lstat(path, &st) == 0;
+    int64_t sum = there ? (int64_t)st.st_blocks * 512 : 0; /* of a directory itself 0 on many file systems */
+    DIR *d = there && depth && S_ISDIR(st.st_mode) ? opendir(path) : NULL;
     for (struct dirent *x; d && (x = readdir(d));)
         if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
             sum += disk_bytes(store_join(&a, path, x->d_name), depth - 1);
@@ -313,12 +314,14 @@ static void list_row(Table *t, const RunRecord *r, const RunFacts *f) {
     if (log->step >= 0) buf_printf(&b, "%" PRId64, log->step);
     if (log->steps >= 0 && r->state != RUN_DONE) buf_printf(&b, "/%" PRId64, log->steps);
     table_cell(t, "%s", buf_view(&b).s);
+    buf_clear(&b);
     table_cell(t, "%s", figure(&t->arena, loss->last));
     table_cell(t, "%s", figure(&t->arena, loss->min));
     table_cell(t, "%s", figure(&t->arena, eval->min));
-    table_cell(t, "%.0f", f->tok_s);
-    table_cell(t, "%s", started);
+    if (!isnan(f->tok_s)) buf_printf(&b, "%.0f", f->tok_s);
+    table_cell(t, "%s", buf_view(&b).s);
     buf_clear(&b);
+    table_cell(t, "%s", started);
     put_seconds(&b, f->seconds);
     table_cell(t, "%s", b.s);
     table_end_row(t);

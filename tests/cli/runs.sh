@@ -88,6 +88,14 @@ for from in 8 10; do
         bad "from step $from: $spent s became $(value out seconds)"
 done
 
+# Directories of a file system without blocks.
+if [[ $(stat -fc %T /dev/shm 2>/dev/null) == tmpfs ]] && ram=$(mktemp -d /dev/shm/llmws.XXXXXX 2>/dev/null); then
+    cp -r runs/a "$ram/run"
+    t 0 '*' '' i --status "$ram/run" --json
+    (($(value out bytes) > $(stat -c %s runs/a/checkpoints/step-10/model.safetensors))) || bad "on disk: $(value out bytes)"
+    rm -r "$ram"
+fi
+
 # Side by side.
 t 0 'setting *runs/a *runs/deep/er/b*steps *10 *12*seed *0 *7*lr *0.001 *0.002*equal*state *done *done*last loss*best eval*at step 10 *tok/s*●*○*● runs/a   ○ runs/deep/er/b' '' \
     i --compare runs/a runs/deep/er/b --svg both.svg
@@ -126,4 +134,6 @@ rm "$evil/events.jsonl"
 t 0 '*none yet*' '' i --status "$evil"
 t 0 '*' '' i --run "$evil"
 t 0 '*' '' i --compare "$evil" "$evil"
+t 0 '* -  *' '' i --runs .
+grep -qw nan out && bad "nan of a run without a step: $(cat out)"
 finish
