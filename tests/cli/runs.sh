@@ -88,6 +88,16 @@ for from in 8 10; do
         bad "from step $from: $spent s became $(value out seconds)"
 done
 
+# What --epochs came to was not given; a long list of settings has the width of a terminal.
+t 0 '*' '' "$LLMWS" train "${small[@]}" --epochs 0.5 -o half
+t 0 '*settings *--epochs=0.5*' '' env COLUMNS=60 "$LLMWS" inspect --run half
+sed -n '/^settings/,/^data/p' out | sed '$d' >settings
+grep -q -- --steps settings && bad "steps that were not given: $(cat settings)"
+(($(wc -L <settings) <= 60 && $(wc -l <settings) > 4 && $(grep -o -- '--[a-z]' settings | wc -l) > 15)) || bad "not wrapped: $(cat settings)"
+t 0 '*' '' "$LLMWS" train "${small[@]}" -o whole
+t 0 '*' '' i --run whole
+sed -n '/^settings/,/^data/p' out | grep -q 'settings.*--epochs\|--steps' && bad "given by nobody: $(cat out)"
+
 # Directories of a file system without blocks.
 if [[ $(stat -fc %T /dev/shm 2>/dev/null) == tmpfs ]] && ram=$(mktemp -d /dev/shm/llmws.XXXXXX 2>/dev/null); then
     cp -r runs/a "$ram/run"
