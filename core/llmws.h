@@ -526,8 +526,10 @@ LLMWS_API bool llmws_train_eval(LlmwsTrain *t, LlmwsTrainEval *out, bool (*go_on
 /* Steps of the last and of the best evaluation, which checkpoints remember; -1: none. */
 LLMWS_API int64_t llmws_train_evaluated(const LlmwsTrain *t);
 LLMWS_API int64_t llmws_train_best(const LlmwsTrain *t);
-/* The first n samples as a training would see them: ids, labels and how they share rows. free() it. */
-LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e);
+/* The first n samples as a training would see them: ids, labels and how they share rows; json: each an object on a
+ * line. free() it. */
+LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, bool json, char **text,
+                                   LlmwsErr *e);
 typedef struct LlmwsTrainFile { /* of the data */
     const char *path;           /* NULL past the last */
     int64_t bytes;
