@@ -11,6 +11,7 @@
 
 #include "cmd/json_out.h"
 #include "cmd/train_run.h"
+#include "formats/dirs.h"
 #include "formats/json.h"
 #include "formats/store.h"
 
@@ -90,18 +91,11 @@ Str run_text(const RunRecord *r, const char *key) {
     return v && v->kind == VALUE_STR ? v->s : STR("");
 }
 
-/* What follows the last slash, slashes at the end aside. */
-static Str last_part(Str path) {
-    while (path.n > 1 && path.s[path.n - 1] == '/') path.n--;
-    const char *slash = path.n > 1 ? memrchr(path.s, '/', path.n - 1) : NULL;
-    return slash ? (Str){slash + 1, (size_t)(path.s + path.n - slash) - 1} : path;
-}
-
 void put_data_names(Buf *b, const RunRecord *r) {
     const Value *data = value_get(&r->json, "data");
     for (size_t i = 0; data && i < value_count(data); i++) {
         Value item = value_item(data, i);
-        Str name = item.kind == VALUE_STR ? last_part(item.s) : STR("");
+        Str name = item.kind == VALUE_STR ? path_last(item.s) : STR("");
         buf_str(b, i ? "+" : "");
         buf_put(b, name.s, name.n);
     }
@@ -303,7 +297,7 @@ static void list_row(Table *t, const RunRecord *r, const RunFacts *f) {
     char started[24] = "";
     time_t at = (time_t)r->started;
     struct tm tm;
-    Str model = last_part(run_text(r, "model"));
+    Str model = path_last(run_text(r, "model"));
     if (localtime_r(&at, &tm)) strftime(started, sizeof started, "%Y-%m-%d %H:%M", &tm);
     put_data_names(&b, r);
     table_cell(t, "%s", r->dir);
