@@ -187,4 +187,9 @@ t 0 '*' '' train ids.jsonl -m "$M" --seq-len 64 --preview 2 --json
 t 0 '{"event":"train_started",*{"event":"train_done",*' '' train "${small[@]}" --steps 2 --precision bf16 --grad-checkpoint -o bf16 --json
 json_lines out
 
+# A setting of the base that changes nothing is told once, though its copy is the first checkpoint; usual ones never.
+mkdir novel && cp "$M"/* novel && sed -i '0,/{/s//{"novel":1,/' novel/config.json
+t 0 '*' '*' train d.jsonl -m novel --steps 1 --batch-size 2 --seq-len 32 -t 1 -o of_novel -v
+[[ $(grep -c 'change nothing' err) == 1 && $(grep 'change nothing' err) == *': novel' ]] || bad "$(grep 'change nothing' err)"
+
 finish
