@@ -274,6 +274,7 @@ static bool bench_open(Bench *b, Err *e) {
     so.parallel = o->batch;
     TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
     llmws_model_info(b->model, &b->info);
+    b->name = bench_name(&b->info, path);
     b->session = llmws_session_open(b->model, &so, e);
     if (!b->session) return false;
     llmws_session_plan(b->session, &b->plan);
@@ -324,10 +325,10 @@ static bool run_train(Bench *b, const char *path, Precision precision, bool head
 static bool train_measure(Bench *b, Err *e) {
     const BenchOpts *o = b->o;
     const char *path;
-    if (o->prompt < 2 || o->depth)
-        return err_set(e, ERR_USAGE, "--train needs a --prompt of 2 tokens or more, and no --depth");
+    if (o->prompt < 2) return err_set(e, ERR_USAGE, "--train needs a --prompt of 2 tokens or more");
     TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
     llmws_model_info(b->model, &b->info);
+    b->name = bench_name(&b->info, path);
     b->plan.compute = "fp32";
     count_work(b);
     b->rates = mem_alloc((size_t)o->repeat, sizeof *b->rates);
@@ -341,6 +342,18 @@ static bool train_measure(Bench *b, Err *e) {
     return true;
 }
 
+/* Options of another test than that of --train or --ppl. */
+static bool check_apply(const BenchOpts *o, Err *e) {
+    static const char *const of_train[] = {"gen", "depth", "ctx", "kv-type", "compute", "chunk", "lora", NULL},
+                             *const of_ppl[] = {"prompt", "gen", "depth", "batch", "repeat", "train", NULL};
+    for (const char *const *name = o->ppl ? of_ppl : of_train; (o->ppl || o->train) && *name; name++) {
+        const OptRow *row = opt_find(tables, str_of(*name), "option '--", e);
+        if (row && opt_is_given(row, o))
+            return err_set(e, ERR_USAGE, "--%s does not go with --%s", *name, o->ppl ? "ppl" : "train");
+    }
+    return true;
+}
+
 static bool bench_run(const void *opts, Err *e) {
     const BenchOpts *o = opts;
     Bench b = {.o = o, .ui = ui_of(&o->run)};
@@ -350,6 +363,7 @@ static bool bench_run(const void *opts, Err *e) {
     if (o->compare) return bench_compare(&b.ui, o->csv, o->run.args.items[0], o->run.args.items[1], e);
     if (files) return err_set(e, ERR_USAGE, "unexpected argument '%s'; a model is -m MODEL", o->run.args.items[0]);
     if (o->against && !o->ppl) return err_set(e, ERR_USAGE, "--against goes with --ppl FILE, the text to compare on");
+    TRY(check_apply(o, e));
     if (o->csv && o->ppl) return err_set(e, ERR_USAGE, "--csv has no columns for --ppl; use --json");
     if (o->ppl) return bench_ppl(&(PplOpts){&o->run, &b.ui, o->ppl, o->against}, e);
     if (!o->train && (o->precision || o->grad_checkpoint))

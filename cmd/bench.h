@@ -29,6 +29,7 @@ typedef struct Bench {
     LlmwsModel *model;
     LlmwsSession *session;
     LlmwsModelInfo info;
+    Str name;
     LlmwsPlan plan;
     int *seq;           /* [batch] */
     int *step_seq;      /* [chunk] whose the tokens of a step are */
@@ -72,8 +73,12 @@ typedef struct TrainBenchResult {
 /* Times whole updates, after one that is not timed. ERR_FIT where they need more memory than is free. */
 bool bench_train(const TrainBench *o, TrainBenchResult *out, Err *e);
 
+/* What a model is called, or where it does not say that the last part of its path. */
+Str bench_name(const LlmwsModelInfo *m, const char *path);
 /* Members of a result's JSON object: which model, on what, how. */
-void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p);
+void bench_put_setting(Buf *l, Str name, const LlmwsModelInfo *m, const LlmwsPlan *p);
+/* A comma and a quoted field of CSV. */
+void bench_put_csv(Buf *l, Str text);
 
 /* Two files that `bench --json` wrote: a row for every test that both hold; ERR_INPUT where there is none. */
 bool bench_compare(const Ui *ui, bool csv, const char *path_a, const char *path_b, Err *e);

@@ -8,10 +8,10 @@
 #include "formats/json.h"
 
 typedef struct Result { /* what a bench event says */
-    char test[16];
+    char test[16], compute[16], model[128];
     int64_t n, depth, batch, repeat;
     double tok_s, sd;
-    bool taken; /* stands beside a row of the other file */
+    const struct Result *with; /* beside which of the other file it stands */
 } Result;
 
 typedef struct Results {
@@ -19,22 +19,31 @@ typedef struct Results {
     size_t n;
 } Results;
 
+/* A text that a result may have, as far as there is room. */
+static bool take_text(const Value *line, const char *key, char *out, size_t size, Err *e) {
+    Str text = {"", 0};
+    TRY(value_as_str(value_get(line, key), key, &text, e));
+    memcpy(out, text.s, MIN(text.n, size - 1));
+    return true;
+}
+
 /* One line of a file; other events are passed over. */
 static bool result_take(Results *into, const Value *line, Err *e) {
-    Str event = {0}, test = {0};
+    Str event = {0};
     Result r = {.batch = 1, .repeat = 1};
     TRY(value_as_str(value_get(line, "event"), "event", &event, e));
     if (!str_is(event, "bench")) return true;
-    TRY(value_as_str(value_get(line, "test"), "test", &test, e));
+    TRY(take_text(line, "test", r.test, sizeof r.test, e) &&
+        take_text(line, "compute", r.compute, sizeof r.compute, e) &&
+        take_text(line, "model", r.model, sizeof r.model, e));
     TRY(value_as_int(value_get(line, "n"), "n", &r.n, e) &&
         value_as_int(value_get(line, "depth"), "depth", &r.depth, e));
     TRY(value_as_int(value_get(line, "batch"), "batch", &r.batch, e) &&
         value_as_int(value_get(line, "repeat"), "repeat", &r.repeat, e));
     TRY(value_as_float(value_get(line, "tok_s"), "tok_s", &r.tok_s, e) &&
         value_as_float(value_get(line, "sd"), "sd", &r.sd, e));
-    if (!test.n || test.n >= sizeof r.test || !(r.tok_s > 0) || !(r.sd >= 0))
+    if (!*r.test || !(r.tok_s > 0) || !(r.sd >= 0))
         return err_set(e, ERR_INPUT, "a bench event without a test, or with a rate that is none");
-    memcpy(r.test, test.s, test.n);
     into->v = mem_grow(into->v, into->n + 1, sizeof *into->v);
     into->v[into->n++] = r;
     return true;
@@ -62,22 +71,33 @@ static bool results_read(const char *path, Results *into, Err *e) {
            (into->n || err_set(e, ERR_INPUT, "cannot compare '%s': it holds no result of llmws bench --json", path));
 }
 
+typedef enum Alike { ANY, SAME_COMPUTE, SAME_MODEL } Alike; /* SAME_MODEL: the same arithmetic, too */
+
 /* Rows of the same test meet in the order in which the files hold them. */
-static const Result *partner(const Result *a, Results *of) {
-    for (size_t i = 0; i < of->n; i++) {
-        Result *b = &of->v[i];
-        if (b->taken || strcmp(a->test, b->test) != 0 || a->n != b->n || a->depth != b->depth || a->batch != b->batch)
-            continue;
-        b->taken = true;
-        return b;
-    }
-    return NULL;
+static size_t pair_up(Results *of_a, Results *of_b, Alike alike) {
+    size_t pairs = 0;
+    for (Result *a = of_a->v; a < of_a->v + of_a->n; a++)
+        for (Result *b = of_b->v; !a->with && b < of_b->v + of_b->n; b++) {
+            if (b->with || strcmp(a->test, b->test) != 0 || a->n != b->n || a->depth != b->depth ||
+                a->batch != b->batch)
+                continue;
+            if (alike >= SAME_COMPUTE && strcmp(a->compute, b->compute) != 0) continue;
+            if (alike >= SAME_MODEL && strcmp(a->model, b->model) != 0) continue;
+            a->with = b, b->with = a, pairs++;
+        }
+    return pairs;
 }
 
 /* Twice the standard error of the difference of the means. */
 static bool beyond_noise(const Result *a, const Result *b) {
     double error = sqrt(a->sd * a->sd / (double)MAX(a->repeat, 1) + b->sd * b->sd / (double)MAX(b->repeat, 1));
     return a->repeat > 1 && b->repeat > 1 && fabs(b->tok_s - a->tok_s) > 2 * error;
+}
+
+/* What both rows have, once where it is the same. */
+static void put_texts(Buf *line, bool csv, const char *a, const char *b) {
+    if (csv) return bench_put_csv(line, str_of(a)), bench_put_csv(line, str_of(b));
+    buf_printf(line, strcmp(a, b) ? "  %s, %s" : "  %s", a, b);
 }
 
 static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Result *b) {
@@ -89,6 +109,10 @@ static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Re
         json_int(out, "n", a->n);
         json_int(out, "depth", a->depth);
         json_int(out, "batch", a->batch);
+        json_str(out, "compute_a", str_of(a->compute));
+        json_str(out, "compute_b", str_of(b->compute));
+        json_str(out, "model_a", str_of(a->model));
+        json_str(out, "model_b", str_of(b->model));
         json_num(out, "tok_s_a", a->tok_s);
         json_num(out, "tok_s_b", b->tok_s);
         json_num(out, "ratio", round(ratio * 1e4) / 1e4);
@@ -98,8 +122,10 @@ static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Re
     }
     Buf line = {0};
     const char *fmt = csv ? "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%.3f,%.3f,%.3f,%.3f,%.4f,%s"
-                          : "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %10.1f ± %-7.1f %7.3fx %s";
+                          : "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %10.1f ± %-7.1f %7.3fx %-6s";
     buf_printf(&line, fmt, a->test, a->n, a->depth, a->batch, a->tok_s, a->sd, b->tok_s, b->sd, ratio, verdict);
+    put_texts(&line, csv, a->compute, b->compute);
+    put_texts(&line, csv, a->model, b->model);
     while (!csv && line.s[line.n - 1] == ' ') line.n--;
     put_inert(out, buf_view(&line), false);
     buf_char(out, '\n');
@@ -109,18 +135,18 @@ static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Re
 bool bench_compare(const Ui *ui, bool csv, const char *path_a, const char *path_b, Err *e) {
     Results a = {0}, b = {0};
     Buf out = {0};
-    size_t pairs = 0;
     bool ok = results_read(path_a, &a, e) && results_read(path_b, &b, e);
+    size_t pairs = 0;
+    for (int alike = SAME_MODEL; ok && alike >= ANY; alike--) pairs += pair_up(&a, &b, (Alike)alike);
     if (csv)
-        buf_str(&out, "test,n,depth,batch,tok_s_a,sd_a,tok_s_b,sd_b,ratio,verdict\n");
+        buf_str(&out,
+                "test,n,depth,batch,tok_s_a,sd_a,tok_s_b,sd_b,ratio,verdict,compute_a,compute_b,model_a,model_b\n");
     else if (!ui->json)
-        buf_printf(&out, ui->out_color ? "\033[1m%s\033[0m\n" : "%s\n",
-                   "test        n  depth  batch    A tok/s ± sd         B tok/s ± sd           B/A");
+        buf_printf(
+            &out, ui->out_color ? "\033[1m%s\033[0m\n" : "%s\n",
+            "test        n  depth  batch    A tok/s ± sd         B tok/s ± sd           B/A         compute  model");
     for (size_t i = 0; ok && i < a.n; i++) {
-        const Result *other = partner(&a.v[i], &b);
-        if (!other) continue;
-        put_pair(&out, ui, csv, &a.v[i], other);
-        pairs++;
+        if (a.v[i].with) put_pair(&out, ui, csv, &a.v[i], a.v[i].with);
     }
     if (ok && !pairs) ok = err_set(e, ERR_INPUT, "cannot compare '%s' with '%s': no test is in both", path_a, path_b);
     if (ok && (pairs < a.n || pairs < b.n))

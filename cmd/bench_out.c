@@ -4,11 +4,16 @@
 
 #include "cmd/bench.h"
 #include "cmd/json_out.h"
+#include "formats/dirs.h"
 
 static double rounded(double x) { return round(x * 1000) / 1000; }
 
-void bench_put_setting(Buf *l, const LlmwsModelInfo *m, const LlmwsPlan *p) {
-    json_str(l, "model", str_of(m->name ? m->name : ""));
+Str bench_name(const LlmwsModelInfo *m, const char *path) {
+    return m->name && *m->name ? str_of(m->name) : path_last(str_of(path));
+}
+
+void bench_put_setting(Buf *l, Str name, const LlmwsModelInfo *m, const LlmwsPlan *p) {
+    json_str(l, "model", name);
     json_str(l, "dtypes", str_of(m->dtypes));
     json_int(l, "params", m->params);
     json_int(l, "threads", p->threads);
@@ -42,7 +47,7 @@ static void put_json(Bench *b, const BenchTest *t) {
         json_int(l, "mem_bytes", t->mem_bytes);
         json_bool(l, "grad_checkpoint", b->o->grad_checkpoint);
     }
-    bench_put_setting(l, &b->info, &b->plan);
+    bench_put_setting(l, b->name, &b->info, &b->plan);
     event_end(l);
 }
 
@@ -52,11 +57,11 @@ static void csv_num(Buf *l, double x) {
 }
 
 /* A quoted field of CSV (RFC 4180). */
-static void csv_text(Buf *l, const char *text) {
+void bench_put_csv(Buf *l, Str text) {
     buf_str(l, ",\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"') buf_char(l, '"');
-        buf_char(l, *c);
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.s[i] == '"') buf_char(l, '"');
+        buf_char(l, text.s[i]);
     }
     buf_char(l, '"');
 }
@@ -70,7 +75,7 @@ static void put_csv(Bench *b, const BenchTest *t) {
     for (size_t i = 0; i < COUNT_OF(numbers); i++) csv_num(l, numbers[i]);
     buf_printf(l, ",%d,%s,%s,%s,%" PRId64, b->plan.threads, b->plan.isa, b->plan.compute,
                b->plan.kv_type ? b->plan.kv_type : "", b->plan.chunk);
-    csv_text(l, b->info.name ? b->info.name : "");
+    bench_put_csv(l, b->name);
     buf_char(l, '\n');
 }
 
@@ -100,7 +105,7 @@ void bench_put_head(Bench *b) {
     }
     put_bytes(&size, b->info.bytes);
     put_count(&count, b->info.params);
-    put_inert(l, str_of(b->info.name && *b->info.name ? b->info.name : b->info.family), false);
+    put_inert(l, b->name, false);
     buf_printf(l, ": %s parameters, %s (%s)\n", count.s, size.s, b->info.dtypes);
     buf_printf(l, "%d thread%s, isa %s", b->plan.threads, b->plan.threads == 1 ? "" : "s", b->plan.isa);
     if (b->plan.kv_type)

@@ -220,7 +220,7 @@ static void put_json(const Ppl *p, Buf *l) {
         json_num(l, "same_top", p->n_same / p->kl.n);
         json_num(l, "same_top_error", share_error(p->n_same / p->kl.n, p->kl.n));
     }
-    bench_put_setting(l, &a->info, &a->plan);
+    bench_put_setting(l, bench_name(&a->info, a->path), &a->info, &a->plan);
     event_end(l);
 }
 

@@ -243,7 +243,8 @@ const Cmd cmd_convert = {
     .about = "Turns Hugging Face directories into GGUF files and back, with tokenizer, chat templates and generation "
              "settings, and quantises on the way. Weights are read, converted by all threads and written a few rows at "
              "a time: memory does not grow with the model. Nothing appears under its final name before it is whole. "
-             "What GGUF has no name for is kept under llmws.*, so that the way back gives the same files.",
+             "What GGUF has no name for is kept under llmws.*, so that the way back gives the same files; norms of "
+             "Gemma, of which GGUF holds 1 + w, come back rounded to 2^-23 of that.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(ConvertOpts),

@@ -420,7 +420,8 @@ const Cmd cmd_inspect = {
     .usage = "MODEL [OPTION]... | --runs [DIR] | --status RUN | --run RUN | --compare RUN RUN...",
     .about =
         "Without options: family, sizes, dtypes, context and tokenizer of a model. --estimate takes every option of "
-        "generate and speaks of that run; with any of train, it speaks of that training.",
+        "generate and speaks of that run; with any of train, it speaks of that training, with --arch that of a new "
+        "model, whose vocab_size --config or --train-tokenizer says.",
     .tables = inspect_tables,
     .more = of_generate,
     .other = &inspect_estimate,

@@ -106,6 +106,7 @@ static bool default_options(Arena *a, Value *out, Err *e) {
     TrainOpts *o = ARENA_NEW(a, TrainOpts, 1);
     Buf json = {0};
     opt_init(train_tables, o);
+    o->epochs = 1;
     bool ok = train_opts_resolve(o, NULL, a, e);
     buf_char(&json, '{');
     if (ok) train_opts_put(o, &json);
@@ -128,7 +129,22 @@ static void put_setting(Buf *b, Str key, const Value *v) {
     buf_release(&text);
 }
 
-/* Rows of what the command line said, and of what it left as it was. */
+/* Words in as many rows as they take. */
+static void wrapped_row(Table *t, const char *label, const char *text) {
+    enum { LABELS = 11 }; /* columns of "grad norm" and what parts it from the text */
+    const size_t room = (size_t)term_width() - LABELS;
+    do {
+        size_t n = strlen(text);
+        const char *space = n > room ? memrchr(text, ' ', room + 1) : NULL;
+        if (n > room && !space) space = strchr(text, ' ');
+        if (space) n = (size_t)(space - text);
+        table_cell(t, "%s", label), table_cell(t, "%.*s", (int)n, text), table_end_row(t);
+        text += n + (space != NULL);
+        label = " ";
+    } while (*text);
+}
+
+/* Rows of what the command line said, and of what it left as it was. Steps that came of --epochs are neither. */
 static bool setting_rows(const RunRecord *r, Table *t, Err *e) {
     Value defaults;
     const Value *options = value_get(&r->json, "options");
@@ -139,10 +155,11 @@ static bool setting_rows(const RunRecord *r, Table *t, Err *e) {
         Str name = options->object.keys[i];
         memcpy(key, name.s, MIN(name.n, sizeof key - 1));
         const Value *usual = value_get(&defaults, key), *v = &options->object.items[i];
+        if (strcmp(key, "steps") == 0 && value_get(options, "epochs")) continue;
         put_setting(usual && json_same(usual, v) ? &left : &told, name, v);
     }
-    table_cell(t, "settings"), table_cell(t, "%s", buf_view(&told).s), table_end_row(t);
-    if (left.n) table_cell(t, "defaults"), table_cell(t, "%s", left.s), table_end_row(t);
+    wrapped_row(t, "settings", buf_view(&told).s);
+    if (left.n) wrapped_row(t, "defaults", left.s);
     buf_release(&told);
     buf_release(&left);
     return true;

@@ -11,6 +11,7 @@
 
 #include "cmd/json_out.h"
 #include "cmd/train_run.h"
+#include "formats/dirs.h"
 #include "formats/json.h"
 #include "formats/store.h"
 
@@ -23,8 +24,9 @@ const char *const run_state_colors[] = {"32", "31", "33", NULL};
 static int64_t disk_bytes(const char *path, int depth) {
     Arena a = {0};
     struct stat st;
-    int64_t sum = lstat(path, &st) == 0 ? (int64_t)st.st_blocks * 512 : 0;
-    DIR *d = sum && depth && S_ISDIR(st.st_mode) ? opendir(path) : NULL;
+    const bool there = lstat(path, &st) == 0;
+    int64_t sum = there ? (int64_t)st.st_blocks * 512 : 0; /* of a directory itself 0 on many file systems */
+    DIR *d = there && depth && S_ISDIR(st.st_mode) ? opendir(path) : NULL;
     for (struct dirent *x; d && (x = readdir(d));)
         if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
             sum += disk_bytes(store_join(&a, path, x->d_name), depth - 1);
@@ -89,18 +91,11 @@ Str run_text(const RunRecord *r, const char *key) {
     return v && v->kind == VALUE_STR ? v->s : STR("");
 }
 
-/* What follows the last slash, slashes at the end aside. */
-static Str last_part(Str path) {
-    while (path.n > 1 && path.s[path.n - 1] == '/') path.n--;
-    const char *slash = path.n > 1 ? memrchr(path.s, '/', path.n - 1) : NULL;
-    return slash ? (Str){slash + 1, (size_t)(path.s + path.n - slash) - 1} : path;
-}
-
 void put_data_names(Buf *b, const RunRecord *r) {
     const Value *data = value_get(&r->json, "data");
     for (size_t i = 0; data && i < value_count(data); i++) {
         Value item = value_item(data, i);
-        Str name = item.kind == VALUE_STR ? last_part(item.s) : STR("");
+        Str name = item.kind == VALUE_STR ? path_last(item.s) : STR("");
         buf_str(b, i ? "+" : "");
         buf_put(b, name.s, name.n);
     }
@@ -302,7 +297,7 @@ static void list_row(Table *t, const RunRecord *r, const RunFacts *f) {
     char started[24] = "";
     time_t at = (time_t)r->started;
     struct tm tm;
-    Str model = last_part(run_text(r, "model"));
+    Str model = path_last(run_text(r, "model"));
     if (localtime_r(&at, &tm)) strftime(started, sizeof started, "%Y-%m-%d %H:%M", &tm);
     put_data_names(&b, r);
     table_cell(t, "%s", r->dir);
@@ -313,12 +308,14 @@ static void list_row(Table *t, const RunRecord *r, const RunFacts *f) {
     if (log->step >= 0) buf_printf(&b, "%" PRId64, log->step);
     if (log->steps >= 0 && r->state != RUN_DONE) buf_printf(&b, "/%" PRId64, log->steps);
     table_cell(t, "%s", buf_view(&b).s);
+    buf_clear(&b);
     table_cell(t, "%s", figure(&t->arena, loss->last));
     table_cell(t, "%s", figure(&t->arena, loss->min));
     table_cell(t, "%s", figure(&t->arena, eval->min));
-    table_cell(t, "%.0f", f->tok_s);
-    table_cell(t, "%s", started);
+    if (!isnan(f->tok_s)) buf_printf(&b, "%.0f", f->tok_s);
+    table_cell(t, "%s", buf_view(&b).s);
     buf_clear(&b);
+    table_cell(t, "%s", started);
     put_seconds(&b, f->seconds);
     table_cell(t, "%s", b.s);
     table_end_row(t);

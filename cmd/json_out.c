@@ -6,7 +6,10 @@
 
 void json_key(Buf *b, const char *key) {
     if (b->n && b->s[b->n - 1] != '{' && b->s[b->n - 1] != '[') buf_char(b, ',');
+    const size_t from = b->n;
     json_put_str(b, str_of(key));
+    for (size_t i = from; i < b->n; i++)
+        if (b->s[i] == ' ') b->s[i] = '_';
     buf_char(b, ':');
 }
 

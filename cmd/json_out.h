@@ -6,7 +6,8 @@
 
 void event_begin(Buf *b, const char *event);
 void event_end(Buf *b);
-/* A comma where one is needed, then "key": - for values that the caller writes. */
+/* A comma where one is needed, then "key": - for values that the caller writes. Words of a key are joined by
+ * underscores: "file tables" becomes "file_tables". */
 void json_key(Buf *b, const char *key);
 void json_str(Buf *b, const char *key, Str value);
 void json_int(Buf *b, const char *key, int64_t value);

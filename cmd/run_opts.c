@@ -101,6 +101,11 @@ bool model_path(const RunOpts *o, const char **path, Err *e) {
 }
 
 void ui_log(void *ctx, int level, const char *line) {
+    Ui *ui = ctx;
+    const uint64_t print = hash_bytes(line, strlen(line), 0);
+    for (size_t i = 0; i < COUNT_OF(ui->said); i++)
+        if (ui->said[i] == print) return; /* of a model, then of the checkpoint that was made of it */
+    ui->said[ui->n_said++ % COUNT_OF(ui->said)] = print;
     if (level == LLMWS_LOG_WARN)
         ui_warn(ctx, "%s", line);
     else

@@ -38,7 +38,7 @@ Ui ui_of(const RunOpts *o);
 bool model_path(const RunOpts *o, const char **path, Err *e);
 /* Opens it; warnings and messages of the library go through *ui, which must outlive the model. */
 bool model_open(const char *path, const Ui *ui, LlmwsModel **out, Err *e);
-/* An LlmwsLogFn over a Ui. */
+/* An LlmwsLogFn over a Ui. What was said lately is not said again. */
 void ui_log(void *ui, int level, const char *line);
 /* A path that is no model: was another one meant? A near name beside it, or a GGUF file in the folder, is put into the
  * error. */

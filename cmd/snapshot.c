@@ -1,5 +1,6 @@
 /* llmws snapshot: a checkpoint of a run, or any model's directory, as one that is handed on. */
 #include "cmd/convert.h"
+#include "cmd/json_out.h"
 #include "cmd/train_run.h"
 #include "formats/adapter.h"
 #include "formats/dirs.h"
@@ -141,6 +142,18 @@ static bool snapshot_model(const SnapshotOpts *o, const char *path, size_t max_s
     return ok;
 }
 
+static bool tell(const SnapshotOpts *o, const char *from, Err *e) {
+    Buf b = {0};
+    event_begin(&b, "snapshot");
+    json_str(&b, "path", str_of(o->out));
+    json_str(&b, "from", str_of(from));
+    json_str(&b, "kind", o->merge ? STR("merged") : adapter_is(from) ? STR("adapter") : STR("model"));
+    event_end(&b);
+    bool ok = out_flush(&b, e);
+    buf_release(&b);
+    return ok;
+}
+
 static bool snapshot_run(const void *opts, Err *e) {
     const SnapshotOpts *o = opts;
     Ui ui = ui_of(&o->run);
@@ -157,6 +170,7 @@ static bool snapshot_run(const void *opts, Err *e) {
     ok = ok &&
          (adapter_is(path) ? snapshot_adapter(o, path, found, &ui, e) : snapshot_model(o, path, max_shard, &ui, e));
     if (ok && found) ui_detail(&ui, "[snapshot] of %s", found);
+    ok = ok && (!ui.json || tell(o, path, e));
     arena_release(&a);
     return ok;
 }

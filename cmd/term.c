@@ -212,11 +212,50 @@ static bool draws_now(Progress *p, int64_t now) {
     return true;
 }
 
-static void draw(const char *line) {
+static void cut_out(Buf *b, size_t from, size_t to) {
+    memmove(b->s + from, b->s + to, b->n - to + 1);
+    b->n -= to - from;
+}
+
+/* "[####    ] ": it shrinks by so many columns, or goes where little of it would be left. */
+static void shrink_bar(Buf *b, size_t by) {
+    enum { LEAST = 8 };
+    char *open = b->s;
+    size_t width = 0;
+    while ((open = strchr(open, '[')) && open[1 + (width = strspn(open + 1, "# "))] != ']') open++;
+    if (!open || !width) return;
+    const size_t at = (size_t)(open - b->s), full = strspn(open + 1, "#");
+    if (width < by + LEAST) return cut_out(b, at, at + width + 2 + (open[width + 2] == ' '));
+    cut_out(b, at + 1, at + 1 + by);
+    memset(b->s + at + 1, ' ', width - by);
+    memset(b->s + at + 1, '#', full * (width - by) / width);
+}
+
+/* Of "WHAT n/m, .., .., TIME left" the parts before the last give way first. */
+static bool drop_part(Buf *b) {
+    char *last = NULL, *before = NULL;
+    for (char *c = b->s; (c = strstr(c, ", ")); c += 2) before = last, last = c;
+    if (!last) return false;
+    cut_out(b, (size_t)((before ? before : last) - b->s), before ? (size_t)(last - b->s) : b->n);
+    return true;
+}
+
+/* To so many columns, with whole words and numbers alone. */
+static void fit_line(Buf *b, size_t columns) {
+    if (b->n > columns) shrink_bar(b, b->n - columns);
+    while (b->n > columns && drop_part(b)) {}
+    while (b->n > columns) {
+        const char *space = memrchr(b->s, ' ', b->n);
+        cut_out(b, space ? (size_t)(space - b->s) : 0, b->n);
+    }
+}
+
+static void draw(Buf *line) {
     struct winsize w = {.ws_col = 80};
     Buf b = {0};
     ioctl(STDERR_FILENO, TIOCGWINSZ, &w);
-    buf_printf(&b, "\r%.*s\033[K", MAX((w.ws_col ? w.ws_col : 80) - 1, 1), line);
+    fit_line(line, (size_t)MAX((w.ws_col ? w.ws_col : 80) - 1, 1));
+    buf_printf(&b, "\r%s\033[K", line->s);
     atomic_store(&line_stands, true);
     if (write(STDERR_FILENO, b.s, b.n) < 0) errno = 0;
     buf_release(&b);
@@ -232,7 +271,7 @@ bool progress_show(void *progress, int phase, int64_t done, int64_t total) {
     if (!draws_now(p, now)) return true;
     Buf line = {0};
     put_progress(&line, p, done, total);
-    draw(line.s);
+    draw(&line);
     buf_release(&line);
     return true;
 }
@@ -247,7 +286,7 @@ void progress_tell(Progress *p, const char *fmt, ...) {
     va_start(ap, fmt);
     buf_vprintf(&line, fmt, ap);
     va_end(ap);
-    draw(line.s);
+    draw(&line);
     buf_release(&line);
 }
 

@@ -27,6 +27,8 @@ typedef struct Ui {
     bool json, quiet, verbose;
     bool out_tty, err_tty;
     bool out_color, err_color;
+    uint64_t said[8]; /* hashes of the last lines of the library */
+    size_t n_said;
 } Ui;
 
 /* color: "auto", "always" or "never". auto means: a terminal, no $NO_COLOR, $TERM not "dumb". */

@@ -25,8 +25,11 @@ static bool dry_run(Training *t, Err *e) {
 
 static bool preview(Training *t, Err *e) {
     char *text;
-    TRY(base_open(t, e) && llmws_train_preview(t->model, &t->how, t->o.preview, &text, e));
-    put_inert(&t->line, str_of(text), true);
+    TRY(base_open(t, e) && llmws_train_preview(t->model, &t->how, t->o.preview, t->ui.json, &text, e));
+    if (t->ui.json)
+        buf_str(&t->line, text);
+    else
+        put_inert(&t->line, str_of(text), true);
     free(text);
     return out_flush(&t->line, e);
 }

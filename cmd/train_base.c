@@ -21,10 +21,10 @@ bool base_resolve(Training *t, Err *e) {
     if (o->run.model)
         return err_set(e, ERR_USAGE, "--model and --%s are both given; --arch and --config begin a new model",
                        o->arch ? "arch" : "config");
-    if (tokenizer == trained)
-        return err_set(e, ERR_USAGE,
-                       tokenizer ? "--tokenizer and --train-tokenizer are both given; give one"
-                                 : "a new model needs --tokenizer DIR|FILE or --train-tokenizer VOCAB");
+    if (tokenizer && trained)
+        return err_set(e, ERR_USAGE, "--tokenizer and --train-tokenizer are both given; give one");
+    if (!tokenizer && !trained && (t->data.n || !o->dry_run))
+        return err_set(e, ERR_USAGE, "a new model needs --tokenizer DIR|FILE or --train-tokenizer VOCAB");
     if (o->lora)
         return err_set(e, ERR_USAGE, "--lora is an adapter of a model that there is; give -m MODEL, not --arch");
     t->base = arena_printf(&t->arena, "new %s", o->arch ? o->arch : "model");
@@ -91,7 +91,7 @@ static LlmwsNewModel new_model(const Training *t, const char *config) {
     return (LlmwsNewModel){.family = o->arch,
                            .config = config,
                            .tokenizer = o->tokenizer,
-                           .train_tokenizer = o->tokenizer ? 0 : o->train_tokenizer,
+                           .train_tokenizer = o->train_tokenizer == OPT_UNSET ? 0 : o->train_tokenizer,
                            .data = t->data.items,
                            .n_data = t->data.n,
                            .ctx = o->seq_len,

@@ -60,6 +60,7 @@ bool run_json_write(Training *t, Err *e) {
     buf_char(&b, ']');
     json_key(&b, "options");
     buf_char(&b, '{');
+    if (t->o.steps == OPT_UNSET) t->o.epochs = t->how.epochs; /* what the steps come of */
     t->o.steps = llmws_train_steps(t->train);
     train_opts_put(&t->o, &b);
     buf_char(&b, '}');

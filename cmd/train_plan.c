@@ -15,32 +15,7 @@ static int64_t device_bytes(const LlmwsPlan *p) {
     return bytes;
 }
 
-static void put_json(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan) {
-    event_begin(b, "train_plan");
-    json_int(b, "batch_size", how->batch_size);
-    json_int(b, "grad_accum", how->grad_accum);
-    json_int(b, "seq_len", how->seq_len);
-    for (size_t i = 0; i < plan->n; i++) json_int(b, plan->rows[i].name, plan->rows[i].bytes);
-    json_int(b, "device", device_bytes(plan));
-    json_int(b, "total", plan->total_bytes);
-    event_end(b);
-}
-
-static void put_text(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan) {
-    Buf size = {0};
-    buf_printf(b, "batch %" PRId64 " x accumulation %" PRId64 " x %" PRId64 " tokens, %s, isa %s, %d threads\n\n",
-               how->batch_size, how->grad_accum, how->seq_len, plan->compute, plan->isa, plan->threads);
-    for (size_t i = 0; i <= plan->n; i++) {
-        const LlmwsPlanRow *r = i < plan->n ? &plan->rows[i] : NULL;
-        buf_clear(&size);
-        put_bytes(&size, r ? r->bytes : plan->total_bytes);
-        buf_printf(b, "%-16s %12s%s\n", r ? r->name : "total", size.s, r && r->mapped ? "  (mapped)" : "");
-    }
-    buf_release(&size);
-}
-
-/* ---- room ---- */
-
+/* What memory there is for a plan, and whether it holds it. */
 typedef struct Room {
     const char *what; /* it does not fit into .. */
     int64_t bytes;
@@ -48,6 +23,43 @@ typedef struct Room {
 } Room;
 
 static int64_t need_of(const Room *r, const LlmwsPlan *p) { return r->device ? device_bytes(p) : p->total_bytes; }
+static bool fits(const Room *r, const LlmwsPlan *p) { return need_of(r, p) <= r->bytes; }
+
+static void put_json(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan, const Room *room) {
+    event_begin(b, "train_plan");
+    json_int(b, "batch_size", how->batch_size);
+    json_int(b, "grad_accum", how->grad_accum);
+    json_int(b, "seq_len", how->seq_len);
+    for (size_t i = 0; i < plan->n; i++) json_int(b, plan->rows[i].name, plan->rows[i].bytes);
+    json_int(b, "device", device_bytes(plan));
+    json_int(b, "total", plan->total_bytes);
+    if (room->device) {
+        json_int(b, "gpu_mem", room->bytes);
+        json_bool(b, "fits", fits(room, plan));
+        json_bool(b, "verified", false);
+    }
+    event_end(b);
+}
+
+static void put_row(Buf *b, const char *name, int64_t bytes, const char *more) {
+    Buf size = {0};
+    put_bytes(&size, bytes);
+    buf_printf(b, "%-16s %12s%s\n", name, size.s, more);
+    buf_release(&size);
+}
+
+static void put_text(Buf *b, const LlmwsTrainOptions *how, const LlmwsPlan *plan, const Room *room) {
+    buf_printf(b, "batch %" PRId64 " x accumulation %" PRId64 " x %" PRId64 " tokens, %s, isa %s, %d threads\n\n",
+               how->batch_size, how->grad_accum, how->seq_len, plan->compute, plan->isa, plan->threads);
+    for (size_t i = 0; i < plan->n; i++)
+        put_row(b, plan->rows[i].name, plan->rows[i].bytes, plan->rows[i].mapped ? "  (mapped)" : "");
+    put_row(b, "total", plan->total_bytes, "");
+    put_row(b, "device", device_bytes(plan), "  (what a GPU would hold of it: the rows above batches)");
+    if (room->device && fits(room, plan))
+        buf_printf(b, "\nit fits into %s (unverified: no GPU here has laid the plan out)\n", room->what);
+}
+
+/* ---- room ---- */
 
 static bool room_find(Room *r, const char *gpu_mem, Err *e) {
     size_t bytes;
@@ -102,6 +114,7 @@ typedef struct Change {
     bool (*make)(LlmwsTrainOptions *o); /* false: there is nothing to change */
     bool often;                         /* again and again, until it fits */
     const char *cost;
+    bool needs_model; /* that was trained before */
 } Change;
 
 /* The cheapest in speed first; then those that change what is learned. */
@@ -111,7 +124,7 @@ static const Change changes[] = {
     {halve_batch, true, "about as fast, the same updates"},
     {to_checkpoints, false, "a third more time"},
     {to_sgd, false, "another optimizer, without state"},
-    {to_adapter, false, "trains an adapter alone"},
+    {to_adapter, false, "trains an adapter alone", true},
     {halve_rows, true, "shorter rows"},
 };
 
@@ -140,10 +153,17 @@ typedef struct Advice {
     LlmwsModel *m;
     const LlmwsTrainOptions *how;
     Room room;
+    bool is_new;  /* the model, which an adapter could not do without */
     int64_t need; /* of how */
     Buf *out;
     Buf best; /* options that make it fit, the cheapest */
 } Advice;
+
+static bool is_new(const LlmwsModel *m) {
+    LlmwsModelInfo info;
+    llmws_model_info(m, &info);
+    return info.files == 0;
+}
 
 /* Makes a change of *o, as often as it takes; *need is then what it needs. false: it frees nothing. */
 static bool change(const Advice *a, const Change *c, LlmwsTrainOptions *o, int64_t *need) {
@@ -151,6 +171,7 @@ static bool change(const Advice *a, const Change *c, LlmwsTrainOptions *o, int64
     const int64_t before = *need;
     LlmwsPlan p;
     Err none;
+    if (c->needs_model && a->is_new) return false;
     do {
         if (!c->make(&next) || !llmws_train_estimate(a->m, &next, &p, &none)) break;
         if (need_of(&a->room, &p) < *need) *o = next, *need = need_of(&a->room, &p);
@@ -159,7 +180,7 @@ static bool change(const Advice *a, const Change *c, LlmwsTrainOptions *o, int64
 }
 
 static void put_advice(Advice *a, const LlmwsTrainOptions *o, int64_t need, const char *cost) {
-    const bool fits = need <= a->room.bytes;
+    const bool enough = need <= a->room.bytes;
     Buf options = {0}, frees = {0}, then = {0};
     put_options(&options, a->how, o);
     put_bytes(&frees, a->need - need);
@@ -169,13 +190,13 @@ static void put_advice(Advice *a, const LlmwsTrainOptions *o, int64_t need, cons
         json_str(a->out, "options", buf_view(&options));
         json_int(a->out, "frees", a->need - need);
         json_int(a->out, "needs", need);
-        json_bool(a->out, "fits", fits);
+        json_bool(a->out, "fits", enough);
         event_end(a->out);
     } else {
         buf_printf(a->out, "  %-34s frees %10s, needs %10s %s  (%s)\n", options.s, frees.s, then.s,
-                   fits ? "and fits" : "        ", cost);
+                   enough ? "and fits" : "        ", cost);
     }
-    if (fits && !a->best.n) buf_put(&a->best, options.s, options.n);
+    if (enough && !a->best.n) buf_put(&a->best, options.s, options.n);
     buf_release(&options);
     buf_release(&frees);
     buf_release(&then);
@@ -218,13 +239,12 @@ static bool check_room(Advice *a, const LlmwsPlan *plan, Err *e) {
 bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, const char *gpu_mem, Err *e) {
     LlmwsPlan plan;
     Buf b = {0};
-    Advice a = {.ui = ui, .m = m, .how = how, .out = &b};
+    Advice a = {.ui = ui, .m = m, .how = how, .is_new = is_new(m), .out = &b};
     TRY(llmws_train_estimate(m, how, &plan, e) && room_find(&a.room, gpu_mem, e));
-    (ui->json ? put_json : put_text)(&b, how, &plan);
-    bool fits = check_room(&a, &plan, e);
-    if (fits && gpu_mem) ui_note(ui, "it fits into %s (unverified: no GPU here has laid the plan out)", gpu_mem);
+    (ui->json ? put_json : put_text)(&b, how, &plan, &a.room);
+    bool there_is = check_room(&a, &plan, e);
     Err late;
-    bool ok = out_flush(&b, fits ? e : &late) && fits;
+    bool ok = out_flush(&b, there_is ? e : &late) && there_is;
     buf_release(&b);
     return ok;
 }
@@ -232,14 +252,14 @@ bool train_plan_show(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, 
 bool train_plan_check(const Ui *ui, LlmwsModel *m, const LlmwsTrainOptions *how, Err *e) {
     LlmwsPlan plan;
     Buf b = {0};
-    Advice a = {.ui = ui, .m = m, .how = how, .out = &b};
+    Advice a = {.ui = ui, .m = m, .how = how, .is_new = is_new(m), .out = &b};
     TRY(llmws_train_estimate(m, how, &plan, e) && room_find(&a.room, NULL, e));
-    bool fits = check_room(&a, &plan, e);
+    bool there_is = check_room(&a, &plan, e);
     Err late;
     if (!ui->json && b.n)
         err_text(ui, buf_view(&b));
     else
         out_flush(&b, &late);
     buf_release(&b);
-    return fits;
+    return there_is;
 }

@@ -323,6 +323,17 @@ bool arch_reads(const ArchRow *a, StoreFormat format, Str key) {
     return false;
 }
 
+/* What nearly every config.json has and no forward pass or training here looks at. */
+static bool is_usual(Str key, const Value *v) {
+    static const char *const names[] = {"_name_or_path", "architectures",        "bos_token_id",
+                                        "dtype",         "initializer_range",    "pad_token_id",
+                                        "torch_dtype",   "transformers_version", "use_cache"};
+    double part = 1;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_is(key, names[i])) return true;
+    return (str_ends(key, "dropout") || str_ends(key, "_pdrop")) && value_as_float(v, "", &part, NULL) && part == 0;
+}
+
 void arch_unused(const ArchRow *a, const TensorFile *f, Buf *out) {
     size_t prefix =
         f->format == STORE_HF ? 0 : strlen(a->gguf) + 1; /* "llama."; other sections of GGUF are no settings */
@@ -330,6 +341,7 @@ void arch_unused(const ArchRow *a, const TensorFile *f, Buf *out) {
         Str key = f->meta.object.keys[i];
         if (prefix && (key.n <= prefix || memcmp(key.s, a->gguf, prefix - 1) || key.s[prefix - 1] != '.')) continue;
         key = (Str){key.s + prefix, key.n - prefix};
+        if (f->format == STORE_HF && is_usual(key, &f->meta.object.items[i])) continue;
         if (!arch_reads(a, f->format, key)) buf_printf(out, "%s%.*s", out->n ? ", " : "", STR_ARG(key));
     }
 }

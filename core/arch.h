@@ -187,7 +187,8 @@ const ArchRow *arch_find(const TensorFile *f, Err *e);
 const char *arch_nearest(const char *word, const char *const *names, size_t n);
 /* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */
 bool arch_config(const ArchRow *arch, TensorFile *f, Config *c, Err *e);
-/* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. */
+/* Appends the names of settings that arch_config left alone, comma separated: they change nothing here. Those that any
+ * config.json has, such as torch_dtype, are not worth a word. */
 void arch_unused(const ArchRow *arch, const TensorFile *f, Buf *out);
 /* Whether the family reads a setting of this name. */
 bool arch_reads(const ArchRow *arch, StoreFormat format, Str key);

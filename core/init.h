@@ -6,8 +6,8 @@
 #include "core/model.h"
 
 typedef struct InitDefaults { /* of settings that are left out */
-    int64_t vocab, ctx;
-    bool tied; /* the head is the embedding, whatever the family has by default */
+    int64_t vocab, ctx;       /* vocab 0: the settings must say it */
+    bool tied;                /* the head is the embedding, whatever the family has by default */
 } InitDefaults;
 
 /* Settings of a config.json (an object) to all that a model of the family needs, derived where they are not given:

@@ -129,6 +129,8 @@ static bool put_sizes(const Making *m, const InitDefaults *d, Err *e) {
         put_int(m, FIELD(expert_ffn), round_up(ffn / used));
     }
     put_int(m, FIELD(ctx), d->ctx);
+    if (!d->vocab && !given_value(m, FIELD(vocab)))
+        return err_set(e, ERR_USAGE, "a new model without a tokenizer needs a vocab_size in its settings");
     if (put_int(m, FIELD(vocab), d->vocab) < d->vocab)
         return err_set(e, ERR_USAGE, "vocab_size %lld is below the %lld tokens of the tokenizer",
                        (long long)number(m, FIELD(vocab), 1), (long long)d->vocab);

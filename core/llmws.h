@@ -159,7 +159,7 @@ typedef struct LlmwsModelInfo {
     int64_t params, bytes;                       /* weights: elements, and bytes in the file */
     int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
     int64_t experts, experts_used, expert_ffn; /* in place of the mlp; 0: none; that a token meets; width of each */
-    int64_t files;                             /* that hold the weights */
+    int64_t files;                             /* that hold the weights; 0: a new model */
     bool tied;                                 /* the head is the embedding */
 } LlmwsModelInfo;
 LLMWS_API void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info);
@@ -225,7 +225,8 @@ typedef struct LlmwsNewModel { /* a family's shape with weights drawn by chance,
     uint64_t seed; /* of the weights */
 } LlmwsNewModel;
 
-/* The model with weights that are all zero, for plans and previews; its tokenizer is open. */
+/* The model with weights that are all zero, for plans and previews; its tokenizer is open. With neither a tokenizer
+ * nor data it has none and serves plans alone, of as many tokens as config or train_tokenizer says. */
 LLMWS_API LlmwsModel *llmws_model_new(const LlmwsNewModel *how, const LlmwsModelOptions *opt, LlmwsErr *e);
 /* Writes what llmws_model_new made as a Hugging Face directory that does not exist yet, weights drawn: a function of
  * how alone. */
@@ -525,8 +526,10 @@ LLMWS_API bool llmws_train_eval(LlmwsTrain *t, LlmwsTrainEval *out, bool (*go_on
 /* Steps of the last and of the best evaluation, which checkpoints remember; -1: none. */
 LLMWS_API int64_t llmws_train_evaluated(const LlmwsTrain *t);
 LLMWS_API int64_t llmws_train_best(const LlmwsTrain *t);
-/* The first n samples as a training would see them: ids, labels and how they share rows. free() it. */
-LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e);
+/* The first n samples as a training would see them: ids, labels and how they share rows; json: each an object on a
+ * line. free() it. */
+LLMWS_API bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, bool json, char **text,
+                                   LlmwsErr *e);
 typedef struct LlmwsTrainFile { /* of the data */
     const char *path;           /* NULL past the last */
     int64_t bytes;

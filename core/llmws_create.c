@@ -62,10 +62,11 @@ static void put_ids(Arena *a, Value *given, const TokSpec *spec, int32_t turn_en
 
 /* ---- the tokenizer ---- */
 
+/* None where neither an old one nor data are named: then there is a plan and nothing else. */
+static bool has_tokenizer(const LlmwsNewModel *how) { return how->tokenizer || how->n_data; }
+
 static LlmwsTokenizer *make_tokenizer(const LlmwsNewModel *how, const Log *log, int32_t *turn_end, Err *e) {
     *turn_end = -1;
-    if (how->tokenizer && how->train_tokenizer)
-        return err_set(e, ERR_USAGE, "a new model has one tokenizer: an old one, or one that is trained"), NULL;
     if (how->tokenizer) return llmws_tokenizer_open(how->tokenizer, e);
     if (!how->train_tokenizer)
         return err_set(e, ERR_USAGE, "a new model needs a tokenizer: that of another one, or one that is trained"),
@@ -122,14 +123,18 @@ static bool make_model(LlmwsModel *m, const LlmwsNewModel *how, Log log, Err *e)
     const ArchRow *arch = NULL;
     Value given;
     int32_t turn_end;
+    InitDefaults d = {.vocab = how->train_tokenizer, .ctx = how->ctx ? how->ctx : 2048, .tied = how->tied};
+    if (how->tokenizer && how->train_tokenizer)
+        return err_set(e, ERR_USAGE, "a new model has one tokenizer: an old one, or one that is trained");
     TRY(read_settings(m, how, &given, &arch, e));
-    m->tok = make_tokenizer(how, &log, &turn_end, e);
-    if (!m->tok) return false;
-    const TokSpec *spec = &m->tok->spec;
-    put_ids(&m->arena, &given, spec, turn_end);
-    const InitDefaults d = {.vocab = spec->n_vocab, .ctx = how->ctx ? how->ctx : 2048, .tied = how->tied};
+    if (has_tokenizer(how)) {
+        m->tok = make_tokenizer(how, &log, &turn_end, e);
+        if (!m->tok) return false;
+        put_ids(&m->arena, &given, &m->tok->spec, turn_end);
+        d.vocab = m->tok->spec.n_vocab;
+    }
     TRY(init_model(&m->m, arch, &given, &d, log, e) && llmws_model_ready(m, e));
-    if (spec->eos < 0)
+    if (m->tok && m->tok->spec.eos < 0)
         log_put(&log, LOG_WARN, "the tokenizer has no token that ends a text: the model will not learn to end one");
     return true;
 }
@@ -184,6 +189,7 @@ static bool write_weights(const LlmwsModel *m, uint64_t seed, const char *dir, E
 bool llmws_model_create(LlmwsModel *m, const LlmwsNewModel *how, const char *dir, LlmwsErr *e) {
     Arena a = {0};
     const char *stage = NULL;
+    if (!m->tok) return err_set(e, ERR_USAGE, "cannot make '%s': a new model needs a tokenizer", dir);
     const bool ok = dir_begin(dir, &a, &stage, e) &&
                     dir_commit(write_weights(m, how->seed, stage, e) && write_tokenizer(m, how, stage, e) &&
                                    write_generation(m, stage, e),

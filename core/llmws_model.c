@@ -96,6 +96,7 @@ void llmws_model_close(LlmwsModel *m) {
 
 LlmwsTokenizer *llmws_model_tokenizer(LlmwsModel *m, LlmwsErr *e) {
     if (m->tok) return m->tok;
+    if (!m->m.file.n_files) return err_set(e, ERR_INPUT, "'%s' has no tokenizer", m->m.file.path), NULL;
     LlmwsTokenizer *t = mem_alloc(1, sizeof *t);
     bool ok = m->m.file.format == STORE_GGUF ? gguf_tok_spec(&m->m.file, &t->spec, e)
                                              : hf_tok_spec(m->m.file.path, &t->spec, e);

@@ -146,10 +146,10 @@ static bool open_data(LlmwsTrain *t, Err *e) {
     return dataset_open(&spec, &texts, &t->eval, e);
 }
 
-bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, char **text, LlmwsErr *e) {
+bool llmws_train_preview(LlmwsModel *m, const LlmwsTrainOptions *o, int64_t n, bool json, char **text, LlmwsErr *e) {
     Buf b = {0};
     LlmwsTrain *t = train_alloc(m, o);
-    bool ok = check_options(o, e) && open_data(t, e) && dataset_preview(t->data, n, &b, e);
+    bool ok = check_options(o, e) && open_data(t, e) && dataset_preview(t->data, n, json, &b, e);
     if (ok) buf_put(&b, "", 0);
     *text = ok ? b.s : NULL;
     if (!ok) buf_release(&b);

@@ -119,7 +119,8 @@ const DataFile *dataset_files(const Dataset *d, size_t *n);                     
 bool dataset_sha256(const Dataset *d, size_t file, char out[SHA256_TEXT], Err *e); /* reads the whole file */
 
 /* The first rows of epoch 0 until n documents are shown, as text: per row what shares it, per document its line and
- * runs of ids with their text: "+" the loss is on them, "-" not. The place of dataset_next does not change. */
-bool dataset_preview(Dataset *d, int64_t n, Buf *out, Err *e);
+ * runs of ids with their text: "+" the loss is on them, "-" not. json: an object a line for every document: row, file,
+ * line, ids, labels that align with them, -100: no loss, text. The place of dataset_next does not change. */
+bool dataset_preview(Dataset *d, int64_t n, bool json, Buf *out, Err *e);
 
 #endif

@@ -21,6 +21,12 @@ const char *dir_of(Arena *a, const char *path) {
     return n ? arena_strn(a, path, n) : ".";
 }
 
+Str path_last(Str path) {
+    while (path.n > 1 && path.s[path.n - 1] == '/') path.n--;
+    const char *slash = path.n > 1 ? memrchr(path.s, '/', path.n - 1) : NULL;
+    return slash ? (Str){slash + 1, (size_t)(path.s + path.n - slash) - 1} : path;
+}
+
 bool dir_stage(const char *target, Arena *a, const char **stage, Err *e) {
     enum { TRIES = 100 };
     const char *folder = dir_of(a, target);

@@ -7,6 +7,8 @@
 
 /* The folder that a path lies in, which need not exist itself; a slash at its end does not count. */
 const char *dir_of(Arena *a, const char *path);
+/* What follows a path's last slash, slashes at its end aside. */
+Str path_last(Str path);
 
 /* Makes an empty directory beside `target`; its name lives in the arena. For dir_begin the target must not exist. */
 bool dir_begin(const char *target, Arena *a, const char **stage, Err *e);

@@ -158,6 +158,7 @@ typedef struct Reading {
     bool begun, last_run;          /* the grid stands; no resume was met */
     int64_t recent, near_step;
     double near_time, later_time;
+    EventKind later;
 } Reading;
 
 static void series_put(RunSeries *s, const RunLog *log, int64_t step, double v) {
@@ -213,13 +214,17 @@ static void take_start(Reading *r, const Event *ev, int64_t step) {
     if (ev->kind == EVENT_STARTED) log->started = ev->of[F_TIME];
 }
 
-/* Time between an event and the one that followed it in the same process. */
+/* Time between an event and the one that followed it in the same process. A run that goes on tells its last checkpoint
+ * again first; what was told while it trained is followed by an update. */
 static void take_time(Reading *r, const Event *ev) {
     double time = ev->of[F_TIME];
     if (isnan(time)) return;
     if (isnan(r->log->seconds)) r->log->seconds = 0;
     if (r->later_time >= time) r->log->seconds += r->later_time - time;
-    r->later_time = ev->kind == EVENT_RESUMED || ev->kind == EVENT_STARTED ? (double)NAN : time;
+    bool first = ev->kind == EVENT_RESUMED || ev->kind == EVENT_STARTED ||
+                 (ev->kind == EVENT_SAVED && r->later != EVENT_PROGRESS);
+    r->later = ev->kind;
+    r->later_time = first ? (double)NAN : time;
 }
 
 static void begin(Reading *r, const Event *ev, int64_t step) {

@@ -40,7 +40,7 @@ typedef struct RunLog {
     int64_t params, planned_bytes;
     int64_t step_tokens; /* at most, in a step; 0: unknown */
     double step_s;       /* seconds a step took lately, checkpoints included; NAN */
-    double seconds;      /* spent on what stands, without the time between a kill and a resume; NAN */
+    double seconds;      /* spent on what stands, without what lay between two processes and the last save; NAN */
     double started;      /* seconds since 1970; NAN */
     int64_t resumed;     /* times */
     bool done, stopped;  /* that is the last event */

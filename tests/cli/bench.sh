@@ -2,6 +2,7 @@
 . "${BASH_SOURCE%/*}/cases.bash"
 b() { "$LLMWS" bench "$@"; }
 small=(-m "$M" -t 1 --prompt 24 --gen 8 --repeat 2)
+teach=(-m "$M" -t 1 --train --prompt 16 --repeat 2)
 
 t 0 '{"event":"bench","test":"prompt","n":24,"depth":0,"batch":1,"repeat":2,"tok_s":*{"event":"bench","test":"gen","n":8,*"roof_share":*' '' b "${small[@]}" --json
 json_lines out
@@ -48,17 +49,17 @@ t 0 '{"event":"bench","test":"prompt"*"sd":0*' '' b "${small[@]}" --gen 0 --repe
 t 0 '*' '*\[plan\]*total*' env LLMWS_MODEL="$M" "$LLMWS" bench --prompt 4 --gen 1 --repeat 1 -v
 
 # Training: whole updates, a test for each precision. Every product of a token is done three times.
-t 0 '{"event":"bench","test":"train","n":16,"depth":0,"batch":2,"repeat":2,"tok_s":*"compute":"fp32",*{*"test":"train","n":16,*"compute":"bf16",*' '' b "${small[@]}" --train --batch 2 --prompt 16 --json
+t 0 '{"event":"bench","test":"train","n":16,"depth":0,"batch":2,"repeat":2,"tok_s":*"compute":"fp32",*{*"test":"train","n":16,*"compute":"bf16",*' '' b "${teach[@]}" --batch 2 --json
 json_lines out
 [[ $(wc -l <out) == 2 ]] || bad "two precisions, not $(wc -l <out) lines"
 for k in '"sd":' '"gflop_s":' '"mem_bytes":' '"grad_checkpoint":false' '"threads":1'; do holds out "$k"; done
-sed -n '/fp32/p' out >train.json
+cp out two.json && sed -n '/fp32/p' out >train.json
 per_token() { awk -v r="$(value "$1" "$2" tok_s)" -v g="$(value "$1" "$2" gflop_s)" 'BEGIN { print g / r }'; }
 t 0 '*"test":"prompt","n":1,*' '' b "${small[@]}" --prompt 1 --gen 0 --json
 near 'work of training' "$(per_token train.json train)" "$(awk -v g="$(per_token out prompt)" 'BEGIN { print 3 * g }')"
-t 0 '*train *16 *0 *1 *±*bf16, * [KM]iB*' '*\[plan\] gradients*total*' b "${small[@]}" --train --prompt 16 --precision bf16 --grad-checkpoint -v
+t 0 '*train *16 *0 *1 *±*bf16, * [KM]iB*' '*\[plan\] gradients*total*' b "${teach[@]}" --precision bf16 --grad-checkpoint -v
 [[ $(grep -c ^train out) == 1 ]] || bad "--precision leaves one test"
-t 0 'test,*train,16,0,1,2,*' '' b "${small[@]}" --train --prompt 16 --csv
+t 0 'test,*train,16,0,1,2,*' '' b "${teach[@]}" --csv
 awk -F, 'NR == 1 { n = NF } NF != n { exit 1 }' out || bad "CSV lines differ in their fields: $(cat out)"
 usage '--precision goes with --train' "$LLMWS" bench -m "$M" --precision bf16
 usage '--grad-checkpoint goes with --train' "$LLMWS" bench -m "$M" --grad-checkpoint
@@ -82,6 +83,11 @@ t 0 '*perplexity *reference *ratio *1.0*KL divergence *mean 0.000*same likeliest
 t 3 '' "llmws: * have vocabularies of *" ppl --against "$SRC/tests/data/llama2"
 t 3 '' "llmws: 'short': a text of * tokens is too short" bash -c 'echo >short; exec "$0" bench -m "$1" --ppl short' "$LLMWS" "$M"
 t 1 '' "llmws: cannot open 'missing'*" b -m "$M" --ppl missing
+for o in '--gen 4' '--depth 4' '-c 64' '--kv-type f32' '--compute f32' '--chunk 4' '--lora x'; do
+    usage 'does not go with --train' b "${teach[@]}" $o
+done
+usage '--batch does not go with --ppl' b -m "$M" --ppl text --batch 2
+usage '--train does not go with --ppl' b -m "$M" --ppl text --train
 usage '--against goes with --ppl' "$LLMWS" bench -m "$M" --against "$M"
 usage 'no columns for --ppl' "$LLMWS" bench -m "$M" --ppl text --csv
 usage 'give -c 4 or more' "$LLMWS" bench -m "$M" --ppl text -c 2
@@ -97,12 +103,25 @@ t 4 '' 'llmws: the tests do not fit: 24 tokens, -c 16 *' b "${small[@]}" -c 16
 sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":200,"sd":1/' before.json >a.json
 sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":300,"sd":2/' before.json >b.json
 sed 's/"tok_s":[0-9.e+]*,"sd":[0-9.e+-]*/"tok_s":201,"sd":9/' before.json >c.json
-t 0 '*prompt *24 *200.0 ± 1.0 *300.0 ± 2.0 *1.500x faster*gen *1.500x faster' '' b --compare a.json b.json
+t 0 '*prompt *24 *200.0 ± 1.0 *300.0 ± 2.0 *1.500x faster*gen *1.500x faster *' '' b --compare a.json b.json
 t 0 '*0.667x slower*' '' b --compare b.json a.json
-t 0 '*1.005x' '' b --compare a.json c.json
-t 0 '{"event":"compare","test":"prompt","n":24,"depth":0,"batch":1,"tok_s_a":200*"tok_s_b":300*"ratio":1.5,"beyond_noise":true}*' '' b --compare a.json b.json --json
+t 0 '*1.005x *' '' b --compare a.json c.json
+t 0 '{"event":"compare","test":"prompt","n":24,"depth":0,"batch":1,"compute_a":"*","compute_b":"*","model_a":"llama3","model_b":"llama3","tok_s_a":200*"tok_s_b":300*"ratio":1.5,"beyond_noise":true}*' '' b --compare a.json b.json --json
 json_lines out
-t 0 'test,*prompt,24,0,1,200.000,1.000,300.000,2.000,1.5000,faster*' '' b --compare a.json b.json --csv
+t 0 'test,*prompt,24,0,1,200.000,1.000,300.000,2.000,1.5000,faster,"*","*","llama3","llama3"*' '' b --compare a.json b.json --csv
+t 0 '*1.500x faster  *llama3' '' b --compare a.json b.json
+# Which arithmetic and which model a row is of; those that are the same meet, whatever their order.
+sed 's/"tok_s":[0-9.e+]*,/"tok_s":100,/; /"compute":"bf16"/s/"tok_s":100,/"tok_s":200,/' two.json >train_a.json
+tac train_a.json >train_b.json
+for k in train_b another; do
+    sed 's/"model":"llama3"/"model":"o,t\\"her"/' train_b.json >another.json
+    t 0 '*' '' b --compare train_a.json $k.json
+    [[ $(grep -c '1.000x  *fp32\|1.000x  *bf16' out) == 2 ]] || bad "rows that are no pair: $(cat out)"
+    t 0 '*,"fp32","fp32","llama3",*,"bf16","bf16","llama3",*' '' b --compare train_a.json $k.json --csv
+done
+holds out '"o,t""her"'
+sed -n '/"compute":"bf16"/p' train_b.json >only.json
+t 0 '{*"compute_a":"fp32","compute_b":"bf16",*"ratio":2.0,*}' '' b --compare <(sed -n /fp32/p train_a.json) only.json --json
 sed 's/"n":/"n":1/' a.json >other.json
 echo '{"event":"done"}' >none.json
 printf '{"event":"bench","test":"gen","tok_s":"fast"}\n' >bad.json

@@ -64,7 +64,7 @@ t 0 '*"activations":*' '' i "$M" --estimate --json
 plain=$(grep -oP '"activations":\K[0-9]+' out)
 t 0 '*"activations":*"capture":8192}*' '' i "$M" --estimate --json --capture 'model.layers.*' --capture-buffer 8K -o x
 (($(grep -oP '"activations":\K[0-9]+' out) > plain)) || bad "kept values cost nothing"
-t 0 '*"tokenizer":*,"grammar":*"file tables"*' '' i "$M" --estimate --json -c 64 --json-schema '{"type":"integer"}'
+t 0 '*"tokenizer":*,"grammar":*"file_tables"*' '' i "$M" --estimate --json -c 64 --json-schema '{"type":"integer"}'
 t 0 '* grammar *MiB*' '' i "$M" --estimate -c 64 --json-schema '{"type":"integer"}'
 bound=$(awk '$1 == "grammar" {print $2, $3}' out)
 t 0 '*' "*plan\] grammar *$bound*" "$LLMWS" generate -m "$M" -p Hi -n 1 -c 64 -v --json-schema '{"type":"integer"}'

@@ -74,6 +74,38 @@ json_lines out
 t 1 '' "llmws: *'nowhere/a.svg'*" i --run runs/a --svg nowhere/a.svg
 command -v xmllint >/dev/null && { xmllint --noout a.svg || bad "a.svg is no XML"; }
 
+# Time is what was trained, not what lay between; its dates begin long ago, in as many bytes.
+for from in 8 10; do
+    rm -rf long
+    t 0 '*' '' "$LLMWS" train "${small[@]}" --steps 10 -o long
+    sed -i 's/"time":[0-9]\{4\}/"time":1577/' long/events.jsonl
+    i --status long --json >out
+    spent=$(value out seconds)
+    ((from == 10)) || rm -r long/checkpoints/step-10
+    t 0 '*' '' "$LLMWS" train --resume -o long
+    t 0 '*"state":"done"*' '' i --status long --json
+    awk -v a="$spent" -v b="$(value out seconds)" 'BEGIN { exit !(a > 0 && b > 0 && b < a + 1000) }' ||
+        bad "from step $from: $spent s became $(value out seconds)"
+done
+
+# What --epochs came to was not given; a long list of settings has the width of a terminal.
+t 0 '*' '' "$LLMWS" train "${small[@]}" --epochs 0.5 -o half
+t 0 '*settings *--epochs=0.5*' '' env COLUMNS=60 "$LLMWS" inspect --run half
+sed -n '/^settings/,/^data/p' out | sed '$d' >settings
+grep -q -- --steps settings && bad "steps that were not given: $(cat settings)"
+(($(wc -L <settings) <= 60 && $(wc -l <settings) > 4 && $(grep -o -- '--[a-z]' settings | wc -l) > 15)) || bad "not wrapped: $(cat settings)"
+t 0 '*' '' "$LLMWS" train "${small[@]}" -o whole
+t 0 '*' '' i --run whole
+sed -n '/^settings/,/^data/p' out | grep -q 'settings.*--epochs\|--steps' && bad "given by nobody: $(cat out)"
+
+# Directories of a file system without blocks.
+if [[ $(stat -fc %T /dev/shm 2>/dev/null) == tmpfs ]] && ram=$(mktemp -d /dev/shm/llmws.XXXXXX 2>/dev/null); then
+    cp -r runs/a "$ram/run"
+    t 0 '*' '' i --status "$ram/run" --json
+    (($(value out bytes) > $(stat -c %s runs/a/checkpoints/step-10/model.safetensors))) || bad "on disk: $(value out bytes)"
+    rm -r "$ram"
+fi
+
 # Side by side.
 t 0 'setting *runs/a *runs/deep/er/b*steps *10 *12*seed *0 *7*lr *0.001 *0.002*equal*state *done *done*last loss*best eval*at step 10 *tok/s*●*○*● runs/a   ○ runs/deep/er/b' '' \
     i --compare runs/a runs/deep/er/b --svg both.svg
@@ -112,4 +144,6 @@ rm "$evil/events.jsonl"
 t 0 '*none yet*' '' i --status "$evil"
 t 0 '*' '' i --run "$evil"
 t 0 '*' '' i --compare "$evil" "$evil"
+t 0 '* -  *' '' i --runs .
+grep -qw nan out && bad "nan of a run without a step: $(cat out)"
 finish

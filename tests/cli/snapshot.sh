@@ -39,4 +39,8 @@ t 0 '*' '' greedy base.gguf --lora quant/checkpoints/step-2
 t 0 '' '' "$LLMWS" snapshot quant -o dense --merge-lora --dtype f32
 t 0 "=$(greedy base.gguf --lora quant/checkpoints/step-2)" '' greedy dense
 
+# With --json it says what it made of what.
+t 0 '={"event":"snapshot","path":"told","from":"lora/checkpoints/step-2","kind":"adapter"}' '' "$LLMWS" snapshot lora@2 -o told --json
+t 0 '={"event":"snapshot","path":"told2","from":"'"$M"'","kind":"model"}' '' "$LLMWS" snapshot "$M" -o told2 --json
+t 0 '={"event":"snapshot","path":"told3","from":"lora/checkpoints/step-4","kind":"merged"}' '' "$LLMWS" snapshot lora@4 -o told3 --merge-lora --json
 finish

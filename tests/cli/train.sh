@@ -176,7 +176,20 @@ t 0 '*batch 2 x accumulation 1 x 64 tokens*optimizer*total*' '' train "${small[@
 t 0 '{"event":"train_plan",*"total":*' '' train "${small[@]}" --dry-run --json
 t 4 '*' 'llmws: the training does not fit into 1M: *' train "${small[@]}" --dry-run --gpu-mem 1M
 t 0 '*d.jsonl*' '' train "${small[@]}" --preview 2
+printf '%s\n' '{"prompt":"One two","completion":" three"}' '{"text":"\u202e\u009b"}' >two.jsonl
+t 0 '*"event":"train_sample","row":*,"file":"two.jsonl","line":1,"ids":\[*\],"labels":\[-100,*\],"text":"*One two three*"}*' '' \
+    train two.jsonl -m "$M" --seq-len 64 --preview 2 --json
+json_lines out
+[[ $(wc -l <out) == 2 ]] || bad "not an object a sample: $(cat out)"
+sed -n 's/.*\("ids":.*\),"text".*/{\1}/p' out >ids.jsonl # is data again, and the same
+t 0 '*' '' train ids.jsonl -m "$M" --seq-len 64 --preview 2 --json
+[[ $(grep -o '"labels":[^"]*' out | sort) == "$(grep -o '"labels":[^"}]*' ids.jsonl | sed 's/$/,/' | sort)" ]] || bad "other labels: $(cat out ids.jsonl)"
 t 0 '{"event":"train_started",*{"event":"train_done",*' '' train "${small[@]}" --steps 2 --precision bf16 --grad-checkpoint -o bf16 --json
 json_lines out
+
+# A setting of the base that changes nothing is told once, though its copy is the first checkpoint; usual ones never.
+mkdir novel && cp "$M"/* novel && sed -i '0,/{/s//{"novel":1,/' novel/config.json
+t 0 '*' '*' train d.jsonl -m novel --steps 1 --batch-size 2 --seq-len 32 -t 1 -o of_novel -v
+[[ $(grep -c 'change nothing' err) == 1 && $(grep 'change nothing' err) == *': novel' ]] || bad "$(grep 'change nothing' err)"
 
 finish

@@ -517,9 +517,9 @@ static void test_rewind(void **state) {
     read_calls(d, 8, 0, 1, calls);
     for (int i = 0; i < 9; i++) next_batch(d, 8);
     dataset_rewind(d);
-    assert_true(dataset_preview(d, 9, &preview[0], NULL));
+    assert_true(dataset_preview(d, 9, false, &preview[0], NULL));
     read_calls(d, 8, 1, 2, calls);
-    assert_true(dataset_preview(d, 9, &preview[1], NULL));
+    assert_true(dataset_preview(d, 9, false, &preview[1], NULL));
     assert_string_equal(calls[0].s, calls[1].s);
     assert_string_equal(preview[0].s, preview[1].s);
     release_all(calls, 2);
@@ -663,12 +663,23 @@ static void test_preview(void **state) {
     Buf out = {0}, want = {0};
     spec.skip_bad = true;
     Dataset *d = open_data(&spec);
-    assert_true(dataset_preview(d, 5, &out, NULL));
+    assert_true(dataset_preview(d, 5, false, &out, NULL));
     buf_printf(&want,
                "skipped %s:2: invalid JSON at byte 0 (line 1): expected a value\n"
                "row 0: 2 documents, 9 of 32 tokens, loss on 5\n"
                "  %s:1: 6 tokens\n    - 1 114 115 \"<1>hi\"\n    + 107 108 2 \"ab<2>\"\n"
                "  %s:3: 3 tokens\n    - 1 \"<1>\"\n    + 109 2 \"c<2>\"\n",
+               path, path, path);
+    assert_string_equal(out.s, want.s);
+    buf_clear(&out);
+    buf_clear(&want);
+    assert_true(dataset_preview(d, 5, true, &out, NULL));
+    buf_printf(&want,
+               "{\"event\":\"train_skipped\",\"why\":\"%s:2: invalid JSON at byte 0 (line 1): expected a value\"}\n"
+               "{\"event\":\"train_sample\",\"row\":0,\"file\":\"%s\",\"line\":1,\"ids\":[1,114,115,107,108,2],"
+               "\"labels\":[-100,-100,-100,107,108,2],\"text\":\"<1>hiab<2>\"}\n"
+               "{\"event\":\"train_sample\",\"row\":0,\"file\":\"%s\",\"line\":3,\"ids\":[1,109,2],"
+               "\"labels\":[-100,109,2],\"text\":\"<1>c<2>\"}\n",
                path, path, path);
     assert_string_equal(out.s, want.s);
     buf_release(&out);
