@@ -324,6 +324,9 @@ static void report_json(Buf *b, const RunRecord *r, const RunFacts *f, const Tra
 
 bool write_chart(const char *path, const Chart *c, Err *e) {
     Buf svg = {0};
+    size_t points = 0;
+    for (size_t i = 0; i < c->n; i++) points += c->curves[i].n;
+    if (!points) return err_set(e, ERR_INPUT, "nothing to draw: '%s' has no value yet", c->title);
     chart_svg(c, &svg);
     bool ok = write_text_file(path, buf_view(&svg), e);
     buf_release(&svg);

@@ -72,6 +72,9 @@ done
 t 0 '{"event":"run_report",*"first_loss":*"grad_norm_max":*"options":{*"files":\[{*"loss_curve":\[\[1.0,*' '' i --run runs/a --json
 json_lines out
 t 1 '' "llmws: *'nowhere/a.svg'*" i --run runs/a --svg nowhere/a.svg
+cp -r runs/a fresh && head -1 runs/a/events.jsonl >fresh/events.jsonl
+t 3 '' "llmws: nothing to draw: 'fresh' has no value yet" i --run fresh --svg fresh.svg
+[[ ! -e fresh.svg ]] || bad 'an empty picture'
 command -v xmllint >/dev/null && { xmllint --noout a.svg || bad "a.svg is no XML"; }
 
 # Time is what was trained, not what lay between; its dates begin long ago, in as many bytes.
