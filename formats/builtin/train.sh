@@ -4,14 +4,15 @@
 #     formats/builtin/train.sh LLMWS STORIES.jsonl DIR llama|mistral|phi|qwen [STEPS]
 #
 # DIR/NAME becomes the run and DIR/NAME.gguf the model, to be copied to formats/builtin. The four have one shape (192 wide, 6 layers, 2.8
-# million parameters, a context of 512) and one vocabulary: byte-level BPE of 2048 tokens, which is a function of the stories alone. 5000
-# updates of 2048 tokens are 10 million tokens, about 20 minutes on two cores. A run that was stopped goes on.
+# million parameters, a context of 512) and one vocabulary: byte-level BPE of 2048 tokens, which is a function of the stories alone. 2000
+# updates of 2048 tokens are 4 million tokens, about 8 minutes on two cores. Muon, since after 400 updates held-out text costs 2.86 nats a token, and
+# 3.03 with the better of two learning rates of AdamW, in the same time. A run that was stopped goes on.
 set -eu -o pipefail
 if (($# < 4)); then
     sed -n '2,4s/^# \?//p' "$0" >&2
     exit 2
 fi
-llmws=$1 stories=$2 dir=$3 name=$4 steps=${5:-5000}
+llmws=$1 stories=$2 dir=$3 name=$4 steps=${5:-2000}
 shape=hidden_size=192,num_hidden_layers=6,num_attention_heads=6,num_key_value_heads=2,intermediate_size=512,max_position_embeddings=512
 case $name in
 llama) family=llama more= ;;
@@ -25,8 +26,8 @@ if [[ -e $dir/$name/run.json ]]; then
     "$llmws" train --resume -o "$dir/$name"
 else
     "$llmws" train "$stories" -o "$dir/$name" --arch $family --config "$shape$more" --tie-embeddings --train-tokenizer 2048 \
-        --precision bf16 --steps "$steps" --batch-size 4 --seq-len 512 --lr 2e-3 --lr-schedule cosine --warmup 100 \
-        --weight-decay 0.1 --betas 0.9,0.95 --save-every 500 --keep 2
+        --precision bf16 --steps "$steps" --batch-size 4 --seq-len 512 --optimizer muon --lr 2e-2 --adamw-lr 3e-3 \
+        --lr-schedule cosine --warmup 60 --betas 0.9,0.95 --save-every 500 --keep 2
 fi
 
 # As little as a reader needs, and how the model likes to be sampled.
