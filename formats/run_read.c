@@ -203,7 +203,7 @@ static void take_start(Reading *r, const Event *ev, int64_t step) {
     int64_t row = whole(ev->of[F_SEQ]), batch = whole(ev->of[F_BATCH]), accum = whole(ev->of[F_ACCUM]), all;
     if (log->steps < 0) log->steps = whole(ev->of[F_STEPS]);
     if (log->params < 0) log->params = whole(ev->of[F_PARAMS]);
-    if (log->planned_bytes < 0) log->planned_bytes = whole(ev->of[F_PLANNED]);
+    log->planned_bytes = MAX(log->planned_bytes, whole(ev->of[F_PLANNED]));
     if (!log->step_tokens && row > 0 && batch > 0 && accum > 0 && mul_i64(row, batch, &all) &&
         mul_i64(all, accum, &all))
         log->step_tokens = all;

@@ -34,18 +34,18 @@ typedef struct RunSeries {
 
 typedef struct RunLog {
     RunSeries of[RUN_METRICS];
-    int64_t width;        /* steps of a bucket */
-    int64_t step, steps;  /* the last one, -1: none; all, -1: unknown */
-    int64_t epoch, saved; /* of the last step; of the last checkpoint that was told; -1: unknown */
-    int64_t params, planned_bytes;
-    int64_t step_tokens; /* at most, in a step; 0: unknown */
-    double step_s;       /* seconds a step took lately, checkpoints included; NAN */
-    double seconds;      /* spent on what stands, without what lay between two processes and the last save; NAN */
-    double started;      /* seconds since 1970; NAN */
-    int64_t resumed;     /* times */
-    bool done, stopped;  /* that is the last event */
-    int64_t bad;         /* lines that could not be read */
-    Str family;          /* empty: unknown */
+    int64_t width;                 /* steps of a bucket */
+    int64_t step, steps;           /* the last one, -1: none; all, -1: unknown */
+    int64_t epoch, saved;          /* of the last step; of the last checkpoint that was told; -1: unknown */
+    int64_t params, planned_bytes; /* planned: the most of its processes */
+    int64_t step_tokens;           /* at most, in a step; 0: unknown */
+    double step_s;                 /* seconds a step took lately, checkpoints included; NAN */
+    double seconds;     /* spent on what stands, without what lay between two processes and the last save; NAN */
+    double started;     /* seconds since 1970; NAN */
+    int64_t resumed;    /* times */
+    bool done, stopped; /* that is the last event */
+    int64_t bad;        /* lines that could not be read */
+    Str family;         /* empty: unknown */
     Arena arena;
 } RunLog;
 

@@ -35,8 +35,8 @@ static void read_text_log(Str text, RunLog *log) {
 static void started(Buf *b, int64_t step, int64_t steps, double time) {
     buf_printf(b,
                "{\"event\":\"%s\",\"step\":%d,\"steps\":%d,\"family\":\"llama\",\"params\":7,\"batch_size\":2,"
-               "\"grad_accum\":3,\"seq_len\":10,\"time\":%.3f}\n",
-               step ? "train_resumed" : "train_started", (int)step, (int)steps, time);
+               "\"grad_accum\":3,\"seq_len\":10,\"planned_bytes\":%d,\"time\":%.3f}\n",
+               step ? "train_resumed" : "train_started", (int)step, (int)steps, step ? 900 : 1000, time);
 }
 
 static void progress(Buf *b, int64_t step, double loss, double time) {
@@ -104,6 +104,7 @@ static void test_resumed(void **state) {
     const RunSeries *loss = &log.of[RUN_LOSS];
     assert_int_equal(log.step, 8);
     assert_int_equal(log.resumed, 2);
+    assert_int_equal(log.planned_bytes, 1000); /* the most of its processes: so is the peak */
     assert_false(log.done);
     assert_int_equal(log.bad, 0);
     assert_int_equal(loss->n, 8);
