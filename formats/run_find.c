@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/formats.h"
+#include "formats/run_read.h"
 #include "formats/store.h"
 
 static const char step_prefix[] = "step-";
@@ -79,7 +80,7 @@ bool run_find(const char *word, Arena *a, const char **path, Err *e) {
     *path = NULL;
     const bool at_step = at && !path_exists(word);
     if (at_step) dir = arena_strn(a, word, (size_t)(at - word));
-    if (!path_exists(store_join(a, dir, "run.json"))) return true;
+    if (!run_is(dir)) return true;
     if (at_step) TRY(step_word(dir, at + 1, &step, e));
     int64_t last = run_last(dir);
     if (last < 0) return err_set(e, ERR_INPUT, "the run '%s' has no checkpoint", dir);
