@@ -23,11 +23,12 @@ done <<'KNOBS'
 --no-pack --batch-size 1
 KNOBS
 
-# What a run says of itself: its process has written the first weights before, and holds pages of that.
+# What a run says of itself. Its process has written the first weights before and holds pages of that, and how many pages of code
+# come with those that run is the page cache's affair; the rows of the plan were compared above.
 t 0 '*' '' "$LLMWS" train d.jsonl -m "$M" -o run --steps 1 --json -t 1 "${shape[@]}"
 ran=$(field planned_bytes)
 t 0 '*' '' e --json -t 1 "${shape[@]}"
-near() { awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < 4194304 && b - a < 65536) }'; }
+near() { awk -v a="$ran" -v b="$(field total)" 'BEGIN { exit !(a > 0 && a - b < 4194304 && b - a < 4194304) }'; }
 near || nm "$LLMWS" | grep -q '__[at]san_init' || bad "a run plans $ran, inspect says $(field total)" # their memory is the program's too
 all=$(field device)
 
