@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "formats/builtin.h"
+#include "formats/run_find.h"
 
 #define AT(field) .at = offsetof(RunOpts, field)
 
@@ -135,10 +136,19 @@ static void names_release(OptList *names) {
 static bool any_name(const char *name) { return (void)name, true; }
 static bool gguf_name(const char *name) { return str_ends(str_of(name), ".gguf"); }
 
+/* What was said of a run says it all. */
+static bool names_run(const char *path) {
+    Arena a = {0};
+    const char *found;
+    bool yes = !run_find(path, &a, &found, NULL) || found;
+    arena_release(&a);
+    return yes;
+}
+
 void suggest_model(const char *path, Err *e) {
     struct stat st;
     bool missing = stat(path, &st) != 0;
-    if (builtin_is(path) || strchr(path, '@')) return; /* what is said of runs is enough */
+    if (builtin_is(path) || names_run(path)) return;
     if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
     const char *slash = missing ? strrchr(path, '/') : NULL;
     Buf dir = {0};
