@@ -272,6 +272,7 @@ static bool bench_open(Bench *b, Err *e) {
                        so.chunk);
     if (!so.ctx) so.ctx = need;
     so.parallel = o->batch;
+    if (strcmp(o->run.repack, "auto") == 0) so.repack = "now"; /* what is measured does not change meanwhile */
     TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
     llmws_model_info(b->model, &b->info);
     b->name = bench_name(&b->info, path);

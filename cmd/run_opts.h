@@ -8,7 +8,7 @@
 typedef struct RunOpts { /* first field of every command's options */
     bool help, json, quiet, verbose;
     const char *color, *model;
-    const char *backend, *kv_type, *compute, *isa;
+    const char *backend, *kv_type, *compute, *isa, *repack;
     int64_t threads, ctx, chunk;
     OptList lora;
     OptList args; /* words that are no options; filled by main */

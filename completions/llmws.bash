@@ -17,7 +17,7 @@ _llmws() {
     fi
     case $cmd in
     generate)
-        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --batch --parallel --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --prompt --file --ids --chat --raw --prompt-cache --echo --batch --parallel --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -67,13 +67,14 @@ _llmws() {
         --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
+        --repack) words='auto now off' ;;
         --chunk) kind=none ;;
         --lora) kind=none ;;
         --color) words='auto always never' ;;
         esac
         ;;
     chat)
-        options='--model --session --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --session --system --max-tokens --stop --reasoning --logprobs --temp --top-k --top-p --min-p --typical --top-n-sigma --xtc-probability --xtc-threshold --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --samplers --grammar --json-schema --ignore-eos --logit-bias --seed --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --session) kind=file ;;
@@ -110,13 +111,14 @@ _llmws() {
         --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
+        --repack) words='auto now off' ;;
         --chunk) kind=none ;;
         --lora) kind=none ;;
         --color) words='auto always never' ;;
         esac
         ;;
     inspect)
-        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --runs --status --run --compare --svg --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --tensors --modules --families --estimate --parallel --tokenize --no-special --detokenize --template --ids --prompt --runs --status --run --compare --svg --capture --out --capture-last --capture-every --reduce --capture-dtype --capture-buffer --intervene --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         --parallel) kind=none ;;
@@ -143,6 +145,7 @@ _llmws() {
         --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
+        --repack) words='auto now off' ;;
         --chunk) kind=none ;;
         --lora) kind=none ;;
         --color) words='auto always never' ;;
@@ -218,7 +221,7 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --train --precision --grad-checkpoint --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --prompt --gen --depth --batch --repeat --train --precision --grad-checkpoint --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
         -p | --prompt) kind=none ;;
@@ -235,6 +238,7 @@ _llmws() {
         --kv-type) words='f32 f16 bf16 q8_0' ;;
         --compute) words='auto f32 bf16 int8' ;;
         --isa) kind=none ;;
+        --repack) words='auto now off' ;;
         --chunk) kind=none ;;
         --lora) kind=none ;;
         --color) words='auto always never' ;;

@@ -11,6 +11,7 @@ typedef struct ExecOp { /* one resolved node: nothing of it is looked up again w
     int64_t (*units)(const OpArgs *a);
     void (*copy)(const OpArgs *a, const char *staged, int64_t u0, int64_t u1);
     int64_t n_units; /* of the bound step */
+    bool takes_packed;
     OpArgs args;
     int node; /* in the graph, for profiles */
 } ExecOp;
@@ -44,6 +45,12 @@ struct Backend {
     size_t (*free_bytes)(Backend *b);
     /* Runs ops in order. An area of stage holds the output of any op with `copy` of a light step. */
     void (*run)(Backend *b, const ExecOp *ops, size_t n, const RunMemory *m);
+    /* Bytes of input 1 of op, a weight, laid out as the op reads it fastest; 0: it is that already, or the op reads no
+     * other layout. pack: lays w out in to->data, zero-filled memory of so many bytes, and makes *to the tensor to read
+     * in its place. settle: returns when nothing of earlier runs is being read. */
+    int64_t (*packed_bytes)(Backend *b, const ExecOp *op);
+    void (*pack)(Backend *b, const Tensor *w, Tensor *to);
+    void (*settle)(Backend *b);
     void (*close)(Backend *b);
 };
 

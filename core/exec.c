@@ -47,6 +47,7 @@ static void resolve(Exec *x, WeightSource weights, const Step *step) {
         *op = (ExecOp){.run = k->run,
                        .units = k->units,
                        .copy = k->copy,
+                       .takes_packed = k->takes_packed,
                        .node = i,
                        .args = {.params = n->params, .out = x->values[i], .n_in = n->n_in, .step = step}};
         add_refs(x, n, &op->args.out);

@@ -350,12 +350,14 @@ typedef struct LlmwsSessionOptions { /* all zero: defaults */
     const char *isa;                 /* NULL: the best of this CPU; else "ref", "avx2", "avx512", on Arm "neon", ... */
     const char *compute;             /* "auto", "f32", "bf16", "int8" */
     const char *kv_type;             /* "f16" (default), "f32", "bf16", "q8_0" */
-    int threads;                     /* 0: one per physical core that this process may use */
-    int64_t ctx;                     /* tokens of one sequence; 0: the trained length, capped by free memory */
-    int64_t chunk;                   /* tokens of one prompt step; 0: 512 */
-    int64_t parallel;                /* sequences at once; 0: 1 */
-    bool all_logits;                 /* logits of every token of a step, not only of the last of each sequence */
-    const char *const *taps;         /* NULL-terminated patterns of values to keep, see llmws_tap */
+    const char *repack;      /* weights laid out anew as single tokens read them fastest, in place of the file's pages:
+                                "auto"      after 32 generated tokens and where memory holds them, "now", "off" */
+    int threads;             /* 0: one per physical core that this process may use */
+    int64_t ctx;             /* tokens of one sequence; 0: the trained length, capped by free memory */
+    int64_t chunk;           /* tokens of one prompt step; 0: 512 */
+    int64_t parallel;        /* sequences at once; 0: 1 */
+    bool all_logits;         /* logits of every token of a step, not only of the last of each sequence */
+    const char *const *taps; /* NULL-terminated patterns of values to keep, see llmws_tap */
     const LlmwsPatch *patches;
     size_t n_patches;
     const char *const *adapters; /* LoRA adapters, all of them at once: "PATH" or "PATH:SCALE" of a PEFT directory or a

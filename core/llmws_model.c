@@ -61,6 +61,7 @@ bool llmws_model_ready(LlmwsModel *m, Err *e) {
     if (!read_ends(m, e) || !sample_defaults_read(&m->defaults, &m->m.file, &m->m.log, e))
         return err_prefix(e, "'%s'", m->m.file.path);
     describe(m);
+    m->packed = packed_new(&m->m);
     return true;
 }
 
@@ -89,6 +90,7 @@ void llmws_model_close(LlmwsModel *m) {
     token_tries_release(&m->tries);
     graph_release(&m->graph);
     free(m->modules.items);
+    packed_free(m->packed);
     model_release(&m->m);
     arena_release(&m->arena);
     free(m);

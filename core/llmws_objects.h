@@ -25,6 +25,7 @@ struct LlmwsModel {
     size_t n_ends;
     SampleDefaults defaults;
     int64_t program_bytes; /* resident before the model came */
+    Packed *packed;
     char *dtypes;
     const char *rope;
     TokenTries tries;      /* of the vocabulary, once a constraint wanted it */

@@ -30,6 +30,8 @@ static bool session_spec(const LlmwsSessionOptions *o, SessionSpec *s, Err *e) {
         return err_set(e, ERR_USAGE, "%lld parallel sequences are out of range", (long long)s->parallel);
     if (o->kv_type && (!dtype_from_name(o->kv_type, &s->kv_type) || !cache_takes(s->kv_type)))
         return err_set(e, ERR_USAGE, "KV type '%s' is not supported; supported: " CACHE_DTYPES, o->kv_type);
+    if (o->repack && strcmp(o->repack, "auto") && strcmp(o->repack, "now") && strcmp(o->repack, "off"))
+        return err_set(e, ERR_USAGE, "repack '%s' is unknown; known: auto, now, off", o->repack);
     if (o->compute && !compute_from_name(o->compute, &s->compute))
         return err_set(e, ERR_USAGE, "compute '%s' is unknown; known: auto, f32, bf16, int8", o->compute);
     return true;
@@ -57,6 +59,8 @@ static LlmwsSession *session_new(LlmwsModel *m, const LlmwsSessionOptions *opt, 
     if (session_spec(opt, &spec, e) && llmws_backend_open(opt->backend, opt->threads, opt->isa, &s->b, e) &&
         adapters_open(s, opt, e)) {
         spec.rewrite = m->rewrite;
+        if (!opt->repack || strcmp(opt->repack, "off")) spec.packed = m->packed;
+        spec.pack_now = opt->repack && strcmp(opt->repack, "now") == 0;
         spec.lora = s->n_adapters ? &s->lora : NULL;
         if (session_prepare(&s->s, &m->m, s->b, &spec, e)) return s;
     }

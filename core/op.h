@@ -112,6 +112,7 @@ typedef struct Kernel {
      * a helper may be late: it computes beside the output, and what comes too late is left there. Such a kernel reads
      * inputs that may be changing meanwhile, so whatever they hold it stays inside of them. NULL: never late. */
     void (*copy)(const OpArgs *a, const char *staged, int64_t u0, int64_t u1);
+    bool takes_packed; /* input 1, a weight, may be packed */
 } Kernel;
 
 #endif

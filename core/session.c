@@ -41,6 +41,7 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
     plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes - s->m->turned});
     if (s->m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, s->m->turned});
     if (s->spec.lora) plan_add_row(plan, (LlmwsPlanRow){"adapters", device, true, lora_bytes(s->spec.lora)});
+    if (s->spec.packed) plan_add_row(plan, (LlmwsPlanRow){"packing", device, false, packed_most(s->m)});
     plan_add_row(plan, (LlmwsPlanRow){"cache", device, false, pool});
     plan_add_row(plan, (LlmwsPlanRow){"cache tables", device, false, tables});
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)
@@ -121,6 +122,13 @@ static bool fit(Session *s, bool chosen, Err *e) {
         log_put(&s->m->log, LOG_WARN, "context %lld of the trained %lld: more does not fit into free memory",
                 (long long)s->spec.ctx, (long long)trained);
     return needed(s) <= free_bytes ? true : refuse(s, free_bytes, e);
+}
+
+/* Weights laid out anew are no file's pages any more: without room for all of them they stay as they are. */
+static void may_pack(Session *s) {
+    if (!s->spec.packed || (uint64_t)(needed(s) + s->m->bytes) <= s->b->free_bytes(s->b)) return;
+    log_put(&s->m->log, LOG_INFO, "weights are read as the file has them: other layouts do not fit into free memory");
+    s->spec.packed = NULL;
 }
 
 static uint64_t hash_changes(const Session *s, const SessionSpec *spec) {
@@ -231,7 +239,9 @@ static bool prepare(Session *s, const SessionSpec *spec, Err *e) {
     s->changes = hash_changes(s, spec);
     size_cache(s, spec->ctx ? spec->ctx : c->ctx);
     int64_t pool, tables;
-    return cache_bytes(&s->cache_spec, &pool, &tables, e) && fit(s, spec->ctx != 0, e);
+    TRY(cache_bytes(&s->cache_spec, &pool, &tables, e));
+    may_pack(s);
+    return fit(s, spec->ctx != 0, e);
 }
 
 bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *spec, Err *e) {
@@ -253,7 +263,10 @@ bool session_reserve(Session *s, Err *e) {
             memcpy(exec_data(&s->x, s->patch_leaf[i]), s->patch_vec[i],
                    (size_t)s->g.nodes[s->patch_leaf[i]].ne[0] * sizeof(float));
     for (int64_t i = 0; i < s->spec.parallel; i++) s->logit_row[i] = -1, s->owed[i] = 0;
-    return weights_read(s->m, s->b->free_bytes(s->b), s->spec.progress, s->spec.progress_ctx, e);
+    TRY(weights_read(s->m, s->b->free_bytes(s->b), s->spec.progress, s->spec.progress_ctx, e));
+    if (s->spec.packed && !packed_reserve(s->spec.packed)) s->spec.packed = NULL;
+    if (s->spec.pack_now) session_pack(s, INT64_MAX);
+    return true;
 }
 
 void session_release(Session *s) {
@@ -266,6 +279,25 @@ void session_release(Session *s) {
     free(s->patch_vec);
     free(s->patch_leaf);
     *s = (Session){0};
+}
+
+/* ---- other layouts of weights ---- */
+
+void session_pack(Session *s, int64_t bytes) {
+    if (!s->spec.packed) return;
+    for (; s->pack_at < s->x.n_ops && bytes > 0; s->pack_at++) {
+        ExecOp *op = &s->x.ops[s->pack_at];
+        int64_t spent = 0;
+        if (s->b->packed_bytes(s->b, op) && !packed_weight(s->spec.packed, s->b, op, &spent)) return;
+        bytes -= spent;
+    }
+}
+
+/* A layout costs the time of several tokens and saves a fifth of each one's: who generates few of them never pays, and
+ * who does pays it in parts. */
+static void light_step(Session *s) {
+    enum { PACK_AFTER = 32, PACK_STEPS = 16 };
+    if (++s->light > PACK_AFTER) session_pack(s, s->m->bytes / PACK_STEPS);
 }
 
 /* ---- steps ---- */
@@ -309,6 +341,7 @@ static bool run_step(Session *s, bool prompt, int64_t done, int64_t total, Err *
         if (atomic_exchange(&s->interrupted, false)) return err_set(e, ERR_INTERRUPT, "interrupted");
         exec_run_part(&s->x, (size_t)i, (size_t)parts);
     }
+    if (n <= LIGHT_TOKENS) light_step(s);
     return true;
 }
 

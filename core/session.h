@@ -9,6 +9,7 @@
 #include "core/build.h"
 #include "core/cache.h"
 #include "core/exec.h"
+#include "core/packed.h"
 #include "core/passes.h"
 #include "core/sample.h"
 
@@ -21,6 +22,8 @@ typedef struct SessionSpec {
     const char *const *taps; /* borrowed while preparing */
     const LlmwsPatch *patches;
     size_t n_patches;
+    Packed *packed;            /* the model's; NULL: weights stay as they are */
+    bool pack_now;             /* while reserving, not while tokens flow */
     const Lora *lora;          /* adapters, borrowed while the session lives; NULL: none */
     void (*rewrite)(Graph *g); /* NULL: none; tests change with it what the family's row gave */
     LlmwsProgressFn *progress; /* NULL: nobody is told */
@@ -49,12 +52,16 @@ typedef struct Session {
     int64_t *owed;      /* [parallel] tokens of a sequence whose recomputation was stopped, 0: none is owed */
     int64_t *logit_row; /* [parallel] row of the last step's logits, -1: none */
     int64_t last_rows;  /* rows of logits of the last step */
+    size_t pack_at;     /* the next op whose weight may want another layout */
+    int64_t light;      /* light steps so far */
     atomic_bool interrupted;
 } Session;
 
 /* Builds the graph and its plan. Fails with ERR_FIT, numbers and remedies where memory is short. */
 bool session_prepare(Session *s, const Model *m, Backend *b, const SessionSpec *spec, Err *e);
 bool session_reserve(Session *s, Err *e);
+/* Lays out anew what is left of about so many bytes of weights. */
+void session_pack(Session *s, int64_t bytes);
 void session_release(Session *s);
 
 void plan_add_row(LlmwsPlan *p, LlmwsPlanRow row);

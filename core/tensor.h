@@ -14,6 +14,7 @@ typedef struct Tensor {
     void *data;
     const void *const *parts; /* [ne[0]] where each place of the outermost of 3 or more dims stands, dense in itself;
                                  NULL: at data, by stride */
+    bool packed; /* a weight that its backend laid out anew (Backend.repack): only products read it, not by rows */
 } Tensor;
 
 /* Fills strides for a dense tensor; the innermost dim must be a multiple of the dtype's block. */

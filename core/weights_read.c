@@ -78,6 +78,7 @@ void pages_drop_bytes(const void *at, size_t n) {
 
 void pages_drop(const Tensor *t) {
     int64_t bytes = 0;
+    for (int64_t i = 0; t->parts && i < t->ne[0]; i++) pages_drop_bytes(t->parts[i], (size_t)t->stride[0]);
     if (t->data && tensor_bytes(t->dtype, t->ndim, t->ne, &bytes)) pages_drop_bytes(t->data, (size_t)bytes);
 }
 

@@ -4,6 +4,7 @@
 #include "backends/cpu/host.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/ref.h"
+#include "backends/cpu/repack.h"
 #include "backends/cpu/tuned.h"
 
 #include <errno.h>
@@ -113,6 +114,25 @@ static void cpu_run(Backend *b, const ExecOp *ops, size_t n, const RunMemory *m)
     pool_run(((CpuBackend *)b)->pool, ops, n, m);
 }
 
+/* ---- other layouts ---- */
+
+static int64_t cpu_packed_bytes(Backend *b, const ExecOp *op) {
+    (void)b;
+    const bool reads = op->takes_packed && !op->args.in[1].packed && repack_fits(&op->args);
+    return reads ? repack_bytes(&op->args.in[1]) : 0;
+}
+
+static void cpu_pack(Backend *b, const Tensor *w, Tensor *to) {
+    const OpArgs args = {.out = *to, .in[0] = *w, .n_in = 1};
+    const ExecOp op = {.run = repack_kernel.run, .n_units = repack_kernel.units(&args), .args = args};
+    cpu_run(b, &op, 1, &(RunMemory){0});
+    void *data = to->data;
+    *to = *w;
+    to->data = data, to->parts = NULL, to->packed = true;
+}
+
+static void cpu_settle(Backend *b) { pool_settle(((CpuBackend *)b)->pool); }
+
 static void cpu_close(Backend *b) {
     pool_close(((CpuBackend *)b)->pool);
     free(b);
@@ -157,6 +177,9 @@ bool cpu_backend_open(const BackendOptions *opt, Backend **out, Err *e) {
                         .release = cpu_release,
                         .free_bytes = cpu_free_bytes,
                         .run = cpu_run,
+                        .packed_bytes = cpu_packed_bytes,
+                        .pack = cpu_pack,
+                        .settle = cpu_settle,
                         .close = cpu_close};
     *out = &c->base;
     return true;

@@ -116,7 +116,7 @@ static void experts_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t
         int64_t g0 = MAX(u0 - u, 0), g1 = MIN(u1 - u, groups);
         for (int64_t i = 0; i < n && g0 < g1; i += s.most) {
             Mm mm = {.T = MIN(n - i, s.most), .N = w->ne[1], .K = w->ne[2], .w_dtype = w->dtype};
-            mm.w = tensor_place(w, x), mm.w_stride = w->stride[1];
+            mm.w = tensor_place(w, x), mm.w_stride = w->stride[1], mm.packed = w->packed;
             slots_product(a, body, mm, &s, s.slot + s.begin[x] + i, g0, g1);
         }
         u += groups;

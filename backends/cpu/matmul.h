@@ -10,7 +10,7 @@
 #include "backends/cpu/unpack.h"
 #include "core/op.h"
 
-enum { SMALL_T = 4, GROUPS = 3 };
+enum { SMALL_T = 4, GROUPS = 3, PACKED_AHEAD = 2048 };
 
 /* Tokens and groups of 16 columns in a register tile of f32 sums, of a8 sums. */
 #if defined __AVX512F__
@@ -25,7 +25,8 @@ typedef struct Mm { /* y[t][n] = x[t] . w[n]; strides in bytes */
     const char *x, *w;
     char *y;
     int64_t x_stride, w_stride, y_stride;
-    bool more; /* sums begin with what stands in y */
+    bool more;   /* sums begin with what stands in y */
+    bool packed; /* w is: its groups of 16 rows have the same places */
 } Mm;
 
 /* The tile of tokens [t, t + M) and columns from n on; rows of the panel begin at column k of x. */
@@ -41,8 +42,17 @@ INLINE int64_t row_stride(const Tensor *t) { return t->ndim < 2 ? 0 : t->stride[
 
 INLINE Mm mm_of(const OpArgs *a) {
     const Tensor *x = &a->in[0], *w = &a->in[1];
-    return (Mm){tensor_rows(x), w->ne[0],    w->ne[1],      w->dtype,     x->data,
-                w->data,        a->out.data, row_stride(x), w->stride[0], row_stride(&a->out)};
+    return (Mm){.T = tensor_rows(x),
+                .N = w->ne[0],
+                .K = w->ne[1],
+                .w_dtype = w->dtype,
+                .x = x->data,
+                .w = w->data,
+                .y = a->out.data,
+                .x_stride = row_stride(x),
+                .w_stride = w->stride[0],
+                .y_stride = row_stride(&a->out),
+                .packed = w->packed};
 }
 
 /* x_bytes: of the elements of x before column k. */
@@ -56,6 +66,7 @@ INLINE Tile mm_tile(const Mm *mm, int64_t t, int64_t n, int64_t x_bytes, bool fi
 }
 
 INLINE const char *tile_x(const Tile *c, int m) { return c->x + m * c->x_stride; }
+INLINE const float *tile_f32(const Tile *c, int m) { return (const float *)(const void *)tile_x(c, m); }
 INLINE float *tile_y(const Tile *c, int m, int g) {
     return (float *)(void *)((char *)c->y + m * c->y_stride) + g * LANES;
 }
@@ -91,7 +102,12 @@ static void dense_run(const OpArgs *a, const MmBody *body, int64_t u0, int64_t u
 /* `bytes` of these 16 rows are about to be read: ask for the same stretch of rows to come, in this tensor or the next.
  * A prefetch never faults. Into L2, since L1 has too few slots for misses under way to hold what memory delivers; into
  * L1 only what then comes from L2 and leaves room. */
-INLINE void mm_prefetch(const Mm *mm, int64_t n0, int64_t done_bytes, int64_t bytes) {
+INLINE void mm_prefetch(bool packed, const Mm *mm, int64_t n0, int64_t done_bytes, int64_t bytes) {
+    if (packed) { /* one stream from here on */
+        const char *ahead = mm->w + n0 * mm->w_stride + done_bytes + PACKED_AHEAD;
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(ahead + i, 0, 2);
+        return;
+    }
     const int64_t group = LANES * mm->w_stride;
     const char *next = mm->w + n0 * mm->w_stride + group + done_bytes, *later = next + (group <= 65536 ? group : 0);
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(later + i, 0, 2);

@@ -130,7 +130,7 @@ static void a8_tile(A8Form f, int64_t tokens, int64_t groups, const Tile *c, con
 }
 
 /* n = 1 or 2 blocks from b0 + b on, into place b of group g. */
-INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, int64_t b, PanelA8 *p, int64_t g) {
+INLINE void a8_unpack_n(Dtype t, int n, const Rows *row, int64_t b0, int64_t b, PanelA8 *p, int64_t g) {
     RowBlock w[2];
     load_blocks(t, n, row, b0 + b, w);
     UNROLL for (int i = 0; i < n; i++) {
@@ -145,23 +145,23 @@ INLINE void a8_unpack_n(Dtype t, int n, const char *const row[16], int64_t b0, i
 
 /* n blocks from b0 on, of the 16 rows from n0 on, into group g. Sixteen rows at a time are more streams than the
  * prefetchers of a core follow, and with few tokens the tiles do not hide what the first touch of a row costs. */
-INLINE void a8_unpack(Dtype t, const Mm *mm, int64_t n0, int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
-    const char *row[16];
+INLINE void a8_unpack(Dtype t, bool packed, const Mm *mm, int64_t n0, int64_t b0, int64_t n, PanelA8 *p, int64_t g) {
+    Rows row;
     const int64_t bytes = LANES * part_bytes(t);
     int64_t b = 0;
-    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+    rows_open(packed, mm->w, mm->w_stride, n0, mm->N, &row);
     for (; b + 2 <= n; b += 2) {
-        mm_prefetch(mm, n0, (b0 + b) * bytes, 2 * bytes);
-        a8_unpack_n(t, 2, row, b0, b, p, g);
+        mm_prefetch(packed, mm, n0, (b0 + b) * bytes, 2 * bytes);
+        a8_unpack_n(t, 2, &row, b0, b, p, g);
     }
-    if (b < n && !in_pairs(t)) a8_unpack_n(t, 1, row, b0, b, p, g);
+    if (b < n && !in_pairs(t)) a8_unpack_n(t, 1, &row, b0, b, p, g);
 }
 
-INLINE void a8_panel(Dtype t, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
+INLINE void a8_panel(Dtype t, bool packed, const Mm *mm, int64_t n0, int64_t groups, PanelA8 *p) {
     int64_t blocks = mm->K / 32;
     for (int64_t b = 0; b == 0 || b < blocks; b += A8_CHUNK) {
         int64_t n = MIN(A8_CHUNK, blocks - b);
-        for (int64_t g = 0; g < groups; g++) a8_unpack(t, mm, n0 + g * LANES, b, n, p, g);
+        for (int64_t g = 0; g < groups; g++) a8_unpack(t, packed, mm, n0 + g * LANES, b, n, p, g);
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= A8_G ? A8_G : 1;
             for (int64_t m = 0; m < mm->T; m += A8_M) {
@@ -173,7 +173,7 @@ INLINE void a8_panel(Dtype t, const Mm *mm, int64_t n0, int64_t groups, PanelA8 
 }
 
 /* y of M tokens += n = 1 or 2 blocks from b on. */
-INLINE void a8_small_n(Dtype t, int M, int n, const char *const row[16], const Tile *c, int64_t b, V16 y[SMALL_T]) {
+INLINE void a8_small_n(Dtype t, int M, int n, const Rows *row, const Tile *c, int64_t b, V16 y[SMALL_T]) {
     RowBlock w[2];
     load_blocks(t, n, row, b, w);
     UNROLL for (int i = 0; i < n; i++) UNROLL for (int m = 0; m < M; m++) {
@@ -189,37 +189,46 @@ INLINE void a8_small_n(Dtype t, int M, int n, const char *const row[16], const T
 }
 
 /* One to four tokens straight from the blocks. */
-INLINE void a8_small_m(Dtype t, int M, const Mm *mm, int64_t n0) {
-    const char *row[16];
+INLINE void a8_small_m(Dtype t, bool packed, int M, const Mm *mm, int64_t n0) {
+    Rows row;
     const int64_t bytes = LANES * part_bytes(t);
     const Tile c = mm_tile(mm, 0, n0, 0, true);
     V16 y[SMALL_T];
     int64_t b = 0, blocks = mm->K / 32;
-    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+    rows_open(packed, mm->w, mm->w_stride, n0, mm->N, &row);
     UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
     for (; b + 2 <= blocks; b += 2) {
-        mm_prefetch(mm, n0, b * bytes, 2 * bytes);
-        a8_small_n(t, M, 2, row, &c, b, y);
+        mm_prefetch(packed, mm, n0, b * bytes, 2 * bytes);
+        a8_small_n(t, M, 2, &row, &c, b, y);
     }
-    if (b < blocks && !in_pairs(t)) a8_small_n(t, M, 1, row, &c, b, y);
+    if (b < blocks && !in_pairs(t)) a8_small_n(t, M, 1, &row, &c, b, y);
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 
-INLINE void a8_small(Dtype t, const Mm *mm, int64_t n0) {
+INLINE void a8_small(Dtype t, bool packed, const Mm *mm, int64_t n0) {
     switch (mm->T) {
-    case 1: a8_small_m(t, 1, mm, n0); break;
-    case 2: a8_small_m(t, 2, mm, n0); break;
-    case 3: a8_small_m(t, 3, mm, n0); break;
-    case 4: a8_small_m(t, 4, mm, n0); break;
+    case 1: a8_small_m(t, packed, 1, mm, n0); break;
+    case 2: a8_small_m(t, packed, 2, mm, n0); break;
+    case 3: a8_small_m(t, packed, 3, mm, n0); break;
+    case 4: a8_small_m(t, packed, 4, mm, n0); break;
     default: break;
     }
 }
 
 #define A8_BODY(t)                                                                                                     \
     static void a8_panel_##t(const Mm *mm, int64_t n0, int64_t groups, void *p) {                                      \
-        a8_panel(DT_##t, mm, n0, groups, p);                                                                           \
+        if (mm->packed)                                                                                                \
+            a8_panel(DT_##t, true, mm, n0, groups, p);                                                                 \
+        else                                                                                                           \
+            a8_panel(DT_##t, false, mm, n0, groups, p);                                                                \
     }                                                                                                                  \
-    static void a8_small_##t(const Mm *mm, int64_t n0, void *p) { (void)p, a8_small(DT_##t, mm, n0); }
+    static void a8_small_##t(const Mm *mm, int64_t n0, void *p) {                                                      \
+        (void)p;                                                                                                       \
+        if (mm->packed)                                                                                                \
+            a8_small(DT_##t, true, mm, n0);                                                                            \
+        else                                                                                                           \
+            a8_small(DT_##t, false, mm, n0);                                                                           \
+    }
 A8_BODY(q8_0)
 A8_BODY(q4_0)
 A8_BODY(q4_1)

@@ -74,19 +74,26 @@ INLINE void unpack_rounded(const char *const row[16], int64_t k0, int64_t n, uin
     }
 }
 
+/* Pairs [k, k + n) of the 16 rows from n0 on. */
+static void bf16_unpack(const Mm *mm, int64_t n0, int64_t k, int64_t n, uint32_t *panel) {
+    const char *row[16];
+    if (mm->packed) {
+        memcpy(panel, mm->w + n0 * mm->w_stride + k * 4 * LANES, (size_t)n * 4 * LANES);
+        return;
+    }
+    rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+    if (mm->w_dtype == DT_f32)
+        unpack_rounded(row, 2 * k, 2 * n, panel);
+    else
+        unpack_pairs(row, 2 * k, 2 * n, panel);
+}
+
 static void bf16_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) {
     PanelBf16 *p = scratch;
     int64_t pairs = mm->K / 2;
     for (int64_t k = 0; k == 0 || k < pairs; k += BF16_CHUNK) {
         int64_t n = MIN(BF16_CHUNK, pairs - k);
-        for (int64_t g = 0; g < groups; g++) {
-            const char *row[16];
-            rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
-            if (mm->w_dtype == DT_f32)
-                unpack_rounded(row, 2 * k, 2 * n, p->w[g][0]);
-            else
-                unpack_pairs(row, 2 * k, 2 * n, p->w[g][0]);
-        }
+        for (int64_t g = 0; g < groups; g++) bf16_unpack(mm, n0 + g * LANES, k, n, p->w[g][0]);
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= F32_G ? F32_G : 1;
             for (int64_t m = 0; m < mm->T; m += F32_M) {
@@ -107,7 +114,7 @@ INLINE void bf16_small_m(int M, const Mm *mm, int64_t n0) {
     UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
     for (; k + 16 <= pairs; k += 16) {
         I16 w[16];
-        mm_prefetch(mm, n0, k * 4 * LANES, 64 * LANES);
+        mm_prefetch(false, mm, n0, k * 4 * LANES, 64 * LANES);
         UNROLL for (int r = 0; r < 16; r++) w[r] = i_load(row[r] + 4 * k);
         rows_transpose16(w);
         UNROLL for (int m = 0; m < M; m++) UNROLL for (int i = 0; i < 16; i++) y[m] =
@@ -120,12 +127,33 @@ INLINE void bf16_small_m(int M, const Mm *mm, int64_t n0) {
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 
+/* The same of a group that was repacked, a pair of columns at a time. */
+INLINE void bf16_small_packed(int M, const Mm *mm, int64_t n0) {
+    const Tile c = mm_tile(mm, 0, n0, 0, true);
+    const char *group = mm->w + n0 * mm->w_stride;
+    V16 y[SMALL_T];
+    UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
+    for (int64_t k = 0; k < mm->K / 2; k++) {
+        mm_prefetch(true, mm, n0, k * 4 * LANES, 4 * LANES);
+        I16 w = i_load(group + k * 4 * LANES);
+        UNROLL for (int m = 0; m < M; m++) y[m] = v_dpbf16(y[m], bf16_pair(&c, m, k), w);
+    }
+    UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
+}
+
+INLINE void bf16_small_any(int M, const Mm *mm, int64_t n0) {
+    if (mm->packed)
+        bf16_small_packed(M, mm, n0);
+    else
+        bf16_small_m(M, mm, n0);
+}
+
 static void bf16_small(const Mm *mm, int64_t n0, void *scratch) {
     switch (mm->w_dtype == DT_bf16 ? mm->T : 0) {
-    case 1: bf16_small_m(1, mm, n0); break;
-    case 2: bf16_small_m(2, mm, n0); break;
-    case 3: bf16_small_m(3, mm, n0); break;
-    case 4: bf16_small_m(4, mm, n0); break;
+    case 1: bf16_small_any(1, mm, n0); break;
+    case 2: bf16_small_any(2, mm, n0); break;
+    case 3: bf16_small_any(3, mm, n0); break;
+    case 4: bf16_small_any(4, mm, n0); break;
     default: bf16_panel(mm, n0, 1, scratch); /* f32 weights are met in training */
     }
 }

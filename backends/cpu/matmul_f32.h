@@ -30,7 +30,7 @@ INLINE void f32_tile_mg(int M, int G, const Tile *c, const float (*w)[F32_CHUNK]
         V16 wk[F32_G];
         UNROLL for (int g = 0; g < G; g++) wk[g] = v_load(w[g][k]);
         UNROLL for (int m = 0; m < M; m++) {
-            V16 x = v_set1(((const float *)(const void *)tile_x(c, m))[k]);
+            V16 x = v_set1(tile_f32(c, m)[k]);
             UNROLL for (int g = 0; g < G; g++) y[m][g] = v_fma(x, wk[g], y[m][g]);
         }
     }
@@ -62,16 +62,26 @@ static void f32_tile(int64_t tokens, int64_t groups, const Tile *c, const float 
     }
 }
 
+/* Columns [k, k + n) of the 16 rows from n0 on. */
+static void f32_unpack(const Mm *mm, int64_t n0, int64_t k, int64_t n, float *panel) {
+    const char *row[16], *group = mm->w + n0 * mm->w_stride;
+    if (!mm->packed) {
+        rows_at(mm->w, mm->w_stride, n0, mm->N, row);
+        unpack_f32[mm->w_dtype](row, k, n, panel);
+    } else if (mm->w_dtype == DT_f16)
+        unpack_group(DT_f16, group, k, n, panel);
+    else if (mm->w_dtype == DT_bf16)
+        unpack_group(DT_bf16, group, k, n, panel);
+    else
+        unpack_group(DT_f32, group, k, n, panel);
+}
+
 static void f32_panel(const Mm *mm, int64_t n0, int64_t groups, void *scratch) {
     PanelF32 *p = scratch;
     const int64_t chunk = f32_chunk(mm->K);
     for (int64_t k = 0; k == 0 || k < mm->K; k += chunk) {
         int64_t n = MIN(chunk, mm->K - k);
-        for (int64_t g = 0; g < groups; g++) {
-            const char *row[16];
-            rows_at(mm->w, mm->w_stride, n0 + g * LANES, mm->N, row);
-            unpack_f32[mm->w_dtype](row, k, n, p->w[g][0]);
-        }
+        for (int64_t g = 0; g < groups; g++) f32_unpack(mm, n0 + g * LANES, k, n, p->w[g][0]);
         for (int64_t g = 0, width; g < groups; g += width) {
             width = groups - g >= F32_G ? F32_G : 1;
             for (int64_t m = 0; m < mm->T; m += F32_M) {
@@ -91,24 +101,45 @@ INLINE void f32_small_m(Dtype t, int M, const Mm *mm, int64_t n0) {
     rows_at(mm->w, mm->w_stride, n0, mm->N, row);
     UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
     for (; k + 16 <= mm->K; k += 16) {
-        mm_prefetch(mm, n0, k * bytes * LANES, 16 * bytes * LANES);
+        mm_prefetch(false, mm, n0, k * bytes * LANES, 16 * bytes * LANES);
         rows_decode16(t, row, k, w);
         UNROLL for (int m = 0; m < M; m++) {
-            const float *x = (const float *)(const void *)tile_x(&c, m) + k;
+            const float *x = tile_f32(&c, m) + k;
             UNROLL for (int i = 0; i < 16; i++) y[m] = v_fma(v_set1(x[i]), w[i], y[m]);
         }
     }
     float tail[16][LANES];
     unpack_f32[t](row, k, mm->K - k, tail[0]);
     for (int64_t i = 0; k + i < mm->K; i++)
-        UNROLL for (int m = 0; m < M; m++) y[m] =
-            v_fma(v_set1(((const float *)(const void *)tile_x(&c, m))[k + i]), v_load(tail[i]), y[m]);
+        UNROLL for (int m = 0; m < M; m++) y[m] = v_fma(v_set1(tile_f32(&c, m)[k + i]), v_load(tail[i]), y[m]);
+    UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
+}
+
+/* The same of a group that was repacked. */
+INLINE void f32_small_packed(Dtype t, int M, const Mm *mm, int64_t n0) {
+    enum { STEP = 8 };
+    const Tile c = mm_tile(mm, 0, n0, 0, true);
+    const char *group = mm->w + n0 * mm->w_stride;
+    const int64_t bytes = LANES * (t == DT_f32 ? 4 : 2);
+    V16 y[SMALL_T];
+    int64_t k = 0;
+    UNROLL for (int m = 0; m < M; m++) y[m] = v_zero();
+    for (; k + STEP <= mm->K; k += STEP) {
+        mm_prefetch(true, mm, n0, k * bytes, STEP * bytes);
+        UNROLL for (int i = 0; i < STEP; i++) UNROLL for (int m = 0; m < M; m++) y[m] =
+            v_fma(v_set1(tile_f32(&c, m)[k + i]), group16(t, group, k + i), y[m]);
+    }
+    for (; k < mm->K; k++)
+        UNROLL for (int m = 0; m < M; m++) y[m] = v_fma(v_set1(tile_f32(&c, m)[k]), group16(t, group, k), y[m]);
     UNROLL for (int m = 0; m < M; m++) tile_store(&c, m, 0, y[m]);
 }
 
 #define F32_SMALL(t, m)                                                                                                \
     case 8 * DT_##t + (m):                                                                                             \
-        f32_small_m(DT_##t, m, mm, n0);                                                                                \
+        if (mm->packed)                                                                                                \
+            f32_small_packed(DT_##t, m, mm, n0);                                                                       \
+        else                                                                                                           \
+            f32_small_m(DT_##t, m, mm, n0);                                                                            \
         break;
 #define F32_SMALL_ALL(t) F32_SMALL(t, 1) F32_SMALL(t, 2) F32_SMALL(t, 3) F32_SMALL(t, 4)
 

@@ -171,6 +171,18 @@ INLINE void unpack_f32_any(Dtype t, const char *const row[16], int64_t k0, int64
     }
 #include "core/dtypes_real.def"
 
+/* Column k of a group that was repacked; t is a constant. */
+INLINE V16 group16(Dtype t, const char *group, int64_t k) {
+    if (t == DT_f32) return v_load(group + k * 4 * LANES);
+    if (t == DT_f16) return v_from_f16(h_load(group + k * 2 * LANES));
+    I16 pair = i_load(group + k / 2 * 4 * LANES);
+    return v_bits(k % 2 ? i_and(pair, i_set1((int32_t)0xffff0000)) : i_shl16(pair));
+}
+
+INLINE void unpack_group(Dtype t, const char *group, int64_t k0, int64_t n, float *panel) {
+    for (int64_t k = 0; k < n; k++) v_store(panel + k * LANES, group16(t, group, k0 + k));
+}
+
 /* Pairs k, k+1 of columns [k0, k0 + n) of 16 rows of 16-bit elements into panel [n/2][16]; k0, n even. */
 INLINE void unpack_pairs(const char *const row[16], int64_t k0, int64_t n, uint32_t *panel) {
     int64_t k = 0;
@@ -200,17 +212,57 @@ INLINE int32_t a8_offset(Dtype t) {
     return t == DT_q3_k ? 4 : t == DT_q4_0 ? 8 : t == DT_q5_0 ? 16 : t == DT_q6_k ? 32 : 0;
 }
 
+/* Sixteen rows as they lie in a tensor, or the group that repacking made of them (backends/cpu/repack.h), where what
+ * stands `off` bytes behind the begin of each row stands side by side. `packed` is a constant wherever this is used. */
+typedef struct Rows {
+    bool packed;
+    const char *row[16], *group;
+} Rows;
+
+/* The 16 rows from n0 on, a multiple of 16. */
+INLINE void rows_open(bool packed, const char *w, int64_t stride, int64_t n0, int64_t n_rows, Rows *out) {
+    out->packed = packed;
+    if (packed)
+        out->group = w + n0 * stride;
+    else
+        rows_at(w, stride, n0, n_rows, out->row);
+}
+
+/* What stands `off` bytes behind the begin of each row: a byte, 2 bytes, 4, and 4 or 8 times 4. */
+INLINE I16 dwords1(const Rows *w, int64_t off) {
+    return w->packed ? i_load(w->group + off * LANES) : rows_load1(w->row, off);
+}
+INLINE I16 bytes1(const Rows *w, int64_t off) {
+    I16 wide = w->packed ? i_from_i8(b_load(w->group + off * LANES)) : rows_load1(w->row, off);
+    return i_and(wide, i_set1(255));
+}
+INLINE H16 halves(const Rows *w, int64_t off) {
+    return w->packed ? h_load(w->group + off * LANES) : h_gather(w->row, off);
+}
+INLINE void dwords4(const Rows *w, int64_t off, I16 out[4]) {
+    if (w->packed)
+        UNROLL for (int j = 0; j < 4; j++) out[j] = dwords1(w, off + 4 * j);
+    else
+        rows_load4(w->row, off, out);
+}
+INLINE void dwords8(const Rows *w, int64_t off, I16 out[8]) {
+    if (w->packed)
+        UNROLL for (int j = 0; j < 8; j++) out[j] = dwords1(w, off + 4 * j);
+    else
+        rows_load8(w->row, off, out);
+}
+
 /* 32 elements of each of 16 rows: byte i of lane r of q[j] is element 4j+i of row r. */
 typedef struct RowBlock {
     I16 q[8];
     V16 d[2], m[2]; /* scales, minima; the second ones only of halves, minima only where there are any */
 } RowBlock;
 
-INLINE void load_q8_0(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_q8_0(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ8_0);
-    rows_load8(row, off + (int64_t)offsetof(BlockQ8_0, q), out->q);
+    dwords8(row, off + (int64_t)offsetof(BlockQ8_0, q), out->q);
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(out->q[j]);
-    out->d[0] = v_from_f16(h_gather(row, off));
+    out->d[0] = v_from_f16(halves(row, off));
 }
 
 /* q[0..3]: the bytes of two elements each. */
@@ -219,21 +271,21 @@ INLINE void split_nibbles(const I16 q[4], I16 out[8]) {
     UNROLL for (int j = 0; j < 4; j++) out[j] = i_and(q[j], low), out[j + 4] = i_and(i_shr4(q[j]), low);
 }
 
-INLINE void load_q4_0(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_q4_0(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ4_0);
     I16 q[4];
-    rows_load4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
+    dwords4(row, off + (int64_t)offsetof(BlockQ4_0, q), q);
     split_nibbles(q, out->q);
-    out->d[0] = v_from_f16(h_gather(row, off));
+    out->d[0] = v_from_f16(halves(row, off));
 }
 
 /* Blocks b and b + 1: 36 bytes a row, the first 32 of which hold both scales; the first block's bytes lie across its
  * dwords. */
-INLINE void load_q4_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q4_0_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     int64_t off = b * (int64_t)sizeof(BlockQ4_0);
     I16 head[8], tail[4], q[4];
-    rows_load8(row, off, head);
-    rows_load4(row, off + 20, tail);
+    dwords8(row, off, head);
+    dwords4(row, off + 20, tail);
     UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(head[j]), i_shl16(head[j + 1]));
     split_nibbles(q, out[0].q);
     split_nibbles(tail, out[1].q);
@@ -248,20 +300,20 @@ INLINE void split_q4_1(I16 dm, const I16 q[4], RowBlock *out) {
     out->m[0] = v_from_f16(i_low16(i_shr16(dm)));
 }
 
-INLINE void load_q4_1(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_q4_1(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ4_1);
     I16 q[4];
-    rows_load4(row, off + (int64_t)offsetof(BlockQ4_1, q), q);
-    split_q4_1(rows_load1(row, off), q, out);
+    dwords4(row, off + (int64_t)offsetof(BlockQ4_1, q), q);
+    split_q4_1(dwords1(row, off), q, out);
 }
 
 /* Blocks b and b + 1: their 10 dwords a row come out of two transposes, the scales among them, which costs less than to
  * pick the scales one by one. */
-INLINE void load_q4_1_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q4_1_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     int64_t off = b * (int64_t)sizeof(BlockQ4_1);
     I16 head[8], tail[4]; /* dwords 0..7, 6..9 */
-    rows_load8(row, off, head);
-    rows_load4(row, off + 24, tail);
+    dwords8(row, off, head);
+    dwords4(row, off + 24, tail);
     split_q4_1(head[0], head + 1, &out[0]);
     split_q4_1(head[5], tail, &out[1]);
 }
@@ -274,21 +326,21 @@ INLINE void join_fifth(I16 qh, I16 q[8]) {
     }
 }
 
-INLINE void load_q5_0(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_q5_0(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ5_0);
     I16 q[4];
-    rows_load4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
+    dwords4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
     split_nibbles(q, out->q);
-    join_fifth(rows_load1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
-    out->d[0] = v_from_f16(h_gather(row, off));
+    join_fifth(dwords1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
+    out->d[0] = v_from_f16(halves(row, off));
 }
 
 /* Blocks b and b + 1: 44 bytes a row, dwords 0..7 and 7..10. The first block's bytes lie across its dwords. */
-INLINE void load_q5_0_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q5_0_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     int64_t off = b * (int64_t)sizeof(BlockQ5_0);
     I16 w[8], tail[4], q[4];
-    rows_load8(row, off, w);
-    rows_load4(row, off + 28, tail);
+    dwords8(row, off, w);
+    dwords4(row, off + 28, tail);
     UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(w[j + 1]), i_shl16(w[j + 2]));
     split_nibbles(q, out[0].q);
     split_nibbles(tail, out[1].q);
@@ -298,24 +350,24 @@ INLINE void load_q5_0_pair(const char *const row[16], int64_t b, RowBlock out[2]
     out[1].d[0] = v_from_f16(i_low16(i_shr16(w[5])));
 }
 
-INLINE void load_q5_1(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_q5_1(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockQ5_1);
     I16 w[8];
-    rows_load4(row, off, w);
-    rows_load4(row, off + 8, w + 4);
+    dwords4(row, off, w);
+    dwords4(row, off + 8, w + 4);
     split_q4_1(w[0], w + 4, out);
     join_fifth(w[1], out->q);
 }
 
-INLINE void load_iq4_nl(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_iq4_nl(const Rows *row, int64_t b, RowBlock *out) {
     load_q4_0(row, b, out);
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], uneven_table()));
 }
 
-INLINE void load_mxfp4(const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_mxfp4(const Rows *row, int64_t b, RowBlock *out) {
     int64_t off = b * (int64_t)sizeof(BlockMXFP4);
-    I16 q[4], e = i_and(rows_load1(row, off), i_set1(255)), half = i_and(i_shr(e, 1), i_set1(127));
-    rows_load4(row, off + (int64_t)offsetof(BlockMXFP4, q), q);
+    I16 q[4], e = bytes1(row, off), half = i_and(i_shr(e, 1), i_set1(127));
+    dwords4(row, off + (int64_t)offsetof(BlockMXFP4, q), q);
     split_nibbles(q, out->q);
     UNROLL for (int j = 0; j < 8; j++) out->q[j] = w8_form(i_lookup(out->q[j], fp4_table()));
     /* 2^(e - 128) may be subnormal: as a product of two that are not */
@@ -336,14 +388,14 @@ INLINE void scales_k(const I16 head[4], int i, RowBlock *out) {
     out->m[0] = v_neg(v_mul(v_from_f16(i_low16(i_shr16(head[0]))), v_from_int(min)));
 }
 
-INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_k_pair(Dtype t, const Rows *row, int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (t == DT_q5_k ? (int64_t)sizeof(BlockQ5_K) : (int64_t)sizeof(BlockQ4_K));
     const int64_t q_at = t == DT_q5_k ? (int64_t)offsetof(BlockQ5_K, q) : (int64_t)offsetof(BlockQ4_K, q);
     const int i = (int)(b % 8);
     I16 head[4], q[8], high[8];
-    rows_load4(row, off, head);
-    rows_load8(row, off + q_at + i / 2 * 32, q);
-    if (t == DT_q5_k) rows_load8(row, off + (int64_t)offsetof(BlockQ5_K, qh), high);
+    dwords4(row, off, head);
+    dwords8(row, off + q_at + i / 2 * 32, q);
+    if (t == DT_q5_k) dwords8(row, off + (int64_t)offsetof(BlockQ5_K, qh), high);
     UNROLL for (int j = 0; j < 8; j++) {
         out[0].q[j] = i_and(q[j], i_set1(0x0f0f0f0f));
         out[1].q[j] = i_and(i_shr4(q[j]), i_set1(0x0f0f0f0f));
@@ -356,15 +408,15 @@ INLINE void load_k_pair(Dtype t, const char *const row[16], int64_t b, RowBlock 
     scales_k(head, i + 1, &out[1]);
 }
 
-INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q6_k_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (int64_t)sizeof(BlockQ6_K), half = b % 8 / 4;
     const int k = (int)(b % 4); /* 0 or 2 */
-    const V16 d = v_from_f16(h_gather(row, off + (int64_t)offsetof(BlockQ6_K, d)));
-    const I16 scales = rows_load1(row, off + (int64_t)offsetof(BlockQ6_K, scales) + b % 8 * 2);
+    const V16 d = v_from_f16(halves(row, off + (int64_t)offsetof(BlockQ6_K, d)));
+    const I16 scales = dwords1(row, off + (int64_t)offsetof(BlockQ6_K, scales) + b % 8 * 2);
     I16 high[8];
-    rows_load8(row, off + (int64_t)offsetof(BlockQ6_K, qh) + 32 * half, high);
+    dwords8(row, off + (int64_t)offsetof(BlockQ6_K, qh) + 32 * half, high);
     UNROLL for (int p = 0; p < 2; p++) {
-        rows_load8(row, off + 64 * half + 32 * p, out[p].q);
+        dwords8(row, off + 64 * half + 32 * p, out[p].q);
         UNROLL for (int j = 0; j < 8; j++) {
             I16 low = i_and(i_shr(out[p].q[j], 2 * k), i_set1(0x0f0f0f0f));
             I16 bits = i_shl(i_and(i_shr(high[j], 2 * (k + p)), i_set1(0x03030303)), 4);
@@ -376,17 +428,17 @@ INLINE void load_q6_k_pair(const char *const row[16], int64_t b, RowBlock out[2]
 }
 
 /* The 2 bits of parts k, k + 1 (k: 0 or 2) of 32 bytes of each row. */
-INLINE void split_twos(const char *const row[16], int64_t off, int k, RowBlock out[2]) {
+INLINE void split_twos(const Rows *row, int64_t off, int k, RowBlock out[2]) {
     I16 q[8];
-    rows_load8(row, off, q);
+    dwords8(row, off, q);
     UNROLL for (int j = 0; j < 8; j++) UNROLL for (int p = 0; p < 2; p++) out[p].q[j] =
         i_and(i_shr(q[j], 2 * (k + p)), i_set1(0x03030303));
 }
 
-INLINE void load_q2_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q2_k_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (int64_t)sizeof(BlockQ2_K);
-    const I16 scales = rows_load1(row, off + b % 8 * 2);
-    const I16 dm = rows_load1(row, off + (int64_t)offsetof(BlockQ2_K, d)), low = i_set1(15);
+    const I16 scales = dwords1(row, off + b % 8 * 2);
+    const I16 dm = dwords1(row, off + (int64_t)offsetof(BlockQ2_K, d)), low = i_set1(15);
     const V16 d = v_from_f16(i_low16(dm)), m = v_neg(v_from_f16(i_low16(i_shr16(dm))));
     split_twos(row, off + (int64_t)offsetof(BlockQ2_K, q) + b % 8 / 4 * 32, (int)(b % 4), out);
     UNROLL for (int p = 0; p < 2; p++) UNROLL for (int h = 0; h < 2; h++) {
@@ -396,15 +448,15 @@ INLINE void load_q2_k_pair(const char *const row[16], int64_t b, RowBlock out[2]
     }
 }
 
-INLINE void load_q3_k_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_q3_k_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (int64_t)sizeof(BlockQ3_K), at = off + (int64_t)offsetof(BlockQ3_K, scales);
     const int i = (int)(b % 8), k = 2 * i; /* k: the first of four scales */
-    const V16 d = v_from_f16(h_gather(row, off + (int64_t)offsetof(BlockQ3_K, d)));
-    const I16 low = i_and(i_shr(rows_load1(row, at + k % 8), k / 8 * 4), i_set1(0x0f0f0f0f));
-    const I16 scales = i_or(low, i_shl(i_and(i_shr(rows_load1(row, at + 8), k / 4 * 2), i_set1(0x03030303)), 4));
+    const V16 d = v_from_f16(halves(row, off + (int64_t)offsetof(BlockQ3_K, d)));
+    const I16 low = i_and(i_shr(dwords1(row, at + k % 8), k / 8 * 4), i_set1(0x0f0f0f0f));
+    const I16 scales = i_or(low, i_shl(i_and(i_shr(dwords1(row, at + 8), k / 4 * 2), i_set1(0x03030303)), 4));
     I16 high[8];
     split_twos(row, off + (int64_t)offsetof(BlockQ3_K, q) + b % 8 / 4 * 32, (int)(b % 4), out);
-    rows_load8(row, off, high);
+    dwords8(row, off, high);
     UNROLL for (int p = 0; p < 2; p++) {
         UNROLL for (int j = 0; j < 8; j++) out[p].q[j] =
             i_or(out[p].q[j], i_shl(i_and(i_shr(high[j], i + p), i_set1(0x01010101)), 2));
@@ -415,14 +467,14 @@ INLINE void load_q3_k_pair(const char *const row[16], int64_t b, RowBlock out[2]
     }
 }
 
-INLINE void load_iq4_xs_pair(const char *const row[16], int64_t b, RowBlock out[2]) {
+INLINE void load_iq4_xs_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     const int64_t off = b / 8 * (int64_t)sizeof(BlockIQ4_XS);
     const int i = (int)(b % 8);
-    const I16 head = rows_load1(row, off), low = rows_load1(row, off + (int64_t)offsetof(BlockIQ4_XS, scales_l));
+    const I16 head = dwords1(row, off), low = dwords1(row, off + (int64_t)offsetof(BlockIQ4_XS, scales_l));
     const V16 d = v_from_f16(i_low16(head));
     UNROLL for (int p = 0; p < 2; p++) {
         I16 q[4], s = i_and(i_shr(low, 4 * (i + p)), i_set1(15));
-        rows_load4(row, off + (int64_t)offsetof(BlockIQ4_XS, q) + 16 * (i + p), q);
+        dwords4(row, off + (int64_t)offsetof(BlockIQ4_XS, q) + 16 * (i + p), q);
         split_nibbles(q, out[p].q);
         UNROLL for (int j = 0; j < 8; j++) out[p].q[j] = w8_form(i_lookup(out[p].q[j], uneven_table()));
         s = i_or(s, i_shl(i_and(i_shr(head, 16 + 2 * (i + p)), i_set1(3)), 4));
@@ -430,7 +482,7 @@ INLINE void load_iq4_xs_pair(const char *const row[16], int64_t b, RowBlock out[
     }
 }
 
-INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *out) {
+INLINE void load_block(Dtype t, const Rows *row, int64_t b, RowBlock *out) {
     switch (t) {
     case DT_q8_0: load_q8_0(row, b, out); break;
     case DT_q4_0: load_q4_0(row, b, out); break;
@@ -444,12 +496,13 @@ INLINE void load_block(Dtype t, const char *const row[16], int64_t b, RowBlock *
 }
 
 /* n = 1 or 2 times 32 elements from number 32*b on; t and n are constants. */
-INLINE void load_blocks(Dtype t, int n, const char *const row[16], int64_t b, RowBlock *out) {
-    if (n == 2 && t == DT_q4_0)
+INLINE void load_blocks(Dtype t, int n, const Rows *row, int64_t b, RowBlock *out) {
+    const bool apart = !row->packed; /* what lies side by side gains nothing from coming in pairs */
+    if (apart && n == 2 && t == DT_q4_0)
         load_q4_0_pair(row, b, out);
-    else if (n == 2 && t == DT_q4_1)
+    else if (apart && n == 2 && t == DT_q4_1)
         load_q4_1_pair(row, b, out);
-    else if (n == 2 && t == DT_q5_0)
+    else if (apart && n == 2 && t == DT_q5_0)
         load_q5_0_pair(row, b, out);
     else if (n == 2 && t == DT_q2_k)
         load_q2_k_pair(row, b, out);

@@ -128,7 +128,8 @@ INLINE V16 v_from_int(I16 a) { return _mm512_cvtepi32_ps(a); }
 INLINE V16 v_from_f16(H16 h) { return _mm512_cvtph_ps(h); }
 INLINE H16 v_to_f16(V16 a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); } /* ties to even */
 INLINE V16 v_from_bf16(H16 h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
-INLINE V16 v_from_i8(B16 q) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)); }
+INLINE I16 i_from_i8(B16 q) { return _mm512_cvtepi8_epi32(q); }
+INLINE V16 v_from_i8(B16 q) { return _mm512_cvtepi32_ps(i_from_i8(q)); }
 INLINE V16 v_bits(I16 a) { return _mm512_castsi512_ps(a); }
 INLINE I16 i_bits(V16 a) { return _mm512_castps_si512(a); }
 /* v in lanes lo <= lane < hi, other elsewhere. */
@@ -324,9 +325,10 @@ INLINE V16 v_from_bf16(H16 h) {
     __m256i b = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(h, 1));
     return V16_OF(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)));
 }
+INLINE I16 i_from_i8(B16 q) { return I16_OF(_mm256_cvtepi8_epi32(q), _mm256_cvtepi8_epi32(_mm_srli_si128(q, 8))); }
 INLINE V16 v_from_i8(B16 q) {
-    __m256i a = _mm256_cvtepi8_epi32(q), b = _mm256_cvtepi8_epi32(_mm_srli_si128(q, 8));
-    return V16_OF(_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b));
+    I16 wide = i_from_i8(q);
+    return V16_OF(_mm256_cvtepi32_ps(wide.a), _mm256_cvtepi32_ps(wide.b));
 }
 INLINE V16 v_bits(I16 x) { return V16_OF(_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)); }
 INLINE I16 i_bits(V16 x) { return I16_OF(_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)); }

@@ -155,11 +155,11 @@ INLINE I16 i_high16(H16 h) { /* in the upper halves of the lanes */
                  q_s32(vshll_n_u16(vget_low_u16(h.b), 16)), q_s32(vshll_high_n_u16(h.b, 16))};
 }
 INLINE V16 v_from_bf16(H16 h) { return v_bits(i_high16(h)); }
-INLINE V16 v_from_i8(B16 q) {
+INLINE I16 i_from_i8(B16 q) {
     int16x8_t a = vmovl_s8(vget_low_s8(q)), b = vmovl_high_s8(q);
-    return v_from_int(
-        (I16){vmovl_s16(vget_low_s16(a)), vmovl_high_s16(a), vmovl_s16(vget_low_s16(b)), vmovl_high_s16(b)});
+    return (I16){vmovl_s16(vget_low_s16(a)), vmovl_high_s16(a), vmovl_s16(vget_low_s16(b)), vmovl_high_s16(b)};
 }
+INLINE V16 v_from_i8(B16 q) { return v_from_int(i_from_i8(q)); }
 INLINE float32x4_t q_keep(float32x4_t v, int64_t lo, int64_t hi, float32x4_t other) {
     const int32x4_t lane = {0, 1, 2, 3};
     uint32x4_t from = vcgeq_s32(lane, vdupq_n_s32((int32_t)MAX(0, MIN(lo, 4))));

@@ -5,6 +5,7 @@
 #include "backends/cpu/cpuid.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/ref.h"
+#include "backends/cpu/repack.h"
 #include "backends/cpu/tuned.h"
 #include "tests/ops/harness.h"
 
@@ -225,6 +226,34 @@ static bool check_apart(const Case *c, const Kernel *k, char *why) {
     return ok;
 }
 
+/* A weight that was repacked gives the bits of one as it lies, all at once and in pieces. The heap's guards stand right
+ * behind it under the address sanitizer. */
+static bool check_packed(const Case *c, const Kernel *k, char *why) {
+    Instance plain, packed;
+    OpArgs pack = {.n_in = 1};
+    bool ok = true;
+    if (!k->takes_packed) return true;
+    for (uint64_t seed = 0; seed < 2 && ok; seed++) {
+        instance_make(&plain, c, SEED, false);
+        instance_make(&packed, c, SEED, false);
+        Tensor *w = &packed.a.in[1];
+        const bool fits = repack_fits(&packed.a);
+        pack.in[0] = *w;
+        pack.out.data = fits ? mem_alloc((size_t)repack_bytes(w), 1) : NULL;
+        if (fits) {
+            args_run(&pack, &repack_kernel, seed);
+            instance_run(&plain, k, 0);
+            w->data = pack.out.data, w->packed = true;
+            instance_run(&packed, k, seed);
+            ok = instance_same(&plain, &packed, NULL, why) && instance_intact(&packed, why);
+        }
+        free(pack.out.data);
+        instance_release(&plain);
+        instance_release(&packed);
+    }
+    return ok;
+}
+
 /* What a helper that comes late may find in operand i: round 0: one value; 1: any in range; 2: any bytes at all. */
 static void scribble(Instance *x, int i, int round, Rng *r) {
     const int64_t X = x->a.in[1].ne[0];
@@ -326,6 +355,24 @@ static void test_late(void **state) {
 static void test_apart(void **state) {
     (void)state;
     check_all(check_apart, true);
+}
+
+static void test_packed(void **state) {
+    (void)state;
+    check_all(check_packed, false);
+}
+
+/* Every dtype that can be repacked is, in some case. */
+static void test_packed_dtypes(void **state) {
+    (void)state;
+    bool seen[DT_COUNT] = {0};
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        OpArgs a = planned(c);
+        if (c->op == OP_matmul && repack_fits(&a)) seen[a.in[1].dtype] = true;
+    }
+    for (Dtype t = 0; t < DT_COUNT; t++)
+        if (dtype_info[t].class == DTC_QUANT || t == DT_f32 || t == DT_f16 || t == DT_bf16)
+            if (!seen[t]) fail_msg("no case packs %s", dtype_info[t].name);
 }
 
 static void test_threads(void **state) {
@@ -527,10 +574,11 @@ static int bench(const char *only) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table_is_whole),  cmocka_unit_test(test_same),     cmocka_unit_test(test_units),
-        cmocka_unit_test(test_tokens),          cmocka_unit_test(test_in_place), cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_apart),           cmocka_unit_test(test_late),     cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_refuses_one_bit), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_table_is_whole), cmocka_unit_test(test_same),     cmocka_unit_test(test_units),
+        cmocka_unit_test(test_tokens),         cmocka_unit_test(test_in_place), cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_apart),          cmocka_unit_test(test_packed),   cmocka_unit_test(test_packed_dtypes),
+        cmocka_unit_test(test_late),           cmocka_unit_test(test_threads),  cmocka_unit_test(test_refuses_one_bit),
+        cmocka_unit_test(test_refuses),
     };
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argv[2]);
 #if defined __SANITIZE_THREAD__
