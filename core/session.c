@@ -41,7 +41,7 @@ void session_plan(const Session *s, LlmwsPlan *plan) {
     plan_add_row(plan, (LlmwsPlanRow){"weights", device, s->m->file.mapped_bytes > 0, s->m->bytes - s->m->turned});
     if (s->m->turned) plan_add_row(plan, (LlmwsPlanRow){"weights turned", device, false, s->m->turned});
     if (s->spec.lora) plan_add_row(plan, (LlmwsPlanRow){"adapters", device, true, lora_bytes(s->spec.lora)});
-    if (s->spec.packed) plan_add_row(plan, (LlmwsPlanRow){"packing", device, false, packed_most(s->m)});
+    if (s->spec.packed) plan_add_row(plan, (LlmwsPlanRow){"repacking", device, false, packed_most(s->m)});
     plan_add_row(plan, (LlmwsPlanRow){"cache", device, false, pool});
     plan_add_row(plan, (LlmwsPlanRow){"cache tables", device, false, tables});
     for (int c = CLASS_STATE; c < CLASS_COUNT; c++)

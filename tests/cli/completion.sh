@@ -16,7 +16,7 @@ offers '*generate*inspect*bench*help*--version*' llmws ''
 offers 'generate' llmws gen
 offers 'inspect' llmws help ins
 offers '*--prompt*--temp*--kv-type*--help' llmws generate --
-offers '--repeat' llmws bench --rep
+offers '--repeat' llmws bench --repe
 offers '' llmws bench --tokeni
 offers 'f32 f16 bf16 q8_0' llmws generate --kv-type ''
 offers 'f32' llmws generate --kv-type = f3

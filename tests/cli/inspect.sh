@@ -49,7 +49,7 @@ t 0 '{"event":"tokens","ids":\[\],"offsets":\[\]}' '' i "$M" --tokenize '' --no-
 usage 'token id 341: the vocabulary ends at 340' "$LLMWS" inspect "$M" --detokenize 341
 
 # Whose memory each class is.
-t 0 '*"devices":{"weights":"cpu","cache":"cpu",*"program":"cpu"},*' '' i "$M" --estimate --json
+t 0 '*"devices":{"weights":"cpu","repacking":"cpu","cache":"cpu",*"program":"cpu"},*' '' i "$M" --estimate --json
 t 0 '*' '*\[plan\] weights *iB on cpu (mapped)*\[plan\] cache *iB on cpu*\[plan\] program *iB on cpu*\[plan\] total *iB*' "$LLMWS" generate -m "$M" --ids 1,2 -n 1 -v
 
 # The families, no model needed: a line for every row of the table.
