@@ -83,7 +83,18 @@ static inline void step_keys(const Step *s, int64_t t, MaskRule mask, int64_t *l
  * without padding. Floats: K [KV_PAGE/16][E][16] (16 keys in the lanes), V [KV_PAGE][E]. q8_0, with P = E rounded up to
  * blocks of 32, zeros behind E: K int8 [KV_PAGE/16][P/4][16][4], then f16 scales [KV_PAGE/16][P/32][16]; V int8
  * [KV_PAGE/4][P][4] (4 keys side by side), then scales [P/32][KV_PAGE]: what an integer product adds up is 4 bytes. */
-enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256 };
+enum { KV_PAGE = 64, KV_LANES = 16, ATTN_PARTITION = 256, ATTN_STRANDS = 8 };
+/* A step of no more tokens has its strands computed apart from each other, by as many threads. */
+enum { ATTN_SPLIT = 4 };
+
+/* The first partition of a strand that holds any of the keys [lo, hi); one at or behind hi: there is none. */
+static inline int64_t strand_first(int64_t lo, int strand) {
+    const int64_t p = lo / ATTN_PARTITION;
+    return p + (strand + ATTN_STRANDS - p % ATTN_STRANDS) % ATTN_STRANDS;
+}
+static inline bool strand_empty(int64_t lo, int64_t hi, int strand) {
+    return strand_first(lo, strand) * ATTN_PARTITION >= hi;
+}
 
 /* Elements and bytes that a row of E keys or values takes in a page. */
 static inline int64_t kv_row_len(Dtype t, int64_t E) {

@@ -260,7 +260,9 @@ bool pass_cache(Graph *g, Err *e) {
         }
         OpParams p = n->params;
         p.attn.layer = layer;
-        rebuild_carry(&r, i, graph_op(&r.g, (Op)cached, &p, GRAPH_IN(r.map[n->in[0]], store)));
+        int in[] = {r.map[n->in[0]], store, 0}, n_in = 2;
+        if (cached == OP_attention_kv) in[n_in++] = graph_op(&r.g, OP_attention_strands, &p, 2, in);
+        rebuild_carry(&r, i, graph_op(&r.g, (Op)cached, &p, n_in, in));
     }
     return rebuild_end(&r, e);
 }

@@ -99,10 +99,27 @@ static const Node *stored_keys(const Graph *g, const Node *n, Err *e) {
 bool shape_attention_kv(const Graph *g, Node *n, Err *e) {
     const Node *keys = stored_keys(g, n, e);
     TRY(keys && rule_ndim(g, n, 0, 3, e) && heads_fit(node_in(g, n, 0), keys, e));
+    if (n->n_in > 2) {
+        const Node *q = node_in(g, n, 0), *s = node_in(g, n, 2);
+        if (s->ndim != 4 || s->ne[1] != q->ne[1] || s->ne[3] != q->ne[2] + 2)
+            return err_set(e, ERR_FAIL, "attention_kv: input 2 is no attention_strands of input 0");
+    }
     return rule_like(g, n, 0);
 }
 
 void grad_attention_kv(Grad *gr, int id) { grad_refuse(gr, id); }
+
+bool shape_attention_strands(const Graph *g, Node *n, Err *e) {
+    const Node *q = node_in(g, n, 0), *keys = stored_keys(g, n, e);
+    TRY(keys && rule_ndim(g, n, 0, 3, e) && heads_fit(q, keys, e));
+    const int64_t ne[] = {ATTN_SPLIT, q->ne[1], ATTN_STRANDS, q->ne[2] + 2};
+    n->dtype = DT_f32;
+    n->ndim = 4;
+    memcpy(n->ne, ne, sizeof ne);
+    return true;
+}
+
+void grad_attention_strands(Grad *gr, int id) { grad_refuse(gr, id); }
 
 /* ---- with scores that can be seen ---- */
 

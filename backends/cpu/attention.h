@@ -19,14 +19,17 @@ enum { ATTN_M = 6, ATTN_G = 1, ATTN_G8 = 1 };
 #endif
 enum { ATTN_TOKENS = 16, PAGE_GROUPS = KV_PAGE / KV_LANES };
 
+typedef struct Sum { /* over some of the keys: M, L, O in core/ops.def */
+    float max, sum, *o;
+} Sum;
+
 typedef struct Query {
     const float *q;
     const int16_t *n; /* over q8_0: q as integers, as to_i16 leaves it, and its scales */
     const float *d;
-    float *out;     /* the sum so far, O in core/ops.def */
+    Sum all, strand;
     int64_t lo, hi; /* keys */
     int64_t row;    /* of in[0] */
-    float max, sum;
 } Query;
 
 typedef struct Attn { /* what the queries at hand share */
@@ -36,9 +39,9 @@ typedef struct Attn { /* what the queries at hand share */
     int64_t head_bytes, kv_heads, kv_head;
     Query *query; /* [n] */
     int64_t n;
-    float *p; /* [ATTN_M][ATTN_PARTITION] scores, then weights */
-    float *o; /* [ATTN_M][E] sums of one partition */
-    float *d; /* behind Query */
+    float *p;          /* [ATTN_M][ATTN_PARTITION] scores, then weights */
+    float *o;          /* [ATTN_M][E] sums of one partition */
+    float *strand, *d; /* behind Query */
     int16_t *ints;
 } Attn;
 
@@ -259,12 +262,17 @@ INLINE void values_tile(Dtype t, const Attn *c, const AttnTile *w) {
 
 /* ---- a partition, and all of them ---- */
 
-static void join(const Attn *c, Query *q, const float *o, float max, float sum) {
-    float n = max > q->max ? max : q->max, a = exp_f32(q->max - n), b = exp_f32(max - n);
-    q->sum = fmaf(q->sum, a, sum * b);
-    q->max = n;
+static void join(const Attn *c, Sum *to, const float *o, float max, float sum) {
+    float n = max > to->max ? max : to->max, a = exp_f32(to->max - n), b = exp_f32(max - n);
+    to->sum = fmaf(to->sum, a, sum * b);
+    to->max = n;
     for (int64_t e = 0; e < c->E; e += LANES)
-        v_store(q->out + e, v_fma(v_load(q->out + e), v_set1(a), v_mul(v_load(o + e), v_set1(b))));
+        v_store(to->o + e, v_fma(v_load(to->o + e), v_set1(a), v_mul(v_load(o + e), v_set1(b))));
+}
+
+static Sum sum_empty(const Attn *c, float *o) {
+    memset(o, 0, (size_t)c->E * 4);
+    return (Sum){-INFINITY, 0, o};
 }
 
 INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
@@ -279,13 +287,14 @@ INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
         values8(c, w, lo, hi);
     else
         values_tile(t, c, w);
-    for (int m = 0; m < w->n; m++) join(c, w->query[m], c->o + m * c->E, max[m], sum[m]);
+    for (int m = 0; m < w->n; m++) join(c, &w->query[m]->strand, c->o + m * c->E, max[m], sum[m]);
 }
 
-INLINE void attend_any(Dtype t, const Attn *c) {
+/* The partitions of a strand, into each query's. */
+INLINE void attend_any(Dtype t, const Attn *c, int strand) {
     int64_t lo = INT64_MAX, hi = 0;
     for (int64_t i = 0; i < c->n; i++) lo = MIN(lo, c->query[i].lo), hi = MAX(hi, c->query[i].hi);
-    for (int64_t base = lo / ATTN_PARTITION * ATTN_PARTITION; base < hi; base += ATTN_PARTITION) {
+    for (int64_t base = strand_first(lo, strand) * ATTN_PARTITION; base < hi; base += ATTN_STRANDS * ATTN_PARTITION) {
         AttnTile w = {.base = base};
         for (int64_t i = 0; i < c->n; i++) {
             Query *q = &c->query[i];
@@ -300,18 +309,35 @@ INLINE void attend_any(Dtype t, const Attn *c) {
     }
 }
 
-static void attend_f32(const Attn *c) { attend_any(DT_f32, c); }
-static void attend_f16(const Attn *c) { attend_any(DT_f16, c); }
-static void attend_bf16(const Attn *c) { attend_any(DT_bf16, c); }
-static void attend_q8_0(const Attn *c) { attend_any(DT_q8_0, c); }
+static void attend_f32(const Attn *c, int strand) { attend_any(DT_f32, c, strand); }
+static void attend_f16(const Attn *c, int strand) { attend_any(DT_f16, c, strand); }
+static void attend_bf16(const Attn *c, int strand) { attend_any(DT_bf16, c, strand); }
+static void attend_q8_0(const Attn *c, int strand) { attend_any(DT_q8_0, c, strand); }
 
-static void attend(Dtype t, const Attn *c) {
+static void attend_strand(Dtype t, const Attn *c, int strand) {
     switch (t) {
-    case DT_f32: attend_f32(c); break;
-    case DT_f16: attend_f16(c); break;
-    case DT_bf16: attend_bf16(c); break;
-    default: attend_q8_0(c); break;
+    case DT_f32: attend_f32(c, strand); break;
+    case DT_f16: attend_f16(c, strand); break;
+    case DT_bf16: attend_bf16(c, strand); break;
+    default: attend_q8_0(c, strand); break;
     }
+}
+
+/* A sum that is joined with an empty one stays as it is, so strands of one partition each need no sum of their own. */
+static void attend(Dtype t, const Attn *c) {
+    int64_t lo = INT64_MAX, hi = 0;
+    for (int64_t i = 0; i < c->n; i++) lo = MIN(lo, c->query[i].lo), hi = MAX(hi, c->query[i].hi);
+    const bool single = div_up(hi, ATTN_PARTITION) - lo / ATTN_PARTITION <= ATTN_STRANDS;
+    for (int64_t i = 0; i < c->n; i++) c->query[i].strand = c->query[i].all;
+    for (int s = 0; s < ATTN_STRANDS; s++) {
+        for (int64_t i = 0; i < c->n && !single; i++) c->query[i].strand = sum_empty(c, c->strand + i * c->E);
+        attend_strand(t, c, s);
+        for (int64_t i = 0; i < c->n && !single; i++) {
+            Query *q = &c->query[i];
+            if (!strand_empty(q->lo, q->hi, s)) join(c, &q->all, q->strand.o, q->strand.max, q->strand.sum);
+        }
+    }
+    for (int64_t i = 0; i < c->n && single; i++) c->query[i].all = c->query[i].strand;
 }
 
 /* ---- units ---- */
@@ -323,12 +349,13 @@ static inline int64_t attention_kv_units(const OpArgs *a) { return div_up(a->out
 /* p and o; queries, their scales and their integers. */
 static size_t attention_layout(const OpArgs *a, char *base, Attn *c) {
     Carve at = {.base = base};
-    const int64_t queries = ATTN_TOKENS * a->out.ne[1], P = kv_row_len(DT_q8_0, a->out.ne[2]);
+    const int64_t E = a->in[0].ne[2], queries = ATTN_TOKENS * a->in[0].ne[1], P = kv_row_len(DT_q8_0, E);
     CARVE(&at, c->p, ATTN_M * ATTN_PARTITION);
-    CARVE(&at, c->o, ATTN_M * a->out.ne[2]);
+    CARVE(&at, c->o, ATTN_M * E);
     CARVE(&at, c->query, queries);
     CARVE(&at, c->d, queries * P / 32);
     CARVE(&at, c->ints, queries * P);
+    CARVE(&at, c->strand, queries * E);
     return at.at;
 }
 
@@ -350,6 +377,22 @@ static void query_to_i16(const Attn *c, int64_t i) {
     c->query[i].n = n, c->query[i].d = d;
 }
 
+/* One more query, of head h of token t; out [E] is for its sum. */
+static void add_query(Attn *c, int64_t t, int64_t h, float *out) {
+    const OpArgs *a = c->a;
+    const int64_t row = t * a->in[0].ne[1] + h;
+    Query *q = &c->query[c->n++];
+    *q = (Query){.q = tensor_row(&a->in[0], row), .row = row};
+    q->all = sum_empty(c, out);
+    step_keys(a->step, t, a->params.attn.mask, &q->lo, &q->hi);
+    if (a->step->kv_dtype == DT_q8_0) query_to_i16(c, c->n - 1);
+}
+
+/* out = its sum over all keys, as weights that add up to 1. */
+static void finish(const Attn *c, const Sum *s) {
+    for (int64_t e = 0; e < c->E; e += LANES) v_store(s->o + e, v_div(v_load(s->o + e), v_set1(s->sum)));
+}
+
 /* Heads [h0, h1), all of one kv head, of tokens [t0, t1): sequence by sequence. */
 static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1) {
     const OpArgs *a = c->a;
@@ -357,21 +400,9 @@ static void attend_block(Attn *c, int64_t t0, int64_t t1, int64_t h0, int64_t h1
     for (int64_t t = t0; t < t1;) {
         c->pages = s->pages[t];
         for (c->n = 0; t < t1 && s->pages[t] == c->pages; t++)
-            for (int64_t h = h0; h < h1; h++) {
-                int64_t row = t * a->out.ne[1] + h;
-                Query *q = &c->query[c->n++];
-                *q = (Query){
-                    .q = tensor_row(&a->in[0], row), .out = tensor_row(&a->out, row), .row = row, .max = -INFINITY};
-                step_keys(s, t, a->params.attn.mask, &q->lo, &q->hi);
-                memset(q->out, 0, (size_t)c->E * 4);
-                if (s->kv_dtype == DT_q8_0) query_to_i16(c, c->n - 1);
-            }
+            for (int64_t h = h0; h < h1; h++) add_query(c, t, h, tensor_row(&a->out, t * a->out.ne[1] + h));
         attend(s->kv_dtype, c);
-        for (int64_t i = 0; i < c->n; i++)
-            for (int64_t e = 0; e < c->E; e += LANES) {
-                float *o = c->query[i].out + e;
-                v_store(o, v_div(v_load(o), v_set1(c->query[i].sum)));
-            }
+        for (int64_t i = 0; i < c->n; i++) finish(c, &c->query[i].all);
     }
 }
 
@@ -386,18 +417,107 @@ static inline void attention_kv_copy(const OpArgs *a, const char *staged, int64_
     }
 }
 
-static inline void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+/* The cache as the step of these operands has it. */
+static Attn attn_of(const OpArgs *a, void *scratch) {
     const Step *s = a->step;
-    int64_t T = a->out.ne[0], H = a->out.ne[1], E = a->out.ne[2], block = attn_block(a), blocks = div_up(T, block);
-    int64_t head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E), kv_heads = s->kv_page_bytes / (2 * head_bytes);
-    int64_t per = H / kv_heads;
-    Attn c = {.a = a, .E = E, .P = kv_row_len(s->kv_dtype, E), .head_bytes = head_bytes, .kv_heads = kv_heads};
+    const int64_t E = a->in[0].ne[2], head_bytes = KV_PAGE * kv_row_bytes(s->kv_dtype, E);
+    Attn c = {.a = a,
+              .E = E,
+              .P = kv_row_len(s->kv_dtype, E),
+              .head_bytes = head_bytes,
+              .kv_heads = s->kv_page_bytes / (2 * head_bytes)};
     attention_layout(a, scratch, &c);
+    return c;
+}
+
+/* A head of a token out of its strands. */
+static void join_strands(const OpArgs *a, int64_t u0, int64_t u1) {
+    const Attn c = {.a = a, .E = a->out.ne[2]};
+    const int64_t T = a->out.ne[0], H = a->out.ne[1];
+    for (int64_t u = u0; u < u1; u++) {
+        const int64_t t = block_of(u / H, T), row = t * H + u % H;
+        Sum all = sum_empty(&c, tensor_row(&a->out, row));
+        int64_t lo, hi;
+        step_keys(a->step, t, a->params.attn.mask, &lo, &hi);
+        for (int s = 0; s < ATTN_STRANDS; s++) {
+            const float *o = tensor_row(&a->in[2], row * ATTN_STRANDS + s);
+            if (!strand_empty(lo, hi, s)) join(&c, &all, o, o[c.E], o[c.E + 1]);
+        }
+        finish(&c, &all);
+    }
+}
+
+static inline void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t T = a->out.ne[0], H = a->out.ne[1], block = attn_block(a), blocks = div_up(T, block);
+    if (a->n_in > 2 && T <= ATTN_SPLIT) { /* blocks of one token each */
+        join_strands(a, u0, u1);
+        return;
+    }
+    Attn c = attn_of(a, scratch);
+    const int64_t per = H / c.kv_heads;
     for (int64_t u = u0, n; u < u1; u += n) {
         int64_t t0 = block_of(u / H, blocks) * block, h = u % H;
         n = MIN(u1 - u, per - h % per);
         c.kv_head = h / per;
         attend_block(&c, t0, MIN(T, t0 + block), h, h + n);
+    }
+}
+
+/* ---- strands: a unit is one of them, of one head of one token; those of a kv head and strand follow each other ----
+ */
+
+static inline int64_t attention_strands_units(const OpArgs *a) {
+    return a->in[0].ne[0] <= ATTN_SPLIT ? a->in[0].ne[0] * a->in[0].ne[1] * ATTN_STRANDS : 0;
+}
+
+typedef struct StrandUnit {
+    int64_t t, h; /* of the first unit of this kv head and strand */
+    int64_t from; /* which of its heads this is */
+    int strand;
+} StrandUnit;
+
+/* per: heads of a kv head. */
+static inline StrandUnit strand_unit(int64_t u, int64_t heads, int64_t per) {
+    const int64_t group = u / per, kv_heads = heads / per, kv_head = group / ATTN_STRANDS;
+    return (StrandUnit){kv_head / kv_heads, kv_head % kv_heads * per, u % per, (int)(group % ATTN_STRANDS)};
+}
+
+static inline int64_t heads_per(const OpArgs *a) {
+    const Step *s = a->step;
+    return a->in[0].ne[1] * 2 * KV_PAGE * kv_row_bytes(s->kv_dtype, a->in[0].ne[2]) / s->kv_page_bytes;
+}
+
+static inline void attention_strands_copy(const OpArgs *a, const char *staged, int64_t u0, int64_t u1) {
+    for (int64_t u = u0, per = heads_per(a); u < u1; u++) {
+        const StrandUnit at = strand_unit(u, a->in[0].ne[1], per);
+        int64_t lo, hi;
+        step_keys(a->step, at.t, a->params.attn.mask, &lo, &hi);
+        if (strand_empty(lo, hi, at.strand)) continue;
+        char *to = tensor_row(&a->out, (at.t * a->in[0].ne[1] + at.h + at.from) * ATTN_STRANDS + at.strand);
+        memcpy(to, staged + (to - (char *)a->out.data), (size_t)a->out.ne[3] * 4);
+    }
+}
+
+static inline void attention_strands_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    const int64_t H = a->in[0].ne[1], per = heads_per(a);
+    Attn c = attn_of(a, scratch);
+    for (int64_t u = u0, n; u < u1; u += n) {
+        const StrandUnit at = strand_unit(u, H, per);
+        int64_t lo, hi;
+        n = MIN(u1 - u, per - at.from);
+        step_keys(a->step, at.t, a->params.attn.mask, &lo, &hi);
+        if (strand_empty(lo, hi, at.strand)) continue;
+        c.kv_head = at.h / per;
+        c.pages = a->step->pages[at.t];
+        c.n = 0;
+        for (int64_t h = at.h + at.from; h < at.h + at.from + n; h++)
+            add_query(&c, at.t, h, tensor_row(&a->out, (at.t * H + h) * ATTN_STRANDS + at.strand));
+        for (int64_t i = 0; i < n; i++) c.query[i].strand = c.query[i].all;
+        attend_strand(a->step->kv_dtype, &c, at.strand);
+        for (int64_t i = 0; i < n; i++) {
+            const Sum *s = &c.query[i].strand;
+            s->o[c.E] = s->max, s->o[c.E + 1] = s->sum;
+        }
     }
 }
 

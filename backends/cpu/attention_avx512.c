@@ -5,4 +5,6 @@
 
 const Kernel avx512_attention_kv = {"avx512", attention_kv_units, attention_kv_run, attention_kv_scratch,
                                     attention_kv_copy};
+const Kernel avx512_attention_strands = {"avx512", attention_strands_units, attention_strands_run, attention_kv_scratch,
+                                         attention_strands_copy};
 #endif

@@ -5,4 +5,6 @@
 
 const Kernel neon_attention_kv = {"neon", attention_kv_units, attention_kv_run, attention_kv_scratch,
                                   attention_kv_copy};
+const Kernel neon_attention_strands = {"neon", attention_strands_units, attention_strands_run, attention_kv_scratch,
+                                       attention_strands_copy};
 #endif

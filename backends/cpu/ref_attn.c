@@ -52,16 +52,18 @@ const Kernel ref_rope_order = {"ref", ref_out_rows, rope_order_run, NULL};
 typedef struct Scratch {
     float *p;       /* [ATTN_PARTITION] scores, then weights */
     float *row, *o; /* [E] a decoded key or value, the sum of one partition */
+    float *strand;  /* [E] that of one strand */
     int16_t *n;     /* [P] the query over q8_0 */
     float *d;       /* [P/32] its scales */
 } Scratch;
 
 static size_t scratch_layout(const OpArgs *a, char *base, Scratch *w) {
     Carve at = {.base = base};
-    const int64_t E = a->out.ne[2], P = kv_row_len(DT_q8_0, E);
+    const int64_t E = a->in[0].ne[2], P = kv_row_len(DT_q8_0, E);
     CARVE(&at, w->p, ATTN_PARTITION);
     CARVE(&at, w->row, E);
     CARVE(&at, w->o, E);
+    CARVE(&at, w->strand, E);
     CARVE(&at, w->n, P);
     CARVE(&at, w->d, P / 32);
     return at.at;
@@ -156,30 +158,59 @@ static void weigh_partition(const Keys *k, const float *q, int64_t base, int64_t
     *l = lanes16_fold(lane);
 }
 
-/* Query u of in[0]. */
-static void attend(const Keys *k, int64_t u, Scratch *w) {
+/* What is known of some of the keys, as core/ops.def has it. */
+typedef struct Part {
+    float M, L, *O;
+} Part;
+
+static Part part_empty(float *O, int64_t E) {
+    memset(O, 0, (size_t)E * 4);
+    return (Part){-INFINITY, 0, O};
+}
+
+static void part_join(Part *p, int64_t E, float m, float l, const float *o) {
+    const float n = m > p->M ? m : p->M, a = exp_f32(p->M - n), b = exp_f32(m - n);
+    p->L = fmaf(p->L, a, l * b);
+    for (int64_t e = 0; e < E; e++) p->O[e] = fmaf(p->O[e], a, o[e] * b);
+    p->M = n;
+}
+
+/* The partitions of a strand of query u. */
+static Part attend_strand(const Keys *k, int64_t u, int strand, float *O, Scratch *w) {
     const float *q = tensor_row(&k->a->in[0], u);
-    float *out = tensor_row(&k->a->out, u), M = -INFINITY, L = 0;
     int64_t lo, hi;
     keys_range(k, &lo, &hi);
-    memset(out, 0, (size_t)k->E * 4);
+    Part p = part_empty(O, k->E);
     if (keys_are_q8_0(k)) query_to_i16(q, k->E, w);
-    for (int64_t base = lo / ATTN_PARTITION * ATTN_PARTITION; base < hi; base += ATTN_PARTITION) {
+    for (int64_t base = strand_first(lo, strand) * ATTN_PARTITION; base < hi; base += ATTN_STRANDS * ATTN_PARTITION) {
         const int64_t from = MAX(lo, base), to = MIN(hi, base + ATTN_PARTITION);
         float m, l;
         weigh_partition(k, q, base, from, to, w, &m, &l);
         drop_weights(k, u, base, from, to, w);
         memset(w->o, 0, (size_t)k->E * 4);
         add_values(k, base, from, to, w);
-        float n = m > M ? m : M, a = exp_f32(M - n), b = exp_f32(m - n);
-        L = fmaf(L, a, l * b);
-        for (int64_t e = 0; e < k->E; e++) out[e] = fmaf(out[e], a, w->o[e] * b);
-        M = n;
+        part_join(&p, k->E, m, l, w->o);
     }
-    for (int64_t e = 0; e < k->E; e++) out[e] /= L;
+    return p;
 }
 
-static int64_t attention_units(const OpArgs *a) { return a->out.ne[0] * a->out.ne[1]; }
+/* Query u of in[0]; strands: [8][E+2] of it, NULL: they are computed. */
+static void attend(const Keys *k, int64_t u, const float *strands, Scratch *w) {
+    const int64_t E = k->E;
+    int64_t lo, hi;
+    keys_range(k, &lo, &hi);
+    Part all = part_empty(tensor_row(&k->a->out, u), E);
+    for (int s = 0; s < ATTN_STRANDS; s++) {
+        if (strand_empty(lo, hi, s)) continue;
+        const float *at = strands ? strands + s * (E + 2) : NULL;
+        Part p = at ? (Part){at[E], at[E + 1], NULL} : attend_strand(k, u, s, w->strand, w);
+        part_join(&all, E, p.M, p.L, at ? at : p.O);
+    }
+    for (int64_t e = 0; e < E; e++) all.O[e] /= all.L;
+}
+
+static int64_t attention_units_of(const Tensor *q) { return q->ne[0] * q->ne[1]; }
+static int64_t attention_units(const OpArgs *a) { return attention_units_of(&a->out); }
 
 static void attention_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t H = a->out.ne[1], group = H / a->in[1].ne[1];
@@ -187,7 +218,7 @@ static void attention_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch
     scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
         Keys k = keys_in_rows(a, &a->in[1], &a->in[2], u / H, u % H / group);
-        attend(&k, u, &w);
+        attend(&k, u, NULL, &w);
     }
 }
 
@@ -197,14 +228,39 @@ const Kernel ref_attention = {"ref", attention_units, attention_run, attention_s
 static void attention_kv_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t H = a->out.ne[1], E = a->out.ne[2];
     Scratch w;
+    const bool joins = a->n_in > 2 && a->step->n <= ATTN_SPLIT;
     scratch_layout(a, scratch, &w);
     for (int64_t u = u0; u < u1; u++) {
         Keys k = keys_in_cache(a, u / H, u % H, H, E);
-        attend(&k, u, &w);
+        attend(&k, u, joins ? tensor_row(&a->in[2], u * ATTN_STRANDS) : NULL, &w);
     }
 }
 
-const char takes_attention_kv[] = "fi>f";
+/* A unit is one head of one token. */
+static int64_t strands_units(const OpArgs *a) {
+    return a->in[0].ne[0] <= ATTN_SPLIT ? attention_units_of(&a->in[0]) : 0;
+}
+
+static void strands_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    int64_t H = a->in[0].ne[1], E = a->in[0].ne[2], lo, hi;
+    Scratch w;
+    scratch_layout(a, scratch, &w);
+    for (int64_t u = u0; u < u1; u++) {
+        Keys k = keys_in_cache(a, u / H, u % H, H, E);
+        keys_range(&k, &lo, &hi);
+        for (int s = 0; s < ATTN_STRANDS; s++) {
+            if (strand_empty(lo, hi, s)) continue;
+            float *to = tensor_row(&a->out, u * ATTN_STRANDS + s);
+            Part p = attend_strand(&k, u, s, to, &w);
+            to[E] = p.M, to[E + 1] = p.L;
+        }
+    }
+}
+
+const char takes_attention_strands[] = "fi>f";
+const Kernel ref_attention_strands = {"ref", strands_units, strands_run, attention_scratch};
+
+const char takes_attention_kv[] = "fif>f";
 const Kernel ref_attention_kv = {"ref", attention_units, attention_kv_run, attention_scratch};
 
 /* ---- the cache ---- */

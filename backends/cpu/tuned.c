@@ -46,6 +46,7 @@ static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
 static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_attention_strands(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
 static inline bool f32_from(const OpArgs *a, int i) { /* input i and those behind it */
     while (i < a->n_in && a->in[i].dtype == DT_f32) i++;
     return i == a->n_in;
@@ -108,6 +109,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(rope, isa, rope)                                                                                               \
     ROW(kv_store, isa, kv_store)                                                                                       \
     ROW(attention_kv, isa, attention_kv)                                                                               \
+    ROW(attention_strands, isa, attention_strands)                                                                     \
     ROW(experts_sum, isa, experts_sum)                                                                                 \
     ROW(attention, isa, attention)                                                                                     \
     ROW(attention_dqkv, isa, attention_dqkv)                                                                           \

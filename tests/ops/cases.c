@@ -121,6 +121,15 @@
 #define KV_ALL(window, T, H, K, E, ...)                                                                                \
     KV(f32, window, T, H, K, E, __VA_ARGS__), KV(f16, window, T, H, K, E, __VA_ARGS__),                                \
         KV(bf16, window, T, H, K, E, __VA_ARGS__), KV(q8_0, window, T, H, K, E, __VA_ARGS__)
+/* In strands, and out of them. */
+#define STRANDS(as, window, T, H, K, E, ...)                                                                           \
+    {OP_attention_strands, ATTN(window), IN(F32(T, H, E), TOKEN), .out = F32(4, H, 8, (E) + 2), CACHE(K, as),          \
+     SEQS(__VA_ARGS__)},                                                                                               \
+    {OP_attention_kv, ATTN(window), IN(F32(T, H, E), TOKEN, F32(4, H, 8, (E) + 2)), .out = F32(T, H, E),               \
+     CACHE(K, as), SEQS(__VA_ARGS__)}
+#define STRANDS_ALL(window, T, H, K, E, ...)                                                                           \
+    STRANDS(f32, window, T, H, K, E, __VA_ARGS__), STRANDS(f16, window, T, H, K, E, __VA_ARGS__),                      \
+        STRANDS(bf16, window, T, H, K, E, __VA_ARGS__), STRANDS(q8_0, window, T, H, K, E, __VA_ARGS__)
 #define KV_BENCH(as, T, start)                                                                                         \
     {OP_attention_kv, ATTN(0), IN(F32(T, 9, 64), TOKEN), .out = F32(T, 9, 64), CACHE(3, as), SEQS({start, T}),         \
      .bench = true}
@@ -485,6 +494,13 @@ const Case cases[] = {
     SCORES_KV(q8_0, 0, 20, 4, 2, 128, 280, {250, 20, 252, 266}),
     {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, f16), SEQS({260, 5})},
     {OP_attention_kv, CAPPED, IN(F32(5, 4, 64), TOKEN), .out = F32(5, 4, 64), CACHE(2, q8_0), SEQS({260, 5})},
+    STRANDS_ALL(0, 1, 9, 3, 64, {130, 1}),
+    STRANDS_ALL(0, 3, 4, 2, 32, {2600, 1}, {3, 1}, {513, 1}),
+    STRANDS_ALL(700, 4, 2, 1, 16, {4900, 4}),
+    STRANDS_ALL(3, 4, 3, 1, 7, {254, 4}),
+    {OP_attention_strands, ATTN(0), IN(F32(5, 4, 32), TOKEN), .out = F32(4, 4, 8, 34), CACHE(2, f16), SEQS({700, 5})},
+    KV_ALL(0, 7, 4, 2, 16, {2500, 7}),
+    KV_ALL(2400, 9, 2, 1, 32, {4090, 9}),
     KV_ALL(0, 1, 1, 1, 16, {0, 1}),
     KV_ALL(0, 1, 9, 3, 64, {130, 1}),
     KV_ALL(0, 2, 4, 2, 64, {255, 2}),

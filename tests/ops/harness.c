@@ -223,7 +223,8 @@ static void make_cache(Instance *x, int64_t most, Rng *r) {
 }
 
 static void make_step(Instance *x, Rng *r) {
-    int64_t T = x->c->op == OP_kv_store ? x->a.in[0].ne[0] : x->a.out.ne[0];
+    bool of_in = x->c->op == OP_kv_store || x->c->op == OP_attention_strands; /* that have no row per token */
+    int64_t T = of_in ? x->a.in[0].ne[0] : x->a.out.ne[0];
     int32_t *index = ARENA_NEW(&x->arena, int32_t, T), *reach = ARENA_NEW(&x->arena, int32_t, T),
             *first = ARENA_NEW(&x->arena, int32_t, T);
     int64_t most = fill_sequences(x, T, index, reach, first);

@@ -217,7 +217,9 @@ static void test_refuses_wrong_gradients(void **state) {
     b->close(b);
 }
 
-static bool reads_cache(Op op) { return op == OP_attention_kv || op == OP_attn_scores_kv || op == OP_attn_mix_kv; }
+static bool reads_cache(Op op) {
+    return op == OP_attention_kv || op == OP_attention_strands || op == OP_attn_scores_kv || op == OP_attn_mix_kv;
+}
 
 /* An op without a gradient says so by name when one is wanted. None is left out: an op has a gradient that is checked,
  * or refuses. */
