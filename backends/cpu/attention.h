@@ -17,7 +17,8 @@ enum { ATTN_M = 6, ATTN_G = 4, ATTN_G8 = 2 };
 #else
 enum { ATTN_M = 6, ATTN_G = 1, ATTN_G8 = 1 };
 #endif
-enum { ATTN_TOKENS = 16, PAGE_GROUPS = KV_PAGE / KV_LANES };
+enum { ATTN_TOKENS = 16, PAGE_GROUPS = KV_PAGE / KV_LANES, PARTITION_PAGES = ATTN_PARTITION / KV_PAGE };
+enum { AHEAD = 1 }; /* pages that memory brings while another is used; more gain nothing */
 
 typedef struct Sum { /* over some of the keys: M, L, O in core/ops.def */
     float max, sum, *o;
@@ -39,9 +40,11 @@ typedef struct Attn { /* what the queries at hand share */
     int64_t head_bytes, kv_heads, kv_head;
     Query *query; /* [n] */
     int64_t n;
-    float *p;          /* [ATTN_M][ATTN_PARTITION] scores, then weights */
-    float *o;          /* [ATTN_M][E] sums of one partition */
-    float *strand, *d; /* behind Query */
+    float *p;                                       /* [ATTN_M][ATTN_PARTITION] scores, then weights */
+    float *o;                                       /* [ATTN_M][E] sums of one partition */
+    const char *reads[2 * PARTITION_PAGES + AHEAD]; /* keys, then values of the partition's pages, and what follows */
+    const char *next;                               /* of these what is to be asked for */
+    float *strand, *d;                              /* behind Query */
     int16_t *ints;
 } Attn;
 
@@ -49,6 +52,7 @@ typedef struct AttnTile {
     Query *query[ATTN_M];
     int64_t lo[ATTN_M], hi[ATTN_M]; /* keys inside the partition */
     int64_t n, base;
+    int64_t page, pages; /* of the partition, that any of them sees */
 } AttnTile;
 
 INLINE const char *page_at(const Attn *c, int64_t j) {
@@ -57,6 +61,13 @@ INLINE const char *page_at(const Attn *c, int64_t j) {
 }
 INLINE const char *k_at(const Attn *c, int64_t j) { return page_at(c, j) + c->kv_head * c->head_bytes; }
 INLINE const char *v_at(const Attn *c, int64_t j) { return page_at(c, j) + (c->kv_heads + c->kv_head) * c->head_bytes; }
+
+/* With few queries memory sets the pace, and pages stand anywhere: while one is used, part i of a later one is asked
+ * for. M, bytes constants. A prefetch never faults. */
+INLINE void ask_ahead(int M, const Attn *c, int64_t i, int64_t bytes) {
+    if (M > 4) return;
+    UNROLL for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(c->next + i * bytes + at, 0, 2);
+}
 
 /* ---- scores ---- */
 
@@ -70,6 +81,7 @@ INLINE void scores_page(Dtype t, int M, const Attn *c, const AttnTile *w, int64_
         UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G; g++) s[m][g] = v_zero();
         for (int64_t e = 0; e < c->E; e++) {
             V16 ke[ATTN_G];
+            ask_ahead(M, c, g0 / ATTN_G * c->E + e, ATTN_G * LANES * (t == DT_f32 ? 4 : 2));
             UNROLL for (int g = 0; g < ATTN_G; g++) ke[g] = decode16(t, k, (g0 + g) * group + e * KV_LANES);
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G; g++) s[m][g] =
                 v_fma(v_set1(w->query[m]->q[e]), ke[g], s[m][g]);
@@ -119,6 +131,7 @@ INLINE void values_page(Dtype t, int M, const Attn *c, const AttnTile *w, int m0
             g < left ? v_load(at + m * c->E + g * LANES) : v_zero();
         for (int64_t j = j0; j < j1; j++) {
             V16 vj[ATTN_G];
+            ask_ahead(M, c, e / (ATTN_G * LANES) * KV_PAGE + j % KV_PAGE, ATTN_G * LANES * (t == DT_f32 ? 4 : 2));
             UNROLL for (int g = 0; g < ATTN_G; g++) vj[g] =
                 decode16(t, v, j % KV_PAGE * c->E + e + (g < left ? g : 0) * LANES);
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G; g++) o[m][g] =
@@ -156,20 +169,29 @@ INLINE void dot_bytes(int M, int G, const char *q, int64_t step, const int16_t *
     }
 }
 
+/* The scales that stand behind the integers of a page of keys or values; ask_ahead counts what is in front of them. */
+INLINE void ask_scales(int M, const Attn *c) {
+    const char *d = c->next + KV_PAGE * c->P;
+    for (int64_t at = 0; M <= 4 && at < KV_PAGE * c->P / 16; at += 64) __builtin_prefetch(d + at, 0, 2);
+}
+
 INLINE void scores8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
     const char *k = k_at(c, j), *d = k + KV_PAGE * c->P;
     const int64_t blocks = c->P / 32;
     const V16 scale = v_set1(c->a->params.attn.scale);
     const int16_t *n[ATTN_M];
     UNROLL for (int m = 0; m < M; m++) n[m] = w->query[m]->n;
+    ask_scales(M, c);
     for (int64_t g0 = 0; g0 < PAGE_GROUPS; g0 += ATTN_G8) {
         V16 s[ATTN_M][ATTN_G8];
         UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) s[m][g] = v_zero();
         for (int64_t b = 0; b < blocks; b++) {
             I16 sum[ATTN_M][ATTN_G8];
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) sum[m][g] = i_zero();
-            for (int64_t i = 8 * b; i < 8 * b + 8; i++)
+            for (int64_t i = 8 * b; i < 8 * b + 8; i++) {
+                ask_ahead(M, c, g0 / ATTN_G8 * c->P / 4 + i, ATTN_G8 * 64);
                 dot_bytes(M, ATTN_G8, k + (g0 * c->P + 4 * i) * KV_LANES, c->P * KV_LANES, n, i, sum);
+            }
             UNROLL for (int g = 0; g < ATTN_G8; g++) {
                 V16 dk = v_from_f16(h_load(d + ((g0 + g) * blocks + b) * KV_LANES * 2));
                 UNROLL for (int m = 0; m < M; m++) s[m][g] =
@@ -199,6 +221,7 @@ INLINE void values8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
     const int16_t *n[ATTN_M];
     float scale[ATTN_M];
     UNROLL for (int m = 0; m < M; m++) n[m] = weight[m];
+    ask_scales(M, c);
     for (int64_t b = 0; b < c->P / 32; b++, d += 2 * KV_PAGE) {
         for (int m = 0; m < M; m++)
             scale[m] = weights8(c->p + m * ATTN_PARTITION + (j - w->base), d, w->lo[m] - j, w->hi[m] - j, weight[m]);
@@ -206,8 +229,10 @@ INLINE void values8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
             const int64_t left = (c->E - e) / LANES;
             I16 sum[ATTN_M][ATTN_G8];
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) sum[m][g] = i_zero();
-            for (int64_t i = 0; i < KV_PAGE / 4; i++)
+            for (int64_t i = 0; i < KV_PAGE / 4; i++) {
+                ask_ahead(M, c, e / (ATTN_G8 * LANES) * (KV_PAGE / 4) + i, ATTN_G8 * 64);
                 dot_bytes(M, ATTN_G8, v + (i * c->P + e) * 4, 4 * LANES, n, i, sum);
+            }
             UNROLL for (int m = 0; m < M; m++) UNROLL for (int g = 0; g < ATTN_G8; g++) {
                 float *o = c->o + m * c->E + e + g * LANES;
                 if (g < left) v_store(o, v_fma(v_set1(scale[m]), v_from_int(sum[m][g]), v_load(o)));
@@ -224,8 +249,9 @@ INLINE void values8_page(int M, const Attn *c, const AttnTile *w, int64_t j) {
     case 5: call(5); break;                                                                                            \
     default: call(6); break;
 
-INLINE void scores(Dtype t, const Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
+INLINE void scores(Dtype t, Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
     for (int64_t j = lo / KV_PAGE * KV_PAGE; j < hi; j += KV_PAGE) {
+        c->next = c->reads[(j - w->base) / KV_PAGE - w->page + AHEAD];
         _Static_assert(ATTN_M == 6, "the cases below");
 #define CALL(M) t == DT_q8_0 ? scores8_page(M, c, w, j) : scores_page(t, M, c, w, j)
         switch (w->n) { ATTN_CASES(CALL) }
@@ -233,17 +259,19 @@ INLINE void scores(Dtype t, const Attn *c, const AttnTile *w, int64_t lo, int64_
     }
 }
 
-INLINE void values(Dtype t, const Attn *c, const AttnTile *w, int m0, int64_t n, int64_t lo, int64_t hi) {
+INLINE void values(Dtype t, Attn *c, const AttnTile *w, int m0, int64_t n, int64_t lo, int64_t hi) {
     for (int64_t j = lo, end; j < hi; j = end) {
         end = MIN(hi, (j / KV_PAGE + 1) * KV_PAGE);
+        c->next = c->reads[w->pages + (j - w->base) / KV_PAGE - w->page + AHEAD];
 #define CALL(M) values_page(t, M, c, w, m0, j, end)
         switch (n) { ATTN_CASES(CALL) }
 #undef CALL
     }
 }
 
-INLINE void values8(const Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
+INLINE void values8(Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
     for (int64_t j = lo / KV_PAGE * KV_PAGE; j < hi; j += KV_PAGE) {
+        c->next = c->reads[w->pages + (j - w->base) / KV_PAGE - w->page + AHEAD];
 #define CALL(M) values8_page(M, c, w, j)
         switch (w->n) { ATTN_CASES(CALL) }
 #undef CALL
@@ -251,7 +279,7 @@ INLINE void values8(const Attn *c, const AttnTile *w, int64_t lo, int64_t hi) {
 }
 
 /* Keys that all queries of the tile see are read once; those before and after by each query alone. */
-INLINE void values_tile(Dtype t, const Attn *c, const AttnTile *w) {
+INLINE void values_tile(Dtype t, Attn *c, const AttnTile *w) {
     int64_t lo = w->lo[0], hi = w->hi[0];
     for (int64_t m = 1; m < w->n; m++) lo = MAX(lo, w->lo[m]), hi = MIN(hi, w->hi[m]);
     hi = MAX(lo, hi);
@@ -275,10 +303,25 @@ static Sum sum_empty(const Attn *c, float *o) {
     return (Sum){-INFINITY, 0, o};
 }
 
-INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
+/* The order in which scores and values read pages for keys [lo, hi), and then the strand's next partition. */
+static void order_reads(Attn *c, AttnTile *w, int64_t lo, int64_t hi) {
+    const int64_t more = w->base + ATTN_STRANDS * ATTN_PARTITION;
+    w->page = (lo - w->base) / KV_PAGE, w->pages = div_up(hi - w->base, KV_PAGE) - w->page;
+    for (int64_t i = 0; i < w->pages; i++) {
+        const int64_t j = w->base + (w->page + i) * KV_PAGE;
+        c->reads[i] = k_at(c, j), c->reads[w->pages + i] = v_at(c, j);
+    }
+    for (int64_t i = 0; i < AHEAD; i++) {
+        const int64_t j = more + i * KV_PAGE;
+        c->reads[2 * w->pages + i] = j < w->query[0]->hi ? k_at(c, j) : c->reads[0];
+    }
+}
+
+INLINE void attend_tile(Dtype t, Attn *c, AttnTile *w) {
     int64_t lo = w->lo[0], hi = w->hi[0];
     float max[ATTN_M], sum[ATTN_M];
     for (int64_t m = 1; m < w->n; m++) lo = MIN(lo, w->lo[m]), hi = MAX(hi, w->hi[m]);
+    order_reads(c, w, lo, hi);
     scores(t, c, w, lo, hi);
     for (int m = 0; m < w->n; m++) soften(c, w, m, &max[m], &sum[m]);
     if (c->a->params.attn.dropout.p > 0) drop_weights(c, w);
@@ -291,7 +334,7 @@ INLINE void attend_tile(Dtype t, const Attn *c, const AttnTile *w) {
 }
 
 /* The partitions of a strand, into each query's. */
-INLINE void attend_any(Dtype t, const Attn *c, int strand) {
+INLINE void attend_any(Dtype t, Attn *c, int strand) {
     int64_t lo = INT64_MAX, hi = 0;
     for (int64_t i = 0; i < c->n; i++) lo = MIN(lo, c->query[i].lo), hi = MAX(hi, c->query[i].hi);
     for (int64_t base = strand_first(lo, strand) * ATTN_PARTITION; base < hi; base += ATTN_STRANDS * ATTN_PARTITION) {
@@ -309,12 +352,12 @@ INLINE void attend_any(Dtype t, const Attn *c, int strand) {
     }
 }
 
-static void attend_f32(const Attn *c, int strand) { attend_any(DT_f32, c, strand); }
-static void attend_f16(const Attn *c, int strand) { attend_any(DT_f16, c, strand); }
-static void attend_bf16(const Attn *c, int strand) { attend_any(DT_bf16, c, strand); }
-static void attend_q8_0(const Attn *c, int strand) { attend_any(DT_q8_0, c, strand); }
+static void attend_f32(Attn *c, int strand) { attend_any(DT_f32, c, strand); }
+static void attend_f16(Attn *c, int strand) { attend_any(DT_f16, c, strand); }
+static void attend_bf16(Attn *c, int strand) { attend_any(DT_bf16, c, strand); }
+static void attend_q8_0(Attn *c, int strand) { attend_any(DT_q8_0, c, strand); }
 
-static void attend_strand(Dtype t, const Attn *c, int strand) {
+static void attend_strand(Dtype t, Attn *c, int strand) {
     switch (t) {
     case DT_f32: attend_f32(c, strand); break;
     case DT_f16: attend_f16(c, strand); break;
@@ -324,7 +367,7 @@ static void attend_strand(Dtype t, const Attn *c, int strand) {
 }
 
 /* A sum that is joined with an empty one stays as it is, so strands of one partition each need no sum of their own. */
-static void attend(Dtype t, const Attn *c) {
+static void attend(Dtype t, Attn *c) {
     int64_t lo = INT64_MAX, hi = 0;
     for (int64_t i = 0; i < c->n; i++) lo = MIN(lo, c->query[i].lo), hi = MAX(hi, c->query[i].hi);
     const bool single = div_up(hi, ATTN_PARTITION) - lo / ATTN_PARTITION <= ATTN_STRANDS;
