@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "backends/cpu/cpu.h"
-#include "backends/cpu/host.h"
+#include "core/host.h"
 #include "cmd/json_out.h"
 
 #define AT(field) .at = offsetof(ConvertOpts, field)

@@ -19,15 +19,7 @@ static Dtype hf_dtype(const Job *j, const ExportTensor *t) {
 }
 
 static Dtype gguf_dtype(const Job *j, const ExportTensor *t) {
-    const QuantModel model = {.layers = j->m.cfg.layers,
-                              .heads = j->m.cfg.heads,
-                              .kv_heads = j->m.cfg.kv_heads,
-                              .experts = j->m.cfg.experts,
-                              .tied = j->m.cfg.tied,
-                              .importance = j->imatrix.n > 0};
-    if (!t->w || !j->mix) return t->dtype;
-    QuantTensor q = {t->w->row->part, t->w->layer, t->ne[t->ndim - 1], t->ndim};
-    return mix_dtype(j->mix, &model, &q);
+    return j->mix ? export_mixed(&j->m, t, j->mix, j->imatrix.n > 0) : t->dtype;
 }
 
 /* The type that most of the weights have. */

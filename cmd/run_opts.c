@@ -9,6 +9,7 @@
 
 #include "formats/builtin.h"
 #include "formats/run_find.h"
+#include "formats/synthetic.h"
 
 #define AT(field) .at = offsetof(RunOpts, field)
 
@@ -155,7 +156,7 @@ static bool names_run(const char *path) {
 void suggest_model(const char *path, Err *e) {
     struct stat st;
     bool missing = stat(path, &st) != 0;
-    if (builtin_is(path) || names_run(path)) return;
+    if (builtin_is(path) || synthetic_is(path) || names_run(path)) return;
     if (missing ? errno != ENOENT : !S_ISDIR(st.st_mode)) return;
     const char *slash = missing ? strrchr(path, '/') : NULL;
     Buf dir = {0};

@@ -2,7 +2,7 @@
  * the run itself would be. */
 #include <inttypes.h>
 
-#include "backends/cpu/host.h"
+#include "core/host.h"
 #include "cmd/json_out.h"
 #include "cmd/train.h"
 

@@ -79,6 +79,17 @@ const ArchRow *arch_find(const TensorFile *f, Err *e) {
     return found ? found : unknown(f, name, e);
 }
 
+const ArchRow *arch_named(const char *name, Err *e) {
+    for (const ArchRow *a = arch_table; a < arch_table + arch_count; a++)
+        if (strcmp(a->name, name) == 0) return a;
+    Arena a = {0};
+    TensorFile f = {.format = STORE_HF, .path = "a new model", .meta = {.kind = VALUE_OBJECT}};
+    value_put(&a, &f.meta, STR("model_type"), value_str(str_of(name)));
+    const ArchRow *found = arch_find(&f, e);
+    arena_release(&a);
+    return found;
+}
+
 /* ---- reading the configuration ---- */
 
 static const Value *key_value(const TensorFile *f, const ArchRow *a, const KeyRow *k) {

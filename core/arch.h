@@ -183,6 +183,8 @@ extern const size_t arch_count;
 /* The row of a file, by model_type or general.architecture; unknown is an error listing the known and naming the
  * nearest. */
 const ArchRow *arch_find(const TensorFile *f, Err *e);
+/* The row of a new model's family: by the row's own name, or a model_type. */
+const ArchRow *arch_named(const char *name, Err *e);
 /* The name nearest to a word that is none of them; NULL: none is near. */
 const char *arch_nearest(const char *word, const char *const *names, size_t n);
 /* Reads and checks the configuration. Strings and factors are borrowed from the file or its arena. */

@@ -4,6 +4,7 @@
 #define CORE_EXPORT_H
 
 #include "core/model.h"
+#include "core/quantize.h"
 
 typedef struct ExportTensor {
     const char *name; /* in the target format */
@@ -38,6 +39,9 @@ bool export_hf(const Model *m, Export *x, Err *e);
 bool export_hf_config(const Model *m, Export *x, Err *e);
 /* For a writer that stores Hugging Face's tensors in another float type: puts it into the config. */
 void export_hf_dtype(Export *x, Dtype t);
+
+/* What a tensor for GGUF becomes in a file of a mix. importance: of columns is known. */
+Dtype export_mixed(const Model *m, const ExportTensor *t, const Mix *mix, bool importance);
 
 /* Rows of a tensor: all dims but the innermost counted as one; of a vector 1. */
 int64_t export_row_count(const ExportTensor *t);

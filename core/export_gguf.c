@@ -140,3 +140,15 @@ bool export_gguf(const Model *m, Export *x, Err *e) {
     add_rope_factors(x, m);
     return true;
 }
+
+Dtype export_mixed(const Model *m, const ExportTensor *t, const Mix *mix, bool importance) {
+    const QuantModel model = {.layers = m->cfg.layers,
+                              .heads = m->cfg.heads,
+                              .kv_heads = m->cfg.kv_heads,
+                              .experts = m->cfg.experts,
+                              .tied = m->cfg.tied,
+                              .importance = importance};
+    if (!t->w) return t->dtype;
+    const QuantTensor q = {t->w->row->part, t->w->layer, t->ne[t->ndim - 1], t->ndim};
+    return mix_dtype(mix, &model, &q);
+}

@@ -86,7 +86,7 @@ static bool make_file(TensorFile *f, const ArchRow *a, const Value *given, const
 }
 
 bool init_model(Model *m, const ArchRow *arch, const Value *given, const InitDefaults *d, Log log, Err *e) {
-    TensorFile f = {.format = STORE_HF, .path = "a new model", .close = close_zeros};
+    TensorFile f = {.format = STORE_HF, .path = "a new model", .zeros = true, .close = close_zeros};
     if (make_file(&f, arch, given, d, e)) return model_init(m, &f, log, e);
     f.close(&f);
     return false;

@@ -22,6 +22,12 @@ bool init_config(const ArchRow *arch, const Value *given, const InitDefaults *d,
  */
 bool init_model(Model *m, const ArchRow *arch, const Value *given, const InitDefaults *d, Log log, Err *e);
 
+/* The settings of a family's model of some size, for init_config: of a published one by its name in any case ("0.6B"),
+ * or else of about as many parameters as are named ("350M", "2B"). That is the widest model, in steps of 64, which has
+ * no more: with a power of two for a vocabulary, about a 2048th of the parameters but 512 to 131072, and the rest as
+ * init_config derives it. ERR_USAGE for what is no size. *given lives in the arena. */
+bool init_shape(const ArchRow *arch, Str size, Arena *a, Value *given, Err *e);
+
 typedef struct InitRule { /* of one weight */
     float fill;
     float std; /* above 0: drawn from a normal distribution instead */

@@ -14,19 +14,6 @@ static const char model_type[] = "model_type";
 
 /* ---- settings ---- */
 
-/* The family's name is that of its row, or a model_type. */
-static const ArchRow *find_family(const char *name, Err *e) {
-    Arena a = {0};
-    TensorFile f = {.format = STORE_HF, .path = "a new model", .meta = {.kind = VALUE_OBJECT}};
-    const ArchRow *found = NULL;
-    for (size_t i = 0; i < arch_count; i++)
-        if (strcmp(arch_table[i].name, name) == 0) found = &arch_table[i];
-    value_put(&a, &f.meta, STR("model_type"), value_str(str_of(name)));
-    if (!found) found = arch_find(&f, e);
-    arena_release(&a);
-    return found;
-}
-
 static bool read_settings(LlmwsModel *m, const LlmwsNewModel *how, Value *given, const ArchRow **arch, Err *e) {
     char word[WORD_MAX + 1];
     const char *name = how->family;
@@ -39,7 +26,7 @@ static bool read_settings(LlmwsModel *m, const LlmwsNewModel *how, Value *given,
         name = word;
     }
     if (!name) return err_set(e, ERR_USAGE, "a new model needs a family, or settings with a 'model_type'");
-    *arch = find_family(name, e);
+    *arch = arch_named(name, e);
     return *arch != NULL;
 }
 

@@ -63,6 +63,9 @@ static bool turn(Model *m, Weight *w, Err *e) {
                        d->name);
     if (!tensor_bytes(from.dtype, 2, ne, &bytes))
         return err_set(e, ERR_INPUT, "'%s': tensor '%s' is too large", m->file.path, w->file_name);
+    m->turned += bytes;
+    w->t = tensor_dense(from.dtype, 2, ne, from.data);
+    if (m->file.zeros) return true;
     char *to = w->turned = malloc((size_t)bytes);
     if (!to)
         return err_set(e, ERR_FIT, "memory: no %lld bytes for the turned tensor '%s'", (long long)bytes, w->file_name);
@@ -71,8 +74,7 @@ static bool turn(Model *m, Weight *w, Err *e) {
             for (int64_t i = tile; i < MIN(in, tile + TILE); i++)
                 memcpy(to + (size_t)(o * in + i) * width, (const char *)tensor_row(&from, i) + (size_t)o * width,
                        width);
-    w->t = tensor_dense(from.dtype, 2, ne, to);
-    m->turned += bytes;
+    w->t.data = to;
     pages_drop(&from);
     return true;
 }

@@ -1,6 +1,7 @@
 /* Files as mappings and as streams. */
 #include "formats/builtin.h"
 #include "formats/formats.h"
+#include "formats/synthetic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@ bool path_exists(const char *path) {
 
 bool path_is_dir(const char *path) {
     struct stat st;
-    return !builtin_is(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return !builtin_is(path) && !synthetic_is(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* A regular file, opened for reading; its size in *bytes. O_NONBLOCK keeps a FIFO from waiting for a writer. */
@@ -58,6 +59,7 @@ bool map_file(const char *path, Mapping *m, Err *e) {
 
 bool map_model(const char *path, Mapping *m, Err *e) {
     Str inside;
+    if (synthetic_is(path)) return synthetic_map(path, m, e);
     if (!builtin_is(path)) return map_file(path, m, e);
     *m = (Mapping){.bytes = ""};
     TRY(builtin_find(path, &inside, e));
@@ -66,7 +68,7 @@ bool map_model(const char *path, Mapping *m, Err *e) {
 
 bool model_exists(const char *path) {
     Str inside;
-    return builtin_is(path) ? builtin_find(path, &inside, NULL) : path_exists(path);
+    return builtin_is(path) ? builtin_find(path, &inside, NULL) : synthetic_is(path) || path_exists(path);
 }
 
 void unmap_file(Mapping *m) {

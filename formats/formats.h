@@ -13,7 +13,7 @@
 /* ---- reading ---- */
 
 /* A .gguf file (by its magic), a Hugging Face directory (config.json + *.safetensors, sharded or not), or one
- * .safetensors file with config.json beside it, or a builtin model (builtin.h). Weights stay in the mapping (a tensor
+ * .safetensors file with config.json beside it, or a builtin model (builtin.h), or a synthetic one (synthetic.h). Weights stay in the mapping (a tensor
  * that lies unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero,
  * and there is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
@@ -44,7 +44,8 @@ typedef struct Mapping {
     bool builtin; /* nothing to unmap */
 } Mapping;
 bool map_file(const char *path, Mapping *m, Err *e);
-/* The same of a model's path, which may also be the name of a builtin one: its bytes in the library. */
+/* The same of a model's path, which may also be the name of a builtin one, whose bytes are in the library, or of a
+ * synthetic one, which is made now. */
 bool map_model(const char *path, Mapping *m, Err *e);
 void unmap_file(Mapping *m);
 /* False only where nothing bears that name. A link that leads nowhere exists: what is optional and broken is an error.
@@ -132,6 +133,7 @@ typedef struct OutTensor {
 /* meta is an object: int -> u32 (i64 where it does not fit), float -> f32, string, bool, blobs as typed arrays, arrays
  * of strings, an object -> its JSON text. */
 bool gguf_write(const char *path, const Value *meta, const OutTensor *tensors, size_t n, Err *e);
+bool gguf_write_to(Sink to, const Value *meta, const OutTensor *tensors, size_t n, Err *e);
 /* metadata: object of strings or NULL. */
 bool safetensors_write(const char *path, const Value *metadata, const OutTensor *tensors, size_t n, Err *e);
 /* model.safetensors, or shards of at most max_shard bytes (0: one) with model.safetensors.index.json. dir exists or is

@@ -157,3 +157,10 @@ bool gguf_write(const char *path, const Value *meta, const OutTensor *tensors, s
     buf_release(&header);
     return ok;
 }
+
+bool gguf_write_to(Sink to, const Value *meta, const OutTensor *tensors, size_t n, Err *e) {
+    Buf header = {0};
+    bool ok = put_header(&header, meta, tensors, n, e) && out_stream(to, &header, GGUF_ALIGNMENT, tensors, n, e);
+    buf_release(&header);
+    return ok;
+}

@@ -1,7 +1,8 @@
-/* What a model's path is: a file, a directory, one that is part of the program, or a run of training. */
+/* What a model's path is: a file, a directory, one that is part of the program or made by it, or a run of training. */
 #include "formats/formats.h"
 #include "formats/run_find.h"
 #include "formats/store.h"
+#include "formats/synthetic.h"
 
 static bool open_checkpoint(const char *run, const char *path, TensorFile *f, Err *e) {
     return adapter_is(path) ? err_set(e, ERR_INPUT,
@@ -14,6 +15,7 @@ static bool open_checkpoint(const char *run, const char *path, TensorFile *f, Er
 static bool open_alone(const char *path, TensorFile *f, Err *e) {
     Mapping m;
     char head[9] = {0};
+    if (synthetic_is(path)) return gguf_open(path, f, e);
     if (path_is_dir(path)) return hf_open(path, f, e);
     TRY(map_model(path, &m, e));
     const size_t n = m.n;

@@ -138,13 +138,16 @@ static bool write_tensor(const OutTensor *t, Sink to, size_t align, Err *e) {
     return pad == 0 || to.write(to.ctx, zeros, pad, e);
 }
 
+bool out_stream(Sink to, const Buf *header, size_t align, const OutTensor *tensors, size_t n, Err *e) {
+    bool ok = to.write(to.ctx, header->s, header->n, e);
+    for (size_t i = 0; ok && i < n; i++) ok = write_tensor(&tensors[i], to, align, e);
+    return ok;
+}
+
 bool out_file(const char *path, const Buf *header, size_t align, const OutTensor *tensors, size_t n, Err *e) {
     AtomicFile *file;
     TRY(atomic_open(path, &file, e));
-    Sink to = atomic_sink(file);
-    bool ok = to.write(to.ctx, header->s, header->n, e);
-    for (size_t i = 0; ok && i < n; i++) ok = write_tensor(&tensors[i], to, align, e);
-    if (ok) return atomic_commit(file, e);
+    if (out_stream(atomic_sink(file), header, align, tensors, n, e)) return atomic_commit(file, e);
     atomic_abort(file);
     return false;
 }

@@ -56,6 +56,7 @@ bool strs_unique(const Str *strs, size_t n, Str *twice);
 /* Bytes of a tensor to be written; its name, shape and dtype are checked. */
 bool out_tensor_bytes(const OutTensor *t, int64_t *bytes, Err *e);
 /* A whole file: the header, then each tensor followed by zeros up to a multiple of align (at most 64). */
+bool out_stream(Sink to, const Buf *header, size_t align, const OutTensor *tensors, size_t n, Err *e);
 bool out_file(const char *path, const Buf *header, size_t align, const OutTensor *tensors, size_t n, Err *e);
 /* Names of tensors are unique. */
 bool out_names_unique(const OutTensor *tensors, size_t n, Err *e);

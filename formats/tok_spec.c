@@ -1,6 +1,7 @@
 /* What the readers of tokenizers share, and the one that goes by path. */
 #include "formats/formats.h"
 #include "formats/hf_tok.h"
+#include "formats/synthetic.h"
 
 int32_t tok_spec_find(const TokSpec *spec, Str text) {
     for (int32_t id = 0; id < spec->n_vocab && text.n; id++)
@@ -31,10 +32,10 @@ static bool is_gguf(const char *path, Err *e, bool *yes) {
 }
 
 bool tok_spec_open(const char *path, TokSpec *spec, TensorFile *keep, Err *e) {
-    bool gguf = false;
+    bool gguf = synthetic_is(path);
     *keep = (TensorFile){0};
     *spec = (TokSpec){0};
-    if (!path_is_dir(path)) TRY(is_gguf(path, e, &gguf));
+    if (!gguf && !path_is_dir(path)) TRY(is_gguf(path, e, &gguf));
     if (!gguf) return hf_tok_spec(path, spec, e);
     TRY(gguf_open(path, keep, e));
     if (gguf_tok_spec(keep, spec, e)) return true;

@@ -1,7 +1,7 @@
 #include "backends/cpu/cpu.h"
 
 #include "backends/cpu/cpuid.h"
-#include "backends/cpu/host.h"
+#include "core/host.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/ref.h"
 #include "backends/cpu/repack.h"

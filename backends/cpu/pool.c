@@ -1,7 +1,7 @@
 #include "backends/cpu/pool.h"
 
 #include "backends/cpu/crew.h"
-#include "backends/cpu/host.h"
+#include "core/host.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "backends/cpu/host.h"
+#include "core/host.h"
 
 #include <inttypes.h>
 #include <sched.h>

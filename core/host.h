@@ -1,6 +1,6 @@
 /* What this process may use of the machine: cores and memory, as the kernel and control groups grant them. */
-#ifndef CPU_HOST_H
-#define CPU_HOST_H
+#ifndef CORE_HOST_H
+#define CORE_HOST_H
 
 #include "core/base.h"
 
