@@ -6,11 +6,26 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "backends/cpu/cpu.h"
 #include "cmd/json_out.h"
 #include "core/rng.h"
 
 #define AT(field) .at = offsetof(BenchOpts, field)
+
+static const OptRow synthetic_rows[] = {
+    {.name = "synthetic",
+     .kind = OPT_TEXT,
+     .arg = "FAMILY:SIZE",
+     AT(synthetic),
+     .help =
+         "in place of --model: random weights in the shape of a family's published model (llama:1B, qwen3:0.6B, ...; "
+         "a wrong size names them all), or of any number of parameters (llama:350M)"},
+    {.name = "type",
+     .kind = OPT_TEXT,
+     .arg = "TYPE",
+     AT(type),
+     .help =
+         "with --synthetic: what the weights are, as convert names it: q4_0, q4_k_m, q8_0, f16, ...; default: bf16"},
+};
 
 static const OptRow test_rows[] = {
     {.name = "prompt",
@@ -102,48 +117,15 @@ static const OptRow result_rows[] = {
      .help = "no measuring: two files of --json results side by side, given as A.json B.json"},
 };
 
+static const OptTable opts_synthetic = {"Synthetic models", synthetic_rows, COUNT_OF(synthetic_rows)};
 static const OptTable opts_test = {"Tests", test_rows, COUNT_OF(test_rows)};
 static const OptTable opts_train = {"Training", train_rows, COUNT_OF(train_rows)};
 static const OptTable opts_quality = {"Quality", quality_rows, COUNT_OF(quality_rows)};
 static const OptTable opts_result = {"Results", result_rows, COUNT_OF(result_rows)};
-static const OptTable *const tables[] = {&opts_model,  &opts_test,    &opts_train,  &opts_quality,
-                                         &opts_result, &opts_session, &opts_output, NULL};
+static const OptTable *const tables[] = {&opts_model,  &opts_synthetic, &opts_test,   &opts_train, &opts_quality,
+                                         &opts_result, &opts_session,   &opts_output, NULL};
 
-/* ---- the model's work ---- */
-
-/* As --compute says and `auto` means it. */
-static PeakKind product_kind(const Bench *b, const char *dtype) {
-    const char *how = b->plan.compute;
-    bool any = strcmp(how, "auto") == 0, bf16 = strcmp(dtype, "bf16") == 0;
-    bool quantised = !bf16 && strcmp(dtype, "f16") != 0 && strcmp(dtype, "f32") != 0;
-    if (quantised && (any || strcmp(how, "int8") == 0)) return PEAK_int8;
-    return bf16 && (any || strcmp(how, "bf16") == 0) ? PEAK_bf16 : PEAK_f32;
-}
-
-static double sum_kinds(const double flop[PEAK_COUNT]) {
-    double sum = 0;
-    for (int k = 0; k < PEAK_COUNT; k++) sum += flop[k];
-    return sum;
-}
-
-/* An embedding is a look-up of single rows, unless it serves as the head too. A token meets a part of the experts, a
- * step those that any of its tokens meet: of tokens that choose at random, all but (1 - part)^batch. */
-static void count_work(Bench *b) {
-    LlmwsTensorInfo t;
-    double part = b->info.experts ? (double)b->info.experts_used / (double)b->info.experts : 1;
-    for (size_t i = 0; i < llmws_tensor_count(b->model); i++) {
-        llmws_tensor_info(b->model, i, &t);
-        bool embedding = str_ends(str_of(t.name), "embed_tokens.weight");
-        if (embedding && !b->info.tied) continue;
-        double read = t.ndim == 3 ? 1 - pow(1 - part, (double)b->o->batch) : 1;
-        b->step_bytes += (int64_t)(read * (double)t.bytes);
-        if (t.ndim < 2) continue;
-        double flop = 2 * (double)t.shape[0] * (double)t.shape[1];
-        if (t.ndim == 3) flop *= part * (double)t.shape[2];
-        bool head = embedding || strcmp(t.name, "lm_head.weight") == 0;
-        (head ? b->head_flop : b->layer_flop)[product_kind(b, t.dtype)] += flop;
-    }
-}
+/* ---- the tests ---- */
 
 static void random_ids(Bench *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
@@ -176,31 +158,6 @@ static bool rewind_to_depth(Bench *b, Err *e) {
 
 /* ---- timing ---- */
 
-/* The better of what was measured before and after a test: memory that others use at the moment is no roof. */
-static void read_rate(const Bench *b, double *gb_s) {
-    double rate;
-    Err e;
-    if (!cpu_read_rate(b->plan.threads, &rate, &e)) {
-        ui_warn(&b->ui, "%s; no share of the roof is shown", e.msg);
-        return;
-    }
-    if (!(*gb_s >= rate * 1e-9)) *gb_s = rate * 1e-9;
-}
-
-/* Seconds that a core at its peak would take for the products of one token of a prompt of n; NAN where the peak is not
- * known. */
-static double peak_seconds(const Bench *b, double n) {
-    double seconds = 0;
-    for (PeakKind k = 0; k < PEAK_COUNT; k++) {
-        double flop = b->layer_flop[k] + b->head_flop[k] / n, rate = 0;
-        Err e;
-        if (flop <= 0) continue;
-        if (!cpu_peak_rate(b->plan.threads, b->plan.isa, k, &rate, &e)) ui_warn(&b->ui, "%s", e.msg);
-        seconds += rate > 0 ? flop / rate : (double)NAN;
-    }
-    return seconds;
-}
-
 static void summarise(Bench *b, BenchTest *t) {
     int64_t n = b->o->repeat;
     double sum = 0, squares = 0;
@@ -225,37 +182,49 @@ static bool time_runs(Bench *b, BenchTest *t, bool (*run)(Bench *, int64_t, Err 
 }
 
 static bool test_prompt(Bench *b, BenchTest *t, Err *e) {
-    double n = (double)t->n, flop = sum_kinds(b->layer_flop) + sum_kinds(b->head_flop) / n;
-    double before = peak_seconds(b, n);
     TRY(time_runs(b, t, take_prompt, t->n, e));
-    double roof = MIN(before, peak_seconds(b, n)); /* the better of two, as for reading */
-    t->ttft_ms = n * (double)b->o->batch / t->tok_s * 1e3;
-    t->gflop_s = flop * t->tok_s * 1e-9;
-    if (!(roof > 0)) return true;
-    t->peak_gflop_s = flop / roof * 1e-9;
-    t->roof_share = t->gflop_s / t->peak_gflop_s;
+    t->ttft_ms = (double)(t->n * b->o->batch) / t->tok_s * 1e3;
     return true;
 }
 
 static bool test_gen(Bench *b, BenchTest *t, Err *e) {
     enum { WARM_STEPS = 16 };
-    read_rate(b, &t->read_gb_s);
     TRY(time_runs(b, t, generate, MIN(t->n, (int64_t)WARM_STEPS), e));
-    if (!isnan(t->read_gb_s)) read_rate(b, &t->read_gb_s);
-    t->gb_s = (double)b->step_bytes * t->tok_s / (double)b->o->batch * 1e-9;
-    t->gflop_s = (sum_kinds(b->layer_flop) + sum_kinds(b->head_flop)) * t->tok_s * 1e-9;
-    t->roof_share = t->gb_s / t->read_gb_s;
+    t->kv_bytes = bench_kv_bytes(b, t->n);
+    t->gb_s = (double)(b->step_bytes + t->kv_bytes) * t->tok_s / (double)b->o->batch * 1e-9;
     return true;
 }
 
 /* ---- the command ---- */
 
-static bool run_test(Bench *b, const char *name, int64_t n, bool (*test)(Bench *, BenchTest *, Err *), Err *e) {
+static BenchTest test_of(const char *name, int64_t n) {
     const double none = (double)NAN;
-    BenchTest t = {name, n, .ttft_ms = none, .gb_s = none, .read_gb_s = none, .peak_gflop_s = none, .roof_share = none};
-    if (!n) return true;
+    return (BenchTest){name, n, .ttft_ms = none, .gb_s = none, .peak_gflop_s = none, .roof_share = none};
+}
+
+/* outputs: how many tokens of a sequence go through the head. */
+static bool run_test(Bench *b, BenchTest t, int64_t outputs, bool (*test)(Bench *, BenchTest *, Err *), Err *e) {
+    if (!t.n) return true;
+    t.flop = bench_flop_sum(b->layer_flop) + bench_flop_sum(b->head_flop) * (double)outputs / (double)t.n;
     TRY(test(b, &t, e));
+    bench_share(b, &t);
     return bench_put_test(b, &t, e);
+}
+
+/* The model's path: a synthetic one is called by what it is. */
+static bool bench_path(Bench *b, const char **path, Err *e) {
+    const BenchOpts *o = b->o;
+    if (!o->synthetic) return model_path(&o->run, path, e);
+    if (o->run.model) return err_set(e, ERR_USAGE, "--model and --synthetic are both given; give one");
+    *path = arena_printf(&b->arena, o->type ? "synthetic:%s:%s" : "synthetic:%s", o->synthetic, o->type);
+    return true;
+}
+
+static bool bench_model(Bench *b, const char **path, Err *e) {
+    TRY(backend_check(&b->o->run, e) && bench_path(b, path, e) && model_open(*path, &b->ui, &b->model, e));
+    llmws_model_info(b->model, &b->info);
+    b->name = bench_name(&b->info, *path);
+    return true;
 }
 
 static bool bench_open(Bench *b, Err *e) {
@@ -273,14 +242,12 @@ static bool bench_open(Bench *b, Err *e) {
     if (!so.ctx) so.ctx = need;
     so.parallel = o->batch;
     if (strcmp(o->run.repack, "auto") == 0) so.repack = "now"; /* what is measured does not change meanwhile */
-    TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
-    llmws_model_info(b->model, &b->info);
-    b->name = bench_name(&b->info, path);
+    TRY(bench_model(b, &path, e));
     b->session = llmws_session_open(b->model, &so, e);
     if (!b->session) return false;
     llmws_session_plan(b->session, &b->plan);
     plan_note(&b->ui, &b->plan);
-    count_work(b);
+    bench_count(b);
     int64_t most = MAX(o->depth, MAX(o->prompt, o->gen)) * o->batch;
     b->seq = mem_alloc((size_t)o->batch, sizeof *b->seq);
     b->step_seq = mem_alloc((size_t)b->plan.chunk, sizeof *b->step_seq);
@@ -296,11 +263,13 @@ static bool bench_measure(Bench *b, Err *e) {
     TRY(bench_open(b, e));
     bench_put_head(b);
     TRY(out_flush(&b->line, e));
+    bench_roofs(b);
     stop_watch(b->session);
-    bool ok = (!b->o->depth || take_prompt(b, b->o->depth, e)) && run_test(b, "prompt", b->o->prompt, test_prompt, e) &&
-              run_test(b, "gen", b->o->gen, test_gen, e);
+    bool ok = (!b->o->depth || take_prompt(b, b->o->depth, e)) &&
+              run_test(b, test_of("prompt", b->o->prompt), 1, test_prompt, e) &&
+              run_test(b, test_of("gen", b->o->gen), b->o->gen, test_gen, e);
     stop_watch(NULL);
-    return ok;
+    return ok && bench_put_end(b, e);
 }
 
 /* ---- training ---- */
@@ -310,16 +279,15 @@ static bool run_train(Bench *b, const char *path, Precision precision, bool head
     const BenchOpts *o = b->o;
     TrainBench how = {&o->run, &b->ui, path, o->batch, o->prompt, o->repeat, precision, o->grad_checkpoint};
     TrainBenchResult r = {.rates = b->rates};
-    const double none = (double)NAN;
-    BenchTest t = {"train", o->prompt, .ttft_ms = none, .gb_s = none, .read_gb_s = none};
+    BenchTest t = test_of("train", o->prompt);
     TRY(bench_train(&how, &r, e));
     b->plan = r.plan;
+    bench_count(b);
     if (head) bench_put_head(b);
     summarise(b, &t);
     t.mem_bytes = r.plan.total_bytes;
-    t.gflop_s = 3 * (sum_kinds(b->layer_flop) + sum_kinds(b->head_flop)) * t.tok_s * 1e-9;
-    t.peak_gflop_s = r.peak > 0 ? r.peak * 1e-9 : none;
-    t.roof_share = t.gflop_s / t.peak_gflop_s;
+    t.flop = 3 * (bench_flop_sum(b->layer_flop) + bench_flop_sum(b->head_flop));
+    bench_share(b, &t);
     return bench_put_test(b, &t, e);
 }
 
@@ -327,11 +295,9 @@ static bool train_measure(Bench *b, Err *e) {
     const BenchOpts *o = b->o;
     const char *path;
     if (o->prompt < 2) return err_set(e, ERR_USAGE, "--train needs a --prompt of 2 tokens or more");
-    TRY(backend_check(&o->run, e) && model_path(&o->run, &path, e) && model_open(path, &b->ui, &b->model, e));
-    llmws_model_info(b->model, &b->info);
-    b->name = bench_name(&b->info, path);
-    b->plan.compute = "fp32";
-    count_work(b);
+    TRY(bench_model(b, &path, e));
+    b->plan = (LlmwsPlan){.threads = session_options(&o->run).threads, .isa = o->run.isa};
+    bench_roofs(b);
     b->rates = mem_alloc((size_t)o->repeat, sizeof *b->rates);
     static const char *const names[] = {[PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16"};
     bool head = true;
@@ -340,13 +306,14 @@ static bool train_measure(Bench *b, Err *e) {
         TRY(run_train(b, path, p, head, e));
         head = false;
     }
-    return true;
+    return bench_put_end(b, e);
 }
 
 /* Options of another test than that of --train or --ppl. */
 static bool check_apply(const BenchOpts *o, Err *e) {
     static const char *const of_train[] = {"gen", "depth", "ctx", "kv-type", "compute", "chunk", "lora", NULL},
-                             *const of_ppl[] = {"prompt", "gen", "depth", "batch", "repeat", "train", NULL};
+                             *const of_ppl[] = {"prompt", "gen",   "depth",     "batch",
+                                                "repeat", "train", "synthetic", NULL};
     for (const char *const *name = o->ppl ? of_ppl : of_train; (o->ppl || o->train) && *name; name++) {
         const OptRow *row = opt_find(tables, str_of(*name), "option '--", e);
         if (row && opt_is_given(row, o))
@@ -363,6 +330,7 @@ static bool bench_run(const void *opts, Err *e) {
     if (o->compare && files != 2) return err_set(e, ERR_USAGE, "--compare needs two files, A.json and B.json");
     if (o->compare) return bench_compare(&b.ui, o->csv, o->run.args.items[0], o->run.args.items[1], e);
     if (files) return err_set(e, ERR_USAGE, "unexpected argument '%s'; a model is -m MODEL", o->run.args.items[0]);
+    if (o->type && !o->synthetic) return err_set(e, ERR_USAGE, "--type goes with --synthetic FAMILY:SIZE");
     if (o->against && !o->ppl) return err_set(e, ERR_USAGE, "--against goes with --ppl FILE, the text to compare on");
     TRY(check_apply(o, e));
     if (o->csv && o->ppl) return err_set(e, ERR_USAGE, "--csv has no columns for --ppl; use --json");
@@ -377,6 +345,7 @@ static bool bench_run(const void *opts, Err *e) {
     free(b.ids);
     free(b.rates);
     buf_release(&b.line);
+    arena_release(&b.arena);
     return ok;
 }
 
@@ -384,6 +353,7 @@ static const Example examples[] = {
     {"A prompt of 512 tokens, then 128 generated ones:", "llmws bench -m model.gguf"},
     {"Generation only, after 4096 tokens, as JSON:",
      "llmws bench -m model.gguf --prompt 0 --gen 64 --depth 4096 --json > after.json"},
+    {"A shape of which there is no file:", "llmws bench --synthetic qwen3:5M --type q4_k_m"},
     {"What a quantisation costs on a text:", "llmws bench -m model.gguf --ppl text.txt --against original"},
     {"Training, 2 rows of 256 tokens an update, in fp32 and in bf16:",
      "llmws bench -m model --train --batch 2 --prompt 256"},
@@ -394,11 +364,17 @@ static const Example examples[] = {
 const Cmd cmd_bench = {
     .name = "bench",
     .summary = "measure how fast a model runs",
-    .usage = "[-m MODEL] [--train] [OPTION]... | --ppl FILE [--against MODEL] | --compare A.json B.json",
+    .usage = "[-m MODEL | --synthetic FAMILY:SIZE] [--train] [OPTION]... | --ppl FILE [--against MODEL] | --compare "
+             "A.json B.json",
     .about =
-        "Times a prompt and generation with random tokens; tokenising and sampling are left out. Generation also "
-        "shows how fast the weights are read, beside the fastest that this machine reads memory at the moment; a "
-        "prompt, how many operations its products take a second, beside what the instruction set does in registers.",
+        "Times a prompt and generation with random tokens; tokenising and sampling are left out. Beside each rate "
+        "stands how many operations its products with weights take a second; for generation also how many bytes of "
+        "weights, keys and values it reads. Both are shown as a share of what this machine does at most with as many "
+        "threads, measured in the same run before and after each test: reading memory, and multiplying f32, bf16 and "
+        "8-bit integers in registers. Synthetic models are made in memory, quantised, from random values that are the "
+        "same every time; convert writes one to a file (llmws convert synthetic:llama:1B:q4_0 -o FILE.gguf). A number "
+        "of parameters that is no published size becomes the widest model that has no more, as the settings of train "
+        "--arch derive it, with a vocabulary of about a 2048th of them.",
     .tables = tables,
     .examples = examples,
     .opts_size = sizeof(BenchOpts),

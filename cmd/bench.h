@@ -1,5 +1,6 @@
-/* llmws bench, in five files: measuring speed (bench.c), that of training (bench_train.c), results (bench_out.c), how
- * well a text is foretold (bench_ppl.c) and holding two results side by side (bench_compare.c). */
+/* llmws bench, in six files: measuring speed (bench.c), that of training (bench_train.c), what the machine could do
+ * (bench_roof.c), results (bench_out.c), how well a text is foretold (bench_ppl.c) and holding two results side by side
+ * (bench_compare.c). */
 #ifndef CMD_BENCH_H
 #define CMD_BENCH_H
 
@@ -10,17 +11,26 @@
 typedef struct BenchOpts {
     RunOpts run;
     int64_t prompt, gen, depth, batch, repeat;
+    const char *synthetic, *type;
     const char *ppl, *against;
     const char *precision;
     bool csv, compare, train, grad_checkpoint;
 } BenchOpts;
 
+typedef struct Roofs { /* the most that this machine does, 1e9 bytes and operations a second; 0: not known */
+    double read_gb_s, gflop_s[PEAK_COUNT];
+} Roofs;
+
 typedef struct BenchTest { /* one line of the results; numbers that do not apply are NAN */
     const char *name;      /* "prompt", "gen", "train" */
     int64_t n;             /* tokens of each sequence */
-    double tok_s, sd, ttft_ms, gb_s, read_gb_s, gflop_s, peak_gflop_s;
-    double roof_share; /* of the roof that holds: reading memory for gen, products for the others */
-    int64_t mem_bytes; /* planned, of training */
+    double flop;           /* of the products with weights, a token */
+    double tok_s, sd, ttft_ms, gb_s, gflop_s;
+    Roofs roofs;         /* the better of before and after: what others use at the moment is no roof */
+    double peak_gflop_s; /* of just these products */
+    double roof_share;   /* of the roof that is nearer: reading memory, or products */
+    int64_t kv_bytes;    /* keys and values that a step of generation reads, in the mean */
+    int64_t mem_bytes;   /* planned, of training */
 } BenchTest;
 
 typedef struct Bench {
@@ -37,13 +47,27 @@ typedef struct Bench {
     int64_t step_bytes; /* weights that one step of generation reads */
     /* of the products with weights, by how they are computed: a token; a token whose logits are asked for */
     double layer_flop[PEAK_COUNT], head_flop[PEAK_COUNT];
-    double *rates; /* [repeat] tok/s */
+    double *rates;    /* [repeat] tok/s */
+    Roofs last, best; /* measured last, of this run */
+    bool read_warned;
     Buf line;
+    Arena arena;
 } Bench;
 
-/* The lines before the first result; nothing where results are JSON. */
+/* Counts what a token and a step cost: fills step_bytes, layer_flop and head_flop. */
+void bench_count(Bench *b);
+double bench_flop_sum(const double flop[PEAK_COUNT]);
+/* Keys and values that a step of all sequences reads in the mean of n steps. */
+int64_t bench_kv_bytes(const Bench *b, int64_t n);
+/* Measures all roofs into b->last; about a fifth of a second. */
+void bench_roofs(Bench *b);
+/* The better of b->last before the test and after it, and the shares of it. */
+void bench_share(Bench *b, BenchTest *t);
+
+/* The lines before the first result, and after the last; nothing where results are JSON. */
 void bench_put_head(Bench *b);
 bool bench_put_test(Bench *b, const BenchTest *t, Err *e);
+bool bench_put_end(Bench *b, Err *e);
 
 typedef struct PplOpts {
     const RunOpts *run;
@@ -67,7 +91,6 @@ typedef struct TrainBench { /* updates of `rows` sequences of `length` random to
 typedef struct TrainBenchResult {
     LlmwsPlan plan;
     double *rates; /* [repeat] tokens per second of each timed update; the caller's */
-    double peak;   /* operations per second of products in registers; 0: not known */
 } TrainBenchResult;
 
 /* Times whole updates, after one that is not timed. ERR_FIT where they need more memory than is free. */

@@ -10,8 +10,8 @@
 typedef struct Result { /* what a bench event says */
     char test[16], compute[16], model[128];
     int64_t n, depth, batch, repeat;
-    double tok_s, sd;
-    const struct Result *with; /* beside which of the other file it stands */
+    double tok_s, sd, roof_share; /* NAN: not known */
+    const struct Result *with;    /* beside which of the other file it stands */
 } Result;
 
 typedef struct Results {
@@ -30,7 +30,7 @@ static bool take_text(const Value *line, const char *key, char *out, size_t size
 /* One line of a file; other events are passed over. */
 static bool result_take(Results *into, const Value *line, Err *e) {
     Str event = {0};
-    Result r = {.batch = 1, .repeat = 1};
+    Result r = {.batch = 1, .repeat = 1, .roof_share = (double)NAN};
     TRY(value_as_str(value_get(line, "event"), "event", &event, e));
     if (!str_is(event, "bench")) return true;
     TRY(take_text(line, "test", r.test, sizeof r.test, e) &&
@@ -41,7 +41,8 @@ static bool result_take(Results *into, const Value *line, Err *e) {
     TRY(value_as_int(value_get(line, "batch"), "batch", &r.batch, e) &&
         value_as_int(value_get(line, "repeat"), "repeat", &r.repeat, e));
     TRY(value_as_float(value_get(line, "tok_s"), "tok_s", &r.tok_s, e) &&
-        value_as_float(value_get(line, "sd"), "sd", &r.sd, e));
+        value_as_float(value_get(line, "sd"), "sd", &r.sd, e) &&
+        value_as_float(value_get(line, "roof_share"), "roof_share", &r.roof_share, e));
     if (!*r.test || !(r.tok_s > 0) || !(r.sd >= 0))
         return err_set(e, ERR_INPUT, "a bench event without a test, or with a rate that is none");
     into->v = mem_grow(into->v, into->n + 1, sizeof *into->v);
@@ -100,6 +101,17 @@ static void put_texts(Buf *line, bool csv, const char *a, const char *b) {
     buf_printf(line, strcmp(a, b) ? "  %s, %s" : "  %s", a, b);
 }
 
+/* A rate that changed as its roof did is the machine's affair. */
+static void put_shares(Buf *line, bool csv, const Result *a, const Result *b) {
+    for (const Result *r = a;; r = b) {
+        if (csv)
+            buf_printf(line, isnan(r->roof_share) ? "," : ",%.3f", r->roof_share);
+        else
+            buf_printf(line, isnan(r->roof_share) ? "     -" : " %3.0f %%", 100 * r->roof_share);
+        if (r == b) break;
+    }
+}
+
 static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Result *b) {
     double ratio = b->tok_s / a->tok_s;
     const char *verdict = !beyond_noise(a, b) ? "" : ratio > 1 ? "faster" : "slower";
@@ -117,6 +129,8 @@ static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Re
         json_num(out, "tok_s_b", b->tok_s);
         json_num(out, "ratio", round(ratio * 1e4) / 1e4);
         json_bool(out, "beyond_noise", *verdict != 0);
+        if (!isnan(a->roof_share)) json_num(out, "roof_share_a", a->roof_share);
+        if (!isnan(b->roof_share)) json_num(out, "roof_share_b", b->roof_share);
         event_end(out);
         return;
     }
@@ -124,6 +138,7 @@ static void put_pair(Buf *out, const Ui *ui, bool csv, const Result *a, const Re
     const char *fmt = csv ? "%s,%" PRId64 ",%" PRId64 ",%" PRId64 ",%.3f,%.3f,%.3f,%.3f,%.4f,%s"
                           : "%-6s %6" PRId64 " %6" PRId64 " %6" PRId64 " %10.1f ± %-7.1f %10.1f ± %-7.1f %7.3fx %-6s";
     buf_printf(&line, fmt, a->test, a->n, a->depth, a->batch, a->tok_s, a->sd, b->tok_s, b->sd, ratio, verdict);
+    put_shares(&line, csv, a, b);
     put_texts(&line, csv, a->compute, b->compute);
     put_texts(&line, csv, a->model, b->model);
     while (!csv && line.s[line.n - 1] == ' ') line.n--;
@@ -139,12 +154,12 @@ bool bench_compare(const Ui *ui, bool csv, const char *path_a, const char *path_
     size_t pairs = 0;
     for (int alike = SAME_MODEL; ok && alike >= ANY; alike--) pairs += pair_up(&a, &b, (Alike)alike);
     if (csv)
-        buf_str(&out,
-                "test,n,depth,batch,tok_s_a,sd_a,tok_s_b,sd_b,ratio,verdict,compute_a,compute_b,model_a,model_b\n");
+        buf_str(&out, "test,n,depth,batch,tok_s_a,sd_a,tok_s_b,sd_b,ratio,verdict,roof_share_a,roof_share_b,compute_a,"
+                      "compute_b,model_a,model_b\n");
     else if (!ui->json)
-        buf_printf(
-            &out, ui->out_color ? "\033[1m%s\033[0m\n" : "%s\n",
-            "test        n  depth  batch    A tok/s ± sd         B tok/s ± sd           B/A         compute  model");
+        buf_printf(&out, ui->out_color ? "\033[1m%s\033[0m\n" : "%s\n",
+                   "test        n  depth  batch    A tok/s ± sd         B tok/s ± sd           B/A        roof A,B   "
+                   "compute  model");
     for (size_t i = 0; ok && i < a.n; i++) {
         if (a.v[i].with) put_pair(&out, ui, csv, &a.v[i], a.v[i].with);
     }

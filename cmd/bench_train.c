@@ -88,23 +88,14 @@ static bool update(Training *x, Err *e) {
     return true;
 }
 
-/* The roof as far as it is known: 0 where there is no loop for it. */
-static bool peak(const Training *x, double *ops_per_s, Err *e) {
-    const PeakKind kind = x->o->precision == PRECISION_BF16 ? PEAK_bf16 : PEAK_f32;
-    double rate;
-    TRY(cpu_peak_rate(x->b->threads, x->b->isa, kind, &rate, e));
-    *ops_per_s = MAX(*ops_per_s, rate);
-    return true;
-}
-
 static bool measure(Training *x, TrainBenchResult *out, Err *e) {
-    TRY(update(x, e) && peak(x, &out->peak, e));
+    TRY(update(x, e));
     for (int64_t i = 0; i < x->o->repeat; i++) {
         int64_t start = now_ns();
         TRY(update(x, e));
         out->rates[i] = (double)(x->o->rows * x->o->length) * 1e9 / (double)MAX(now_ns() - start, 1);
     }
-    return peak(x, &out->peak, e);
+    return true;
 }
 
 bool bench_train(const TrainBench *o, TrainBenchResult *out, Err *e) {

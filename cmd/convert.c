@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "backends/cpu/cpu.h"
-#include "core/host.h"
 #include "cmd/json_out.h"
+#include "core/host.h"
 
 #define AT(field) .at = offsetof(ConvertOpts, field)
 
@@ -232,6 +232,8 @@ static const Example examples[] = {
     {"And back:", "llmws convert q4.gguf -o back/ --type bf16"},
     {"Quantised with what matters in mind:", "llmws convert model/ -o small.gguf --type iq4_nl --imatrix imatrix.dat"},
     {"With an adapter merged in, its effect halved:", "llmws convert model/ -o merged/ --lora adapter:0.5"},
+    {"Random values in a family's shape, to measure speed with:",
+     "llmws convert synthetic:qwen3:5M:q4_0 -o random.gguf"},
     {"An adapter for llama.cpp:", "llmws convert adapter/ -o adapter.gguf --base model/"},
     {NULL, NULL},
 };

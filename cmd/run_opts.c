@@ -19,8 +19,9 @@ static const OptRow model_rows[] = {
      .kind = OPT_TEXT,
      .arg = "MODEL",
      AT(model),
-     .help = "a .gguf file, a Hugging Face directory, a run of training (RUN, RUN@STEP, RUN@best), or builtin:NAME "
-             "(llama, mistral, phi, qwen); without it $LLMWS_MODEL, else builtin"},
+     .help = "a .gguf file, a Hugging Face directory, a run of training (RUN, RUN@STEP, RUN@best), builtin:NAME "
+             "(llama, mistral, phi, qwen), or synthetic:FAMILY:SIZE of random values (see bench --synthetic); "
+             "without it $LLMWS_MODEL, else builtin"},
 };
 
 static const OptRow session_rows[] = {

@@ -2,9 +2,9 @@
  * the run itself would be. */
 #include <inttypes.h>
 
-#include "core/host.h"
 #include "cmd/json_out.h"
 #include "cmd/train.h"
+#include "core/host.h"
 
 /* ---- the plan ---- */
 

@@ -221,9 +221,11 @@ _llmws() {
         esac
         ;;
     bench)
-        options='--model --prompt --gen --depth --batch --repeat --train --precision --grad-checkpoint --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
+        options='--model --synthetic --type --prompt --gen --depth --batch --repeat --train --precision --grad-checkpoint --ppl --against --csv --compare --backend --threads --ctx --kv-type --compute --isa --repack --chunk --lora --json --quiet --verbose --color --help'
         case $before in
         -m | --model) kind=file ;;
+        --synthetic) kind=none ;;
+        --type) kind=none ;;
         -p | --prompt) kind=none ;;
         -n | --gen) kind=none ;;
         -d | --depth) kind=none ;;

@@ -144,7 +144,8 @@ typedef struct LlmwsModelOptions {
 } LlmwsModelOptions;
 
 /* From a .gguf file, a Hugging Face directory, a run of training ("RUN": its last checkpoint, "RUN@step", "RUN@best"),
- * or "builtin:NAME": one that is part of the library. opt may be NULL. */
+ * or "builtin:NAME": one that is part of the library, or "synthetic:FAMILY:SIZE[:TYPE]": random weights. opt may be
+ * NULL. */
 LLMWS_API LlmwsModel *llmws_model_open(const char *path, const LlmwsModelOptions *opt, LlmwsErr *e);
 LLMWS_API void llmws_model_close(LlmwsModel *m);
 /* True for ids that end an answer: EOS, and the others that generation_config.json or the file's metadata name. */
@@ -159,6 +160,7 @@ typedef struct LlmwsModelInfo {
     int64_t params, bytes;                       /* weights: elements, and bytes in the file */
     int64_t layers, width, heads, kv_heads, head_dim, ffn, vocab, ctx;
     int64_t experts, experts_used, expert_ffn; /* in place of the mlp; 0: none; that a token meets; width of each */
+    int64_t window, windowed;                  /* the keys that some layers see at most; how many such layers */
     int64_t files;                             /* that hold the weights; 0: a new model */
     bool tied;                                 /* the head is the embedding */
 } LlmwsModelInfo;

@@ -136,6 +136,10 @@ void llmws_model_info(const LlmwsModel *m, LlmwsModelInfo *info) {
                              .expert_ffn = c->experts ? c->expert_ffn : 0,
                              .files = (int64_t)m->m.file.n_files,
                              .tied = c->tied};
+    for (int64_t i = 0; i < c->layers; i++) {
+        const int64_t window = arch_layer(c, i).window;
+        if (window) info->window = window, info->windowed++;
+    }
 }
 
 size_t llmws_tensor_count(const LlmwsModel *m) { return m->m.n; }

@@ -13,9 +13,10 @@
 /* ---- reading ---- */
 
 /* A .gguf file (by its magic), a Hugging Face directory (config.json + *.safetensors, sharded or not), or one
- * .safetensors file with config.json beside it, or a builtin model (builtin.h), or a synthetic one (synthetic.h). Weights stay in the mapping (a tensor
- * that lies unaligned in a safetensors file is copied). *f is closed with f->close(f); after a failure it is all zero,
- * and there is nothing to close. A path that cannot be opened is ERR_INPUT, like a bad file. */
+ * .safetensors file with config.json beside it, or a builtin model (builtin.h), or a synthetic one (synthetic.h).
+ * Weights stay in the mapping (a tensor that lies unaligned in a safetensors file is copied). *f is closed with
+ * f->close(f); after a failure it is all zero, and there is nothing to close. A path that cannot be opened is
+ * ERR_INPUT, like a bad file. */
 bool tensor_file_open(const char *path, TensorFile *f, Err *e);
 /* The first part of a model in several GGUF files opens them all. "llmws.config", JSON text in the file, is an object
  * in f->meta. */

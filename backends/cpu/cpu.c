@@ -1,11 +1,11 @@
 #include "backends/cpu/cpu.h"
 
 #include "backends/cpu/cpuid.h"
-#include "core/host.h"
 #include "backends/cpu/pool.h"
 #include "backends/cpu/ref.h"
 #include "backends/cpu/repack.h"
 #include "backends/cpu/tuned.h"
+#include "core/host.h"
 
 #include <errno.h>
 #include <stdio.h>

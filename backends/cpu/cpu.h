@@ -21,7 +21,8 @@ bool cpu_read_rate(int threads, double *bytes_per_s, Err *e);
 typedef enum PeakKind { PEAK_f32, PEAK_bf16, PEAK_int8, PEAK_COUNT } PeakKind;
 
 /* Operations per second (a multiplication and an addition are two) that `threads` threads do together in registers with
- * this instruction set, the best of a few passes; takes some milliseconds. 0 where there is no loop for it. */
+ * this instruction set (NULL: the best there is), the best of a few passes; takes some milliseconds. 0 where there is
+ * no loop for it. */
 bool cpu_peak_rate(int threads, const char *isa, PeakKind kind, double *ops_per_s, Err *e);
 
 enum { PEAK_ROUNDS = 20000, PEAK_BYTES = 64 };

@@ -75,19 +75,18 @@ bool cpu_peak_rate(int threads, const char *isa, PeakKind kind, double *ops_per_
     Backend *b;
     char factors[FACTORS * PEAK_BYTES], sums[UNITS_MAX * PEAK_BYTES];
     *ops_per_s = 0;
-    const PeakLoop *loop = isa_from_name(isa, &which) ? peak_loop(which, kind) : NULL;
-    if (!loop) return true;
     TRY(cpu_backend_open(&(BackendOptions){.threads = threads, .isa = isa}, &b, e));
+    const PeakLoop *loop = isa_from_name(b->isa, &which) ? peak_loop(which, kind) : NULL;
     int64_t units = MIN((int64_t)b->threads * 4, (int64_t)UNITS_MAX), best = INT64_MAX;
     memset(factors, 0x3f, sizeof factors); /* about 3/4 as f32 and as bf16; sums of 63 * 63 stay in 32 bits */
     OpArgs args = {.in[0] = {.ne = {units}, .data = factors}, .out = {.data = sums}};
-    ExecOp op = {.run = loop->run, .units = probe_units, .n_units = units, .args = args};
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int pass = 0; loop && pass < PASSES; pass++) {
+        ExecOp op = {.run = loop->run, .units = probe_units, .n_units = units, .args = args};
         int64_t start = now_ns();
         b->run(b, &op, 1, &(RunMemory){0});
         best = MIN(best, now_ns() - start);
     }
-    *ops_per_s = (double)units * PEAK_ROUNDS * loop->round_ops * 1e9 / (double)MAX(best, 1);
+    if (loop) *ops_per_s = (double)units * PEAK_ROUNDS * loop->round_ops * 1e9 / (double)MAX(best, 1);
     b->close(b);
     return true;
 }

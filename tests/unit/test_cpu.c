@@ -1,9 +1,9 @@
 /* The CPU backend's object: instruction sets by name, threads, memory, and which kernel an op gets. */
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/cpuid.h"
-#include "core/host.h"
 #include "backends/cpu/ref.h"
 #include "backends/cpu/tuned.h"
+#include "core/host.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
