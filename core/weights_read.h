@@ -6,9 +6,9 @@
 
 #include "core/model.h"
 
-/* Brings what is missing of the weights into memory, telling after every piece; does nothing where all is there, where
- * the system does not tell, or where more is missing than free_bytes. Fails with ERR_INTERRUPT when `tell` (may be
- * NULL) says so, and with ERR_IO when the file cannot be read. */
+/* Brings what is missing of the weights into memory, telling after every piece; does nothing where all seems to be
+ * there, where the system does not tell, or where more is missing than free_bytes. Fails with ERR_INTERRUPT when `tell`
+ * (may be NULL) says so, and with ERR_IO when the file cannot be read. */
 bool weights_read(const Model *m, size_t free_bytes, LlmwsProgressFn *tell, void *ctx, Err *e);
 /* Gives the pages of a tensor that is not read again back to the system. */
 void pages_drop(const Tensor *t);
