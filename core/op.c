@@ -8,7 +8,8 @@ enum {
     NOGRAD = OPF_NOGRAD,
     EFFECT = OPF_EFFECT,
     SUMS = OPF_SUMS,
-    SCORES = OPF_SCORES
+    SCORES = OPF_SCORES,
+    ROWS = OPF_ROWS
 };
 
 const OpInfo op_info[OP_COUNT] = {

@@ -13,7 +13,7 @@ typedef enum Op {
 } Op;
 
 enum { MAX_IN = 6 };
-enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8, OPF_SUMS = 16, OPF_SCORES = 32 };
+enum { OPF_INPLACE = 1, OPF_VIEW = 2, OPF_NOGRAD = 4, OPF_EFFECT = 8, OPF_SUMS = 16, OPF_SCORES = 32, OPF_ROWS = 64 };
 
 typedef union OpParams {
     NoParams none;

@@ -267,6 +267,76 @@ bool pass_cache(Graph *g, Err *e) {
     return rebuild_end(&r, e);
 }
 
+/* ---- rows that are wanted ---- */
+
+/* What is left of values of which only some rows are wanted: those that `index` names. */
+typedef struct Picking {
+    Rebuild r;
+    int index; /* old node */
+    int *rows; /* [old n] new node with the wanted rows of an old value, 0: none yet */
+} Picking;
+
+static bool picks(const Node *n, int index) { return n->kind == NODE_OP && n->op == OP_rows && n->in[1] == index; }
+
+/* alone[i]: all that is read of value i are rows that index picks, from it or from what ops make of it row by row. */
+static void find_alone(const Graph *g, int index, bool *alone) {
+    enum { UNREAD, ALONE, WHOLE };
+    char *read = mem_alloc((size_t)MAX(g->n, 1), sizeof *read);
+    for (int i = g->n - 1; i >= 0; i--) {
+        const Node *n = &g->nodes[i];
+        bool by_rows = n->kind == NODE_OP && op_info[n->op].flags & OPF_ROWS && n->sym[0] == SYM_T;
+        alone[i] = by_rows && !n->keep && i > index && read[i] == ALONE;
+        for (int k = 0; k < n->n_in; k++) {
+            bool some = alone[i] || (k == 0 && picks(n, index));
+            read[n->in[k]] = (char)MAX(read[n->in[k]], some ? ALONE : WHOLE);
+        }
+    }
+    free(read);
+}
+
+/* The wanted rows of old value x, which stands there whole. Only values of two dims have rows to pick. */
+static int picked(Picking *p, int x) {
+    Graph *g = &p->r.g;
+    const Node *n = &p->r.old->nodes[x];
+    OpParams flat = {.view = {.ndim = 2, .ne = {0, 1}}}, back = {.view = {.ndim = n->ndim}};
+    if (p->rows[x] || g->failed) return p->rows[x];
+    for (int d = 1; d < n->ndim; d++) flat.view.ne[1] *= n->ne[d], back.view.ne[d] = n->ne[d];
+    int all = p->r.map[x];
+    if (n->ndim > 2) all = graph_op(g, OP_view, &flat, GRAPH_IN(all));
+    int some = graph_op(g, OP_rows, NULL, GRAPH_IN(all, p->r.map[p->index]));
+    return p->rows[x] = n->ndim > 2 ? graph_op(g, OP_view, &back, GRAPH_IN(some)) : some;
+}
+
+/* Node i over the wanted rows of its inputs; weights have no rows of tokens. */
+static void pick_after(Picking *p, int i) {
+    const Graph *old = p->r.old;
+    const Node *n = &old->nodes[i];
+    int in[MAX_IN];
+    for (int k = 0; k < n->n_in; k++)
+        in[k] = old->nodes[n->in[k]].sym[0] == SYM_T ? picked(p, n->in[k]) : p->r.map[n->in[k]];
+    p->rows[i] = graph_op(&p->r.g, n->op, &n->params, n->n_in, in);
+}
+
+bool pass_rows(Graph *g, int index, Err *e) {
+    if (g->bound[SYM_O] == g->bound[SYM_T]) return true;
+    Picking p = {.index = index};
+    bool *alone = mem_alloc((size_t)MAX(g->n, 1), sizeof *alone);
+    p.rows = mem_alloc((size_t)MAX(g->n, 1), sizeof *p.rows);
+    find_alone(g, index, alone);
+    rebuild_begin(&p.r, g);
+    for (int i = 0; i < g->n; i++) {
+        const Node *n = &g->nodes[i];
+        if (picks(n, index) && alone[n->in[0]])
+            rebuild_carry(&p.r, i, p.rows[n->in[0]]);
+        else
+            rebuild_copy(&p.r, i);
+        if (alone[i]) pick_after(&p, i);
+    }
+    free(p.rows);
+    free(alone);
+    return rebuild_end(&p.r, e);
+}
+
 const char *const compute_names[] = {
     [COMPUTE_AUTO] = "auto", [COMPUTE_F32] = "f32", [COMPUTE_BF16] = "bf16", [COMPUTE_INT8] = "int8", NULL};
 

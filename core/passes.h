@@ -1,8 +1,9 @@
 /* Rewrites of a graph, in the one order in which they may be used:
  *
- *     row -> graph (build.h) -> LoRA -> taps and patches -> autodiff (grad.h) -> cache -> compute -> plan (plan.h)
+ *     row -> graph (build.h) -> LoRA -> taps and patches -> autodiff (grad.h) -> cache -> rows -> compute -> plan
+ * (plan.h)
  *
- * Gradients come from the plain graph; the last two are for inference only and never cross a tap: a kept value is
+ * Gradients come from the plain graph; the last three are for inference only and never cross a tap: a kept value is
  * computed as such. In training pass_bf16 stands in their place. */
 #ifndef CORE_PASSES_H
 #define CORE_PASSES_H
@@ -35,6 +36,11 @@ bool pass_tap(Graph *g, const char *const *patterns, Err *e);
 /* attention(q, k, v) of layer i becomes kv_store(k, v) and attention_kv(q), attn_scores and attn_mix likewise: keys and
  * values are read as the cache stores them. */
 bool pass_cache(Graph *g, Err *e);
+
+/* Where only the rows that `index` picks (OP_rows) are wanted of what ops make row by row (ROWS in ops.def), these ops
+ * get those rows alone: rows(add(a, b)) becomes add(rows(a), rows(b)), and so on up to what needs other tokens too. Of
+ * the last block of a model that is all behind its attention. Bits stay: a row never knows how many there are. */
+bool pass_rows(Graph *g, int index, Err *e);
 
 typedef enum Compute { COMPUTE_AUTO, COMPUTE_F32, COMPUTE_BF16, COMPUTE_INT8 } Compute;
 bool compute_from_name(const char *name, Compute *out);

@@ -26,6 +26,7 @@ typedef struct SessionSpec {
     bool pack_now;             /* while reserving, not while tokens flow */
     const Lora *lora;          /* adapters, borrowed while the session lives; NULL: none */
     void (*rewrite)(Graph *g); /* NULL: none; tests change with it what the family's row gave */
+    bool plain;                /* without the passes that only save work: tests compare with them */
     LlmwsProgressFn *progress; /* NULL: nobody is told */
     void *progress_ctx;
 } SessionSpec;

@@ -46,7 +46,7 @@ static void rows_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
         memcpy(tensor_row(&a->out, o), tensor_row(&a->in[0], index[o]), (size_t)a->out.ne[1] * 4);
 }
 
-const char takes_rows[] = "fi>f";
+const char takes_rows[] = "fi>f ii>i";
 const Kernel ref_rows = {"ref", ref_out_rows, rows_run, NULL};
 
 static void rows_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {

@@ -206,6 +206,7 @@ const Case cases[] = {
     EMBED_DW(3, 17, 64), /* ids come back */
     {OP_rows, IN(F32(9, 33), INDEX(4, 9)), .out = F32(4, 33)},
     {OP_rows, IN(SLICE(9, 33), INDEX(1, 9)), .out = F32(1, 33)},
+    {OP_rows, IN(SLOTS(9, 4, 8), INDEX(5, 9)), .out = OF(i32, 5, 4)},
     {OP_rows_dx, IN(F32(4, 33), INDEX(4, 9), F32(9, 33)), .out = F32(9, 33)},
     {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16)), .out = F32(5, 16)},
     {OP_rows_dx, IN(F32(20, 16), INDEX(20, 5), F32(5, 16), F32(5, 16)), .out = F32(5, 16)},

@@ -1,0 +1,210 @@
+/* What rewrites of the graph save changes no bit: every family with them and without, in each kind of products, however
+ * its tokens come, and with taps and patches in their way. */
+#include "oracle.h"
+#include "random_model.h"
+
+enum { CHUNK = 16, PROMPT = 37, MORE = 3, SEQS = 2 };
+
+/* ---- one run ---- */
+
+typedef struct Seen {
+    uint64_t bits; /* hash of the logits and taps of every step */
+    int ops;       /* that run */
+    int by_token;  /* of these, with a row for each token of the step */
+} Seen;
+
+static uint64_t hash_value(const Session *s, int id, uint64_t h) {
+    const Tensor *t = &s->x.values[id];
+    for (int64_t r = 0; r < tensor_rows(t); r++)
+        h = hash_bytes(tensor_row(t, r), (size_t)dtype_row_bytes(t->dtype, t->ne[t->ndim - 1]), h);
+    return h;
+}
+
+static uint64_t hash_step(const Session *s, uint64_t h) {
+    for (int i = 0; i < s->g.taps.n; i++) h = hash_value(s, s->g.taps.items[i].id, h);
+    return hash_value(s, s->io.logits, h);
+}
+
+static void count_ops(const Session *s, Seen *seen) {
+    seen->ops = s->plan.n_run;
+    for (int i = 0; i < s->g.n; i++) seen->by_token += s->plan.kernels[i].run && s->g.nodes[i].sym[0] == SYM_T;
+}
+
+/* A prompt in chunks, of which all but the last give no logits; a step of parts of two sequences; single tokens. */
+static Seen seen_by(const Model *m, SessionSpec spec, bool plain) {
+    Backend *b;
+    Session s;
+    Seen seen = {0};
+    Err e = {0};
+    int32_t ids[PROMPT + MORE];
+    int seq[SEQS], seqs[CHUNK];
+    for (int i = 0; i < PROMPT + MORE; i++) ids[i] = (int32_t)(7 * i * i + 3 * i + 1) % (int32_t)m->cfg.vocab;
+    for (int i = 0; i < CHUNK; i++) seqs[i] = i >= CHUNK - 5;
+    spec.ctx = 64, spec.chunk = CHUNK, spec.parallel = SEQS, spec.plain = plain;
+    OK(cpu_backend_open(&(BackendOptions){.threads = 2}, &b, &e), e);
+    OK(session_prepare(&s, m, b, &spec, &e) && plan_verify(&s.plan, &e), e);
+    count_ops(&s, &seen);
+    OK(session_reserve(&s, &e), e);
+    for (int i = 0; i < SEQS; i++) assert_int_equal(seq[i] = cache_seq_open(s.cache, &e), i);
+    OK(session_eval(&s, seq[0], ids, PROMPT, &e), e);
+    seen.bits = hash_step(&s, seen.bits);
+    OK(session_eval_batch(&s, seqs, ids, CHUNK, &e), e);
+    seen.bits = hash_step(&s, seen.bits);
+    for (int i = 0; i < MORE; i++) {
+        OK(session_eval(&s, seq[i % SEQS], ids + PROMPT + i, 1, &e), e);
+        seen.bits = hash_step(&s, seen.bits);
+    }
+    session_release(&s);
+    b->close(b);
+    return seen;
+}
+
+/* Returns what was saved. */
+static Seen check_same(const Model *m, SessionSpec spec) {
+    Seen plain = seen_by(m, spec, true), less = seen_by(m, spec, false);
+    assert_true(plain.bits == less.bits);
+    return (Seen){.ops = plain.ops - less.ops, .by_token = plain.by_token - less.by_token};
+}
+
+/* ---- families ---- */
+
+typedef struct Kind {
+    Dtype weights;
+    Compute compute;
+} Kind;
+static const Kind kinds[] = {
+    {DT_f32, COMPUTE_F32}, {DT_f16, COMPUTE_AUTO}, {DT_bf16, COMPUTE_AUTO}, {DT_q8_0, COMPUTE_AUTO}};
+
+static void load_as(Model *m, const char *path, Dtype weights) {
+    TensorFile f = {0};
+    Err e = {0};
+    OK(tensor_file_open(path, &f, &e), e);
+    if (weights != DT_f32) cast_weights(&f, weights);
+    OK(model_init(m, &f, (Log){0}, &e), e);
+}
+
+/* From GGUF, where no family's weights stand turned, so that all of them can be blocks. */
+static void family(void **state) {
+    char path[256], dir[256];
+    Err e = {0};
+    snprintf(dir, sizeof dir, TEST_DATA "/%s", (const char *)*state);
+    snprintf(path, sizeof path, TEST_TMP "/%s.rewrites.gguf", (const char *)*state);
+    LlmwsModel *file = llmws_model_open(dir, NULL, &e);
+    if (!file) fail_msg("%s", e.msg);
+    OK(llmws_model_save_gguf(file, path, &e), e);
+    llmws_model_close(file);
+    for (const Kind *k = kinds; k < kinds + COUNT_OF(kinds); k++) {
+        Model m;
+        load_as(&m, path, k->weights);
+        Seen saved = check_same(&m, (SessionSpec){.kv_type = DT_f16, .compute = k->compute});
+        printf("%s, weights %s: %d ops fewer, %d fewer of all tokens\n", (const char *)*state,
+               dtype_info[k->weights].name, saved.ops, saved.by_token);
+        assert_true(saved.by_token > 0);
+        model_release(&m);
+    }
+    remove(path);
+}
+
+/* Blocks of 256 fit no model of the tests' data. */
+static void blocks_of_256(void **state) {
+    (void)state;
+    const char *dir = TEST_TMP "/rewrites";
+    const RandomModel shape = {
+        .layers = 2, .width = 256, .heads = 4, .kv_heads = 2, .ffn = 512, .vocab = 384, .ctx = 64, .tied = true};
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+    Model m;
+    random_model_write(&shape, dir);
+    load_as(&m, dir, DT_q4_k);
+    assert_true(check_same(&m, (SessionSpec){.kv_type = DT_q8_0}).by_token > 0);
+    model_release(&m);
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        remove(path);
+    }
+    remove(dir);
+}
+
+/* ---- what must stay ---- */
+
+/* Every value that has a name, as it is for every token. */
+static void all_tapped(void **state) {
+    (void)state;
+    static const char *const models[] = {"llama3", "phi2", "gemma2", "qwen3_moe_mixed", "gpt2"};
+    for (size_t i = 0; i < COUNT_OF(models); i++) {
+        Model m;
+        char path[256];
+        snprintf(path, sizeof path, TEST_DATA "/%s", models[i]);
+        load_as(&m, path, DT_f32);
+        static const char *const all[] = {"**", NULL};
+        Seen saved = check_same(&m, (SessionSpec){.kv_type = DT_f32, .taps = all});
+        assert_true(saved.ops == 0 && saved.by_token == 0);
+        model_release(&m);
+    }
+}
+
+/* Each of these is of all tokens again, and none changes logits. */
+static void one_tapped(void **state) {
+    (void)state;
+    static const char *const patterns[] = {"model.layers.2",
+                                           "model.layers.2.mlp.act_fn",
+                                           "model.layers.2.mlp.up_proj",
+                                           "model.layers.2.mlp.down_proj.input",
+                                           "model.layers.2.resid_mid",
+                                           "model.layers.2.post_attention_layernorm",
+                                           "model.layers.2.self_attn",
+                                           "model.norm.input",
+                                           "model.norm",
+                                           "lm_head"};
+    Model m;
+    load_as(&m, TEST_DATA "/llama3", DT_q8_0);
+    assert_int_equal(m.cfg.layers, 3);
+    for (size_t i = 0; i < COUNT_OF(patterns); i++) {
+        const char *const taps[] = {patterns[i], NULL};
+        check_same(&m, (SessionSpec){.kv_type = DT_f16, .taps = taps});
+    }
+    model_release(&m);
+}
+
+/* A patch acts on tokens by their place, which rows that were picked no longer have. */
+static void patched(void **state) {
+    (void)state;
+    static const char *const names[] = {"model.layers.2", "model.layers.2.mlp.act_fn", "model.layers.2.mlp.up_proj",
+                                        "model.layers.2.self_attn", "model.layers.2.post_attention_layernorm"};
+    Model m;
+    load_as(&m, TEST_DATA "/llama3", DT_q8_0);
+    const SessionSpec spec = {.kv_type = DT_f16};
+    const uint64_t without = seen_by(&m, spec, true).bits;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const LlmwsPatch patch = {.name = names[i], .from = 5, .to = 37, .mul = 1.5f};
+        SessionSpec with = spec;
+        with.patches = &patch, with.n_patches = 1;
+        check_same(&m, with);
+        assert_true(seen_by(&m, with, false).bits != without);
+    }
+    model_release(&m);
+}
+
+/* Where every row is wanted, nothing is picked. */
+static void all_logits(void **state) {
+    (void)state;
+    Model m;
+    load_as(&m, TEST_DATA "/llama3", DT_f32);
+    assert_true(check_same(&m, (SessionSpec){.kv_type = DT_f16, .all_logits = true}).by_token == 0);
+    model_release(&m);
+}
+
+int main(void) {
+    static const char *const families[] = {"llama2", "llama3",       "mistral", "mistral_nemo", "qwen2",
+                                           "qwen3",  "smollm3",      "mixtral", "qwen3_moe",    "qwen3_moe_mixed",
+                                           "phi3",   "qwen2_yarn",   "phi2",    "gemma2",       "gemma3",
+                                           "gpt2",   "phi3_longrope"};
+    struct CMUnitTest tests[COUNT_OF(families) + 5] = {[COUNT_OF(families)] = cmocka_unit_test(blocks_of_256),
+                                                       cmocka_unit_test(all_tapped),
+                                                       cmocka_unit_test(one_tapped),
+                                                       cmocka_unit_test(patched),
+                                                       cmocka_unit_test(all_logits)};
+    for (size_t i = 0; i < COUNT_OF(families); i++)
+        tests[i] = (struct CMUnitTest){families[i], family, NULL, NULL, (void *)(uintptr_t)families[i]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
