@@ -21,6 +21,7 @@ typedef union OpParams {
     ViewParams view;
     CastParams cast;
     NormParams norm;
+    GatedParams gated;
     RouteParams route;
     ExpertsParams experts;
     ScaleParams scale;

@@ -28,7 +28,12 @@ typedef struct CastParams {
 typedef struct NormParams {
     float eps;
     float plus; /* added to the weights */
+    Dtype to;   /* f32 unless said */
 } NormParams;
+typedef struct GatedParams {
+    bool gelu; /* else silu */
+    Dtype to;  /* f32 unless said */
+} GatedParams;
 
 typedef struct RouteParams {
     int k;          /* experts of a token */

@@ -1,9 +1,9 @@
 /* Rewrites of a graph, in the one order in which they may be used:
  *
- *     row -> graph (build.h) -> LoRA -> taps and patches -> autodiff (grad.h) -> cache -> rows -> compute -> plan
- * (plan.h)
+ *     row -> graph (build.h) -> LoRA -> taps and patches -> autodiff (grad.h) -> cache -> rows -> compute -> fuse ->
+ * plan
  *
- * Gradients come from the plain graph; the last three are for inference only and never cross a tap: a kept value is
+ * Gradients come from the plain graph; the last four are for inference only and never cross a tap: a kept value is
  * computed as such. In training pass_bf16 stands in their place. */
 #ifndef CORE_PASSES_H
 #define CORE_PASSES_H
@@ -49,6 +49,11 @@ extern const char *const compute_names[];
 /* Puts a cast before products: int8 products for quantised weights, bf16 for BF16 weights, f32 for the rest (auto). A
  * value cast once serves all its readers. */
 bool pass_compute(Graph *g, Compute how, Err *e);
+
+/* Two ops, of which the second alone reads what the first makes, become one that does the work of both in the same
+ * order: an activation, the product with the values that it gates, and the cast before a product; a norm and that cast.
+ * The table is in fuse.c; each such op in ops.def says which ops it stands for, and its bits are theirs. */
+bool pass_fuse(Graph *g, Err *e);
 
 /* Training in bf16: products of activations, gradients and weights of class FLOAT take both sides in bf16 and give f32.
  * moved[i] receives what stands for node i ([g->n] before). */

@@ -22,6 +22,8 @@ bool rule_same(const Graph *g, const Node *n, int i, int j, Err *e);
 bool rule_inner(const Graph *g, const Node *n, int i, int64_t want, Err *e);
 /* Input i, where there is one, is shaped as the output. */
 bool rule_sum(const Graph *g, const Node *n, int i, Err *e);
+/* The output is shaped like input i, an f32 one, and of dtype `to`. */
+bool rule_cast(const Graph *g, Node *n, int i, Dtype to, Err *e);
 bool rule_ndim(const Graph *g, const Node *n, int i, int want, Err *e);
 
 #endif

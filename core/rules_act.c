@@ -76,6 +76,12 @@ void grad_softcap(Grad *gr, int id) { grad_each(gr, id, OP_softcap_dx); }
 bool shape_softcap_dx(const Graph *g, Node *n, Err *e) { return shape_slope(g, n, e); }
 void grad_softcap_dx(Grad *gr, int id) { grad_refuse(gr, id); }
 
+bool shape_gated(const Graph *g, Node *n, Err *e) {
+    if (n->n_in > 1) TRY(rule_same(g, n, 0, 1, e));
+    return rule_cast(g, n, 0, n->params.gated.to, e);
+}
+void grad_gated(Grad *gr, int id) { grad_refuse(gr, id); }
+
 bool shape_scale(const Graph *g, Node *n, Err *e) { return shape_each(g, n, e); }
 
 void grad_scale(Grad *gr, int id) {

@@ -38,6 +38,15 @@ bool rule_inner(const Graph *g, const Node *n, int i, int64_t want, Err *e) {
                    label(g, n, i), graph_shape_text(g, n->in[i], t), (long long)want);
 }
 
+bool rule_cast(const Graph *g, Node *n, int i, Dtype to, Err *e) {
+    const Node *x = node_in(g, n, i);
+    TRY(rule_dtype(g, n, i, DT_f32, e) && rule_like(g, n, i));
+    n->dtype = to;
+    if (x->ne[last_dim(x)] % dtype_info[to].block == 0) return true;
+    return err_set(e, ERR_INPUT, "%s to %s: width %lld is no multiple of %d", op_info[n->op].name, dtype_info[to].name,
+                   (long long)x->ne[last_dim(x)], dtype_info[to].block);
+}
+
 bool rule_ndim(const Graph *g, const Node *n, int i, int want, Err *e) {
     const Node *x = node_in(g, n, i);
     if (x->ndim == want) return true;

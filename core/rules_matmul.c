@@ -1,17 +1,7 @@
 /* Shape and gradient rules of products. */
 #include "core/rules.h"
 
-bool shape_cast(const Graph *g, Node *n, Err *e) {
-    const Node *x = node_in(g, n, 0);
-    TRY(rule_dtype(g, n, 0, DT_f32, e));
-    rule_like(g, n, 0);
-    n->dtype = n->params.cast.to;
-    if (x->ne[last_dim(x)] % dtype_info[n->dtype].block)
-        return err_set(e, ERR_INPUT, "cast to %s: width %lld is no multiple of %d", dtype_info[n->dtype].name,
-                       (long long)x->ne[last_dim(x)], dtype_info[n->dtype].block);
-    return true;
-}
-
+bool shape_cast(const Graph *g, Node *n, Err *e) { return rule_cast(g, n, 0, n->params.cast.to, e); }
 void grad_cast(Grad *gr, int id) { grad_refuse(gr, id); } /* gradients come from the graph before casts are put in */
 
 bool shape_matmul(const Graph *g, Node *n, Err *e) {

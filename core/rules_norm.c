@@ -3,12 +3,16 @@
 
 bool shape_rms_norm(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
-    TRY(rule_dtype(g, n, 0, DT_f32, e) && rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, x->ne[last_dim(x)], e));
-    return rule_like(g, n, 0);
+    TRY(rule_ndim(g, n, 1, 1, e) && rule_inner(g, n, 1, x->ne[last_dim(x)], e));
+    return rule_cast(g, n, 0, n->params.norm.to, e);
 }
 
 void grad_rms_norm(Grad *gr, int id) {
     const Node n = gr->g->nodes[id];
+    if (n.dtype != DT_f32) {
+        grad_refuse(gr, id);
+        return;
+    }
     int dy = grad_of(gr, id);
     if (grad_wants(gr, id, 0))
         grad_give(gr, n.in[0], grad_op(gr, OP_rms_norm_dx, &n.params, GRAPH_IN(dy, n.in[0], n.in[1])));
@@ -35,13 +39,16 @@ void grad_rms_norm_dw(Grad *gr, int id) { grad_refuse(gr, id); }
 
 bool shape_layer_norm(const Graph *g, Node *n, Err *e) {
     const Node *x = node_in(g, n, 0);
-    TRY(rule_dtype(g, n, 0, DT_f32, e));
     for (int i = 1; i < 3; i++) TRY(rule_ndim(g, n, i, 1, e) && rule_inner(g, n, i, x->ne[last_dim(x)], e));
-    return rule_like(g, n, 0);
+    return rule_cast(g, n, 0, n->params.norm.to, e);
 }
 
 void grad_layer_norm(Grad *gr, int id) {
     const Node n = gr->g->nodes[id];
+    if (n.dtype != DT_f32) {
+        grad_refuse(gr, id);
+        return;
+    }
     int dy = grad_of(gr, id);
     if (grad_wants(gr, id, 0))
         grad_give(gr, n.in[0], grad_op(gr, OP_layer_norm_dx, &n.params, GRAPH_IN(dy, n.in[0], n.in[1])));

@@ -185,7 +185,7 @@ static bool build_plain(Session *s, const SessionSpec *spec, int64_t outputs, Er
     return ok;
 }
 
-/* row -> graph -> adapters -> patches -> taps -> cache -> rows -> compute */
+/* row -> graph -> adapters -> patches -> taps -> cache -> rows -> compute -> fuse */
 static bool build(Session *s, const SessionSpec *spec, Err *e) {
     int64_t outputs = spec->all_logits ? s->spec.chunk : MIN(s->spec.parallel, s->spec.chunk);
     PatchRule *rules = mem_alloc(spec->n_patches + 1, sizeof *rules);
@@ -205,7 +205,7 @@ static bool build(Session *s, const SessionSpec *spec, Err *e) {
     if (ok && spec->lora) ok = pass_lora(&s->g, spec->lora, 0, false, NULL, e);
     ok = ok && pass_patch(&s->g, rules, (int)spec->n_patches, s->patch_leaf, e) && pass_tap(&s->g, spec->taps, e) &&
          pass_cache(&s->g, e) && (spec->plain || pass_rows(&s->g, graph_find(&s->g, "out_rows"), e)) &&
-         pass_compute(&s->g, s->spec.compute, e);
+         pass_compute(&s->g, s->spec.compute, e) && (spec->plain || pass_fuse(&s->g, e));
     free(rules);
     if (!ok) return false;
     int capped = graph_find(&s->g, "logits");

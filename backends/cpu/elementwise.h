@@ -2,7 +2,7 @@
 #ifndef CPU_ELEMENTWISE_H
 #define CPU_ELEMENTWISE_H
 
-#include "backends/cpu/rows.h"
+#include "backends/cpu/put.h"
 
 /* f of 16 elements x of input 0 and y of input 1; an op of one input gets it twice. */
 typedef V16 Each(const OpArgs *a, V16 x, V16 y);
@@ -75,6 +75,42 @@ EACH(gelu_dx)
 EACH(softcap)
 EACH(softcap_dx)
 #undef EACH
+
+/* ---- gated ---- */
+
+typedef struct GatedRow {
+    const float *gate, *up;
+} GatedRow;
+
+INLINE V16 silu_values(const void *row, int64_t i, int64_t n) {
+    V16 x = values_at(((const GatedRow *)row)->gate, i, n);
+    return silu16(NULL, x, x);
+}
+INLINE V16 gelu_values(const void *row, int64_t i, int64_t n) {
+    V16 x = values_at(((const GatedRow *)row)->gate, i, n);
+    return gelu16(NULL, x, x);
+}
+INLINE V16 silu_up_values(const void *row, int64_t i, int64_t n) {
+    return v_mul(silu_values(row, i, n), values_at(((const GatedRow *)row)->up, i, n));
+}
+INLINE V16 gelu_up_values(const void *row, int64_t i, int64_t n) {
+    return v_mul(gelu_values(row, i, n), values_at(((const GatedRow *)row)->up, i, n));
+}
+
+INLINE void gated_rows(const OpArgs *a, int64_t u0, int64_t u1, Values *values) {
+    for (int64_t r = u0; r < u1; r++) {
+        const GatedRow row = {tensor_row(&a->in[0], r), a->n_in > 1 ? tensor_row(&a->in[1], r) : NULL};
+        put_row(a->out.dtype, tensor_row(&a->out, r), inner(a), &row, values);
+    }
+}
+
+static void gated_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    (void)scratch;
+    if (a->params.gated.gelu)
+        a->n_in > 1 ? gated_rows(a, u0, u1, gelu_up_values) : gated_rows(a, u0, u1, gelu_values);
+    else
+        a->n_in > 1 ? gated_rows(a, u0, u1, silu_up_values) : gated_rows(a, u0, u1, silu_values);
+}
 
 static void bias_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each_rows(a, u0, u1, 0, add16); }
 

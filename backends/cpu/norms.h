@@ -2,7 +2,7 @@
 #ifndef CPU_NORMS_H
 #define CPU_NORMS_H
 
-#include "backends/cpu/rows.h"
+#include "backends/cpu/put.h"
 
 /* ---- root of the mean square ---- */
 
@@ -12,14 +12,25 @@ INLINE float rms_scale(const float *x, int64_t n, float eps) {
     return 1 / sqrtf(v_fold(lanes) / (float)n + eps);
 }
 
+typedef struct RmsRow {
+    const float *x;
+    const char *w;
+    Dtype t; /* of w */
+    V16 s, plus;
+} RmsRow;
+
+INLINE V16 rms_values(const void *row, int64_t i, int64_t n) {
+    const RmsRow *r = row;
+    (void)n;
+    return v_mul(v_mul(v_load(r->x + i), r->s), v_add(decode16(r->t, r->w, i), r->plus));
+}
+
 INLINE void rms_norm_rows(Dtype t, const OpArgs *a, int64_t u0, int64_t u1) {
-    const char *w = a->in[1].data;
     for (int64_t r = u0, n = inner(a); r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r);
-        V16 s = v_set1(rms_scale(x, n, a->params.norm.eps)), plus = v_set1(a->params.norm.plus);
-        for (int64_t i = 0; i < n; i += LANES)
-            v_store(y + i, v_mul(v_mul(v_load(x + i), s), v_add(decode16(t, w, i), plus)));
+        const RmsRow row = {x, a->in[1].data, t, v_set1(rms_scale(x, n, a->params.norm.eps)),
+                            v_set1(a->params.norm.plus)};
+        put_row(a->out.dtype, tensor_row(&a->out, r), n, &row, rms_values);
     }
 }
 
@@ -70,16 +81,24 @@ INLINE LayerScale layer_scale(const float *x, int64_t n, float eps) {
 
 INLINE V16 layer_normal(LayerScale l, const float *x) { return v_mul(v_sub(v_load(x), l.mean), l.s); }
 
+typedef struct LayerRow {
+    const float *x, *w, *b;
+    LayerScale l;
+} LayerRow;
+
+INLINE V16 layer_values(const void *row, int64_t i, int64_t n) {
+    const LayerRow *r = row;
+    (void)n;
+    return v_fma(layer_normal(r->l, r->x + i), v_load(r->w + i), v_load(r->b + i));
+}
+
 /* Weights of f32, here and below. */
 static void layer_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
-    const float *w = a->in[1].data, *b = a->in[2].data;
     for (int64_t r = u0, n = inner(a); r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r);
-        const LayerScale l = layer_scale(x, n, a->params.norm.eps);
-        for (int64_t i = 0; i < n; i += LANES)
-            v_store(y + i, v_fma(layer_normal(l, x + i), v_load(w + i), v_load(b + i)));
+        const LayerRow row = {x, a->in[1].data, a->in[2].data, layer_scale(x, n, a->params.norm.eps)};
+        put_row(a->out.dtype, tensor_row(&a->out, r), n, &row, layer_values);
     }
 }
 

@@ -35,6 +35,15 @@ static inline void *ref_begin_row(const OpArgs *a, int i, int64_t r) {
     return out == sum ? out : memcpy(out, sum, bytes);
 }
 
+/* f32 values of row r of the output: where they stand, or buf, from where ref_put_row brings them into its dtype. */
+static inline float *ref_make_row(const OpArgs *a, int64_t r, float *buf) {
+    return a->out.dtype == DT_f32 ? tensor_row(&a->out, r) : buf;
+}
+static inline void ref_put_row(const OpArgs *a, int64_t r, const float *buf) {
+    if (a->out.dtype != DT_f32)
+        dtype_info[a->out.dtype].encode(buf, tensor_row(&a->out, r), a->out.ne[a->out.ndim - 1]);
+}
+
 static inline int64_t ref_inner(const Tensor *t) { return t->ne[t->ndim - 1]; }
 static inline int64_t ref_out_rows(const OpArgs *a) { return tensor_rows(&a->out); }
 

@@ -27,7 +27,7 @@ static void mul_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 const char takes_mul[] = "ff>f";
 const Kernel ref_mul = {"ref", ref_out_rows, mul_run, NULL};
 
-static size_t bias_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->out) * 4; }
+static size_t one_row(const OpArgs *a) { return (size_t)ref_inner(&a->out) * 4; }
 
 static void bias_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     const float *b = ref_row(&a->in[1], 0, scratch);
@@ -39,7 +39,7 @@ static void bias_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
 }
 
 const char takes_bias[] = "fd>f";
-const Kernel ref_bias = {"ref", ref_out_rows, bias_run, bias_scratch};
+const Kernel ref_bias = {"ref", ref_out_rows, bias_run, one_row};
 
 /* A unit is a column. */
 static int64_t columns(const OpArgs *a) { return ref_inner(&a->out); }
@@ -56,18 +56,6 @@ static void bias_db_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) 
 
 const char takes_bias_db[] = "ff>f";
 const Kernel ref_bias_db = {"ref", columns, bias_db_run, NULL};
-
-static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    (void)scratch;
-    for (int64_t r = u0; r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r);
-        for (int64_t i = 0; i < ref_inner(&a->out); i++) y[i] = x[i] / (1 + exp_f32(-x[i]));
-    }
-}
-
-const char takes_silu[] = "f>f";
-const Kernel ref_silu = {"ref", ref_out_rows, silu_run, NULL};
 
 static void silu_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
@@ -117,6 +105,7 @@ static float gelu_slope(const OpArgs *a, float x) {
     return fmaf(0.5f * x * rest, GELU_SCALE * fmaf(3 * GELU_CUBE * x, x, 1), 0.5f * (1 + t));
 }
 
+static float silu(const OpArgs *a, float x) { return (void)a, x / (1 + exp_f32(-x)); }
 static float scale(const OpArgs *a, float x) { return x * a->params.scale.by; }
 static float softcap(const OpArgs *a, float x) { return a->params.cap.cap * tanh_f32(x / a->params.cap.cap); }
 
@@ -125,6 +114,7 @@ static float softcap_slope(const OpArgs *a, float x) {
     return fmaf(-t, t, 1);
 }
 
+static void silu_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, silu); }
 static void gelu_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, gelu); }
 static void gelu_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each_dx(a, u0, u1, gelu_slope); }
 static void scale_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) { (void)s, each(a, u0, u1, scale); }
@@ -133,13 +123,29 @@ static void softcap_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *s) {
     (void)s, each_dx(a, u0, u1, softcap_slope);
 }
 
-const char takes_gelu[] = "f>f", takes_gelu_dx[] = "ff>f", takes_scale[] = "f>f", takes_softcap[] = "f>f",
-           takes_softcap_dx[] = "ff>f";
+const char takes_silu[] = "f>f", takes_gelu[] = "f>f", takes_gelu_dx[] = "ff>f", takes_scale[] = "f>f",
+           takes_softcap[] = "f>f", takes_softcap_dx[] = "ff>f";
+const Kernel ref_silu = {"ref", ref_out_rows, silu_run, NULL};
 const Kernel ref_gelu = {"ref", ref_out_rows, gelu_run, NULL};
 const Kernel ref_gelu_dx = {"ref", ref_out_rows, gelu_dx_run, NULL};
 const Kernel ref_scale = {"ref", ref_out_rows, scale_run, NULL};
 const Kernel ref_softcap = {"ref", ref_out_rows, softcap_run, NULL};
 const Kernel ref_softcap_dx = {"ref", ref_out_rows, softcap_dx_run, NULL};
+
+static void gated_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    for (int64_t r = u0; r < u1; r++) {
+        const float *gate = tensor_row(&a->in[0], r), *up = a->n_in > 1 ? tensor_row(&a->in[1], r) : NULL;
+        float *y = ref_make_row(a, r, scratch);
+        for (int64_t i = 0; i < ref_inner(&a->out); i++) {
+            float act = a->params.gated.gelu ? gelu(a, gate[i]) : silu(a, gate[i]);
+            y[i] = up ? act * up[i] : act;
+        }
+        ref_put_row(a, r, y);
+    }
+}
+
+const char takes_gated[] = "ff>v";
+const Kernel ref_gated = {"ref", ref_out_rows, gated_run, one_row};
 
 static void dropout_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;

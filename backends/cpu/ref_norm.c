@@ -9,21 +9,21 @@ static float rms_scale(const float *x, int64_t n, float eps) {
 }
 
 static size_t weight_scratch(const OpArgs *a) { return (size_t)ref_inner(&a->out) * 4; }
+static size_t two_rows(const OpArgs *a) { return 2 * weight_scratch(a); }
 
 static void rms_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t D = ref_inner(&a->out);
     const float *w = ref_row(&a->in[1], 0, scratch);
     for (int64_t r = u0; r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
-        float *y = tensor_row(&a->out, r), s = rms_scale(x, D, a->params.norm.eps);
+        float *y = ref_make_row(a, r, (float *)scratch + D), s = rms_scale(x, D, a->params.norm.eps);
         for (int64_t d = 0; d < D; d++) y[d] = (x[d] * s) * (w[d] + a->params.norm.plus);
+        ref_put_row(a, r, y);
     }
 }
 
-const char takes_rms_norm[] = "fd>f";
-const Kernel ref_rms_norm = {"ref", ref_out_rows, rms_norm_run, weight_scratch};
-
-static size_t rms_norm_dx_scratch(const OpArgs *a) { return 2 * weight_scratch(a); }
+const char takes_rms_norm[] = "fd>v";
+const Kernel ref_rms_norm = {"ref", ref_out_rows, rms_norm_run, two_rows};
 
 static void rms_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     int64_t D = ref_inner(&a->out);
@@ -39,7 +39,7 @@ static void rms_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scrat
 }
 
 const char takes_rms_norm_dx[] = "ffd>f";
-const Kernel ref_rms_norm_dx = {"ref", ref_out_rows, rms_norm_dx_run, rms_norm_dx_scratch};
+const Kernel ref_rms_norm_dx = {"ref", ref_out_rows, rms_norm_dx_run, two_rows};
 
 /* One unit: every column needs the scale of every row. */
 static int64_t one_unit(const OpArgs *a) { return (void)a, 1; }
@@ -78,13 +78,14 @@ static void layer_norm_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratc
     float *h = (float *)scratch + 2 * D;
     const float *w = ref_row(&a->in[1], 0, scratch), *b = ref_row(&a->in[2], 0, (float *)scratch + D);
     for (int64_t r = u0; r < u1; r++) {
-        float *y = tensor_row(&a->out, r);
+        float *y = ref_make_row(a, r, h);
         normalised(tensor_row(&a->in[0], r), D, a->params.norm.eps, h);
         for (int64_t d = 0; d < D; d++) y[d] = fmaf(h[d], w[d], b[d]);
+        ref_put_row(a, r, y);
     }
 }
 
-const char takes_layer_norm[] = "fdd>f";
+const char takes_layer_norm[] = "fdd>v";
 const Kernel ref_layer_norm = {"ref", ref_out_rows, layer_norm_run, layer_norm_scratch};
 
 static void layer_norm_dx_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {

@@ -2,50 +2,21 @@
 #ifndef CPU_ROWWISE_H
 #define CPU_ROWWISE_H
 
-#include "backends/cpu/rows.h"
+#include "backends/cpu/put.h"
 #include "core/quant.h"
 
-/* ---- cast, the bits of dtype_info[].encode ---- */
+/* ---- cast ---- */
 
-INLINE void encode_a8(const float *x, BlockA8 *b) {
-    V16 lo = v_load(x), hi = v_load(x + LANES);
-    float amax = v_hmax(v_max(v_magnitude(lo), v_magnitude(hi))), inv = a8_inverse(amax);
-    b->d = a8_scale(amax);
-    if (!(inv > 0)) {
-        memset(b->q, 0, sizeof b->q);
-        b->sum = 0;
-        return;
-    }
-    I16 ql = i_round(v_mul(lo, v_set1(inv))), qh = i_round(v_mul(hi, v_set1(inv)));
-    b->sum = i_hsum(i_add(ql, qh));
-    b_store(b->q, i_to_i8(ql));
-    b_store(b->q + LANES, i_to_i8(qh));
-}
+INLINE V16 plain_values(const void *row, int64_t i, int64_t n) { return values_at(row, i, n); }
 
-static void cast_a8_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
-    (void)scratch;
-    for (int64_t r = u0; r < u1; r++) {
-        const float *x = tensor_row(&a->in[0], r);
-        BlockA8 *y = tensor_row(&a->out, r);
-        for (int64_t b = 0; b < inner(a) / 32; b++) encode_a8(x + 32 * b, &y[b]);
-    }
-}
-
-/* To nearest, ties to even; NaN keeps its upper bits and becomes quiet. */
-INLINE H16 encode_bf16(V16 v) {
-    I16 u = i_bits(v), high = i_shr16(u);
-    I16 rounded = i_shr16(i_add(i_add(u, i_set1(0x7fff)), i_and(high, i_set1(1))));
-    return i_low16(i_if_nan(v, i_or(high, i_set1(0x40)), rounded));
-}
-
-static void cast_bf16_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+static void cast_run(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
     (void)scratch;
     for (int64_t r = u0, n = inner(a); r < u1; r++) {
         const float *x = tensor_row(&a->in[0], r);
-        uint16_t *y = tensor_row(&a->out, r);
-        int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) h_store(y + i, encode_bf16(v_load(x + i)));
-        for (; i < n; i++) y[i] = f32_to_bf16(x[i]);
+        if (a->out.dtype == DT_a8)
+            put_a8(x, tensor_row(&a->out, r), n);
+        else
+            put_row(a->out.dtype, tensor_row(&a->out, r), n, x, plain_values);
     }
 }
 

@@ -3,8 +3,7 @@
 #include "backends/cpu/rowwise.h"
 #include "backends/cpu/tuned.h"
 
-const Kernel avx2_cast_a8 = {"avx2", row_units, cast_a8_run, NULL};
-const Kernel avx2_cast_bf16 = {"avx2", row_units, cast_bf16_run, NULL};
+const Kernel avx2_cast = {"avx2", row_units, cast_run, NULL};
 const Kernel avx2_embed = {"avx2", row_units, embed_run, NULL};
 const Kernel avx2_experts_sum = {"avx2", row_units, experts_sum_run, NULL};
 const Kernel avx2_rope = {"avx2", row_units, rope_run, NULL};

@@ -3,8 +3,7 @@
 #include "backends/cpu/rowwise.h"
 #include "backends/cpu/tuned.h"
 
-const Kernel avx512_cast_a8 = {"avx512", row_units, cast_a8_run, NULL};
-const Kernel avx512_cast_bf16 = {"avx512", row_units, cast_bf16_run, NULL};
+const Kernel avx512_cast = {"avx512", row_units, cast_run, NULL};
 const Kernel avx512_embed = {"avx512", row_units, embed_run, NULL};
 const Kernel avx512_experts_sum = {"avx512", row_units, experts_sum_run, NULL};
 const Kernel avx512_rope = {"avx512", row_units, rope_run, NULL};

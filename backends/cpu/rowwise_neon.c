@@ -3,8 +3,7 @@
 #include "backends/cpu/rowwise.h"
 #include "backends/cpu/tuned.h"
 
-const Kernel neon_cast_a8 = {"neon", row_units, cast_a8_run, NULL};
-const Kernel neon_cast_bf16 = {"neon", row_units, cast_bf16_run, NULL};
+const Kernel neon_cast = {"neon", row_units, cast_run, NULL};
 const Kernel neon_embed = {"neon", row_units, embed_run, NULL};
 const Kernel neon_experts_sum = {"neon", row_units, experts_sum_run, NULL};
 const Kernel neon_rope = {"neon", row_units, rope_run, NULL};

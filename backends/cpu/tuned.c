@@ -37,12 +37,15 @@ static inline bool fits_matmul_dw_bf16(const OpArgs *a) { return fits_dw(a, DT_b
 #define fits_experts_dw_f32  fits_matmul_dw_f32
 #define fits_experts_dw_bf16 fits_matmul_dw_bf16
 
-static inline bool fits_cast_a8(const OpArgs *a) { return a->out.dtype == DT_a8; }
-static inline bool fits_cast_bf16(const OpArgs *a) { return a->out.dtype == DT_bf16; }
+static inline bool put_form(const OpArgs *a) { /* what put_row makes */
+    return a->out.dtype == DT_f32 || a->out.dtype == DT_bf16 || a->out.dtype == DT_a8;
+}
+static inline bool fits_cast(const OpArgs *a) { return put_form(a); }
+static inline bool fits_gated(const OpArgs *a) { return put_form(a); }
 static inline bool whole_lanes(const OpArgs *a) { return a->out.ne[a->out.ndim - 1] % 16 == 0; }
 static inline bool fits_embed(const OpArgs *a) { return whole_lanes(a); }
 static inline bool fits_experts_sum(const OpArgs *a) { return whole_lanes(a); }
-static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a); }
+static inline bool fits_rms_norm(const OpArgs *a) { return whole_lanes(a) && put_form(a); }
 static inline bool fits_rope(const OpArgs *a) { return a->in[1].ne[1] % (a->params.rope.interleaved ? 8 : 16) == 0; }
 static inline bool fits_kv_store(const OpArgs *a) { return a->in[0].ne[2] % 16 == 0; }
 static inline bool fits_attention_kv(const OpArgs *a) { return whole_lanes(a); }
@@ -52,7 +55,7 @@ static inline bool f32_from(const OpArgs *a, int i) { /* input i and those behin
     return i == a->n_in;
 }
 static inline bool fits_bias(const OpArgs *a) { return f32_from(a, 1); }
-static inline bool fits_layer_norm(const OpArgs *a) { return whole_lanes(a) && f32_from(a, 1); }
+static inline bool fits_layer_norm(const OpArgs *a) { return whole_lanes(a) && put_form(a) && f32_from(a, 1); }
 static inline bool fits_cross_entropy(const OpArgs *a) { return a->in[0].ne[1] % 16 == 0; }
 static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
 #define fits_cross_entropy_dx whole_lanes
@@ -102,8 +105,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(matmul_experts_dx, isa, experts_dx_bf16)                                                                       \
     ROW(matmul_experts_dw, isa, experts_dw_f32)                                                                        \
     ROW(matmul_experts_dw, isa, experts_dw_bf16)                                                                       \
-    ROW(cast, isa, cast_a8)                                                                                            \
-    ROW(cast, isa, cast_bf16)                                                                                          \
+    ROW(cast, isa, cast)                                                                                               \
     ROW(embed, isa, embed)                                                                                             \
     ROW(rms_norm, isa, rms_norm)                                                                                       \
     ROW(rope, isa, rope)                                                                                               \
@@ -142,6 +144,7 @@ static inline bool fits_any(const OpArgs *a) { return (void)a, true; }
     ROW(silu_dx, isa, silu_dx)                                                                                         \
     ROW(gelu, isa, gelu)                                                                                               \
     ROW(gelu_dx, isa, gelu_dx)                                                                                         \
+    ROW(gated, isa, gated)                                                                                             \
     ROW(softcap, isa, softcap)                                                                                         \
     ROW(softcap_dx, isa, softcap_dx)
 #endif

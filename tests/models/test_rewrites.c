@@ -8,9 +8,9 @@ enum { CHUNK = 16, PROMPT = 37, MORE = 3, SEQS = 2 };
 /* ---- one run ---- */
 
 typedef struct Seen {
-    uint64_t bits; /* hash of the logits and taps of every step */
-    int ops;       /* that run */
-    int by_token;  /* of these, with a row for each token of the step */
+    uint64_t bits;     /* hash of the logits and taps of every step */
+    int ops[OP_COUNT]; /* that run */
+    int by_token;      /* of these, with a row for each token of the step */
 } Seen;
 
 static uint64_t hash_value(const Session *s, int id, uint64_t h) {
@@ -26,8 +26,11 @@ static uint64_t hash_step(const Session *s, uint64_t h) {
 }
 
 static void count_ops(const Session *s, Seen *seen) {
-    seen->ops = s->plan.n_run;
-    for (int i = 0; i < s->g.n; i++) seen->by_token += s->plan.kernels[i].run && s->g.nodes[i].sym[0] == SYM_T;
+    for (int i = 0; i < s->g.n; i++) {
+        if (!s->plan.kernels[i].run) continue;
+        seen->ops[s->g.nodes[i].op]++;
+        seen->by_token += s->g.nodes[i].sym[0] == SYM_T;
+    }
 }
 
 /* A prompt in chunks, of which all but the last give no logits; a step of parts of two sequences; single tokens. */
@@ -59,11 +62,14 @@ static Seen seen_by(const Model *m, SessionSpec spec, bool plain) {
     return seen;
 }
 
-/* Returns what was saved. */
-static Seen check_same(const Model *m, SessionSpec spec) {
-    Seen plain = seen_by(m, spec, true), less = seen_by(m, spec, false);
-    assert_true(plain.bits == less.bits);
-    return (Seen){.ops = plain.ops - less.ops, .by_token = plain.by_token - less.by_token};
+typedef struct Pair {
+    Seen plain, less;
+} Pair;
+
+static Pair check_same(const Model *m, SessionSpec spec) {
+    Pair p = {seen_by(m, spec, true), seen_by(m, spec, false)};
+    assert_true(p.plain.bits == p.less.bits);
+    return p;
 }
 
 /* ---- families ---- */
@@ -96,10 +102,14 @@ static void family(void **state) {
     for (const Kind *k = kinds; k < kinds + COUNT_OF(kinds); k++) {
         Model m;
         load_as(&m, path, k->weights);
-        Seen saved = check_same(&m, (SessionSpec){.kv_type = DT_f16, .compute = k->compute});
-        printf("%s, weights %s: %d ops fewer, %d fewer of all tokens\n", (const char *)*state,
-               dtype_info[k->weights].name, saved.ops, saved.by_token);
-        assert_true(saved.by_token > 0);
+        Pair p = check_same(&m, (SessionSpec){.kv_type = DT_f16, .compute = k->compute});
+        const int *plain = p.plain.ops, *less = p.less.ops, layers = (int)m.cfg.layers;
+        printf("%s, weights %s: of all tokens %d ops, %d before\n", (const char *)*state, dtype_info[k->weights].name,
+               p.less.by_token, p.plain.by_token);
+        assert_true(less[OP_rows] > plain[OP_rows] && p.less.by_token < p.plain.by_token);
+        assert_true(less[OP_mul] == 0 && less[OP_gated] >= plain[OP_mul]);
+        assert_true(!plain[OP_cast] ||
+                    less[OP_cast] <= plain[OP_cast] - (2 * layers - 1)); /* phi2's last norm is read twice */
         model_release(&m);
     }
     remove(path);
@@ -115,7 +125,8 @@ static void blocks_of_256(void **state) {
     Model m;
     random_model_write(&shape, dir);
     load_as(&m, dir, DT_q4_k);
-    assert_true(check_same(&m, (SessionSpec){.kv_type = DT_q8_0}).by_token > 0);
+    Pair p = check_same(&m, (SessionSpec){.kv_type = DT_q8_0});
+    assert_true(p.less.ops[OP_gated] == 2 && p.less.ops[OP_cast] < p.plain.ops[OP_cast]);
     model_release(&m);
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         char path[256];
@@ -137,31 +148,54 @@ static void all_tapped(void **state) {
         snprintf(path, sizeof path, TEST_DATA "/%s", models[i]);
         load_as(&m, path, DT_f32);
         static const char *const all[] = {"**", NULL};
-        Seen saved = check_same(&m, (SessionSpec){.kv_type = DT_f32, .taps = all});
-        assert_true(saved.ops == 0 && saved.by_token == 0);
+        Pair p = check_same(&m, (SessionSpec){.kv_type = DT_f32, .taps = all});
+        assert_memory_equal(p.plain.ops, p.less.ops, sizeof p.less.ops);
         model_release(&m);
     }
 }
 
-/* Each of these is of all tokens again, and none changes logits. */
+/* A value that is kept is made as such, and nothing else is undone for it. */
 static void one_tapped(void **state) {
     (void)state;
-    static const char *const patterns[] = {"model.layers.2",
-                                           "model.layers.2.mlp.act_fn",
-                                           "model.layers.2.mlp.up_proj",
-                                           "model.layers.2.mlp.down_proj.input",
-                                           "model.layers.2.resid_mid",
-                                           "model.layers.2.post_attention_layernorm",
-                                           "model.layers.2.self_attn",
-                                           "model.norm.input",
-                                           "model.norm",
-                                           "lm_head"};
+    static const struct {
+        const char *name;
+        int silu, cast; /* that run besides */
+    } taps[] = {{"model.layers.1", 0, 0},
+                {"model.layers.1.input_layernorm", 0, 1},
+                {"model.layers.1.self_attn", 0, 0},
+                {"model.layers.1.resid_mid", 0, 0},
+                {"model.layers.1.post_attention_layernorm", 0, 1},
+                {"model.layers.1.mlp.act_fn", 1, 1}, /* no longer one with what gates, nor that with its cast */
+                {"model.layers.1.mlp.up_proj", 0, 0},
+                {"model.layers.1.mlp.down_proj.input", 0, 1},
+                {"model.norm", 0, 1},
+                {"lm_head", 0, 0}};
+    Model m;
+    load_as(&m, TEST_DATA "/llama3", DT_q8_0);
+    const Seen none = check_same(&m, (SessionSpec){.kv_type = DT_f16}).less;
+    for (size_t i = 0; i < COUNT_OF(taps); i++) {
+        const char *const names[] = {taps[i].name, NULL};
+        Pair p = check_same(&m, (SessionSpec){.kv_type = DT_f16, .taps = names});
+        int silu = p.less.ops[OP_silu] - none.ops[OP_silu], cast = p.less.ops[OP_cast] - none.ops[OP_cast];
+        if (silu != taps[i].silu || cast != taps[i].cast)
+            fail_msg("'%s' is kept: %d silu and %d cast more", taps[i].name, silu, cast);
+    }
+    model_release(&m);
+}
+
+/* Of the last block some are picked rows and some are whole, wherever the border is. */
+static void last_block_tapped(void **state) {
+    (void)state;
+    static const char *const names[] = {"input_layernorm",          "self_attn",  "resid_mid",
+                                        "post_attention_layernorm", "mlp.act_fn", "mlp.up_proj",
+                                        "mlp.down_proj.input",      "mlp"};
     Model m;
     load_as(&m, TEST_DATA "/llama3", DT_q8_0);
     assert_int_equal(m.cfg.layers, 3);
-    for (size_t i = 0; i < COUNT_OF(patterns); i++) {
-        const char *const taps[] = {patterns[i], NULL};
-        check_same(&m, (SessionSpec){.kv_type = DT_f16, .taps = taps});
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "model.layers.2.%s", names[i]);
+        check_same(&m, (SessionSpec){.kv_type = DT_f16, .taps = (const char *const[]){name, NULL}});
     }
     model_release(&m);
 }
@@ -190,7 +224,8 @@ static void all_logits(void **state) {
     (void)state;
     Model m;
     load_as(&m, TEST_DATA "/llama3", DT_f32);
-    assert_true(check_same(&m, (SessionSpec){.kv_type = DT_f16, .all_logits = true}).by_token == 0);
+    Pair p = check_same(&m, (SessionSpec){.kv_type = DT_f16, .all_logits = true});
+    assert_int_equal(p.less.ops[OP_rows], p.plain.ops[OP_rows]);
     model_release(&m);
 }
 
@@ -199,9 +234,10 @@ int main(void) {
                                            "qwen3",  "smollm3",      "mixtral", "qwen3_moe",    "qwen3_moe_mixed",
                                            "phi3",   "qwen2_yarn",   "phi2",    "gemma2",       "gemma3",
                                            "gpt2",   "phi3_longrope"};
-    struct CMUnitTest tests[COUNT_OF(families) + 5] = {[COUNT_OF(families)] = cmocka_unit_test(blocks_of_256),
+    struct CMUnitTest tests[COUNT_OF(families) + 6] = {[COUNT_OF(families)] = cmocka_unit_test(blocks_of_256),
                                                        cmocka_unit_test(all_tapped),
                                                        cmocka_unit_test(one_tapped),
+                                                       cmocka_unit_test(last_block_tapped),
                                                        cmocka_unit_test(patched),
                                                        cmocka_unit_test(all_logits)};
     for (size_t i = 0; i < COUNT_OF(families); i++)

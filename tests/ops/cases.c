@@ -84,6 +84,10 @@
     {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D)), .out = F32(D)},                                                  \
     {OP_layer_norm_dw, EPS, IN(F32(T, D), F32(T, D), F32(D)), .out = F32(D)}
 
+#define NORM_TO(how, as, T, D)                                                                                         \
+    {OP_rms_norm, .params.norm = {1e-5f, 0, DT_##as}, IN(FILL(how, f32, T, D), F32(D)), .out = OF(as, T, D)},          \
+    {OP_layer_norm, .params.norm = {1e-5f, 0, DT_##as}, IN(FILL(how, f32, T, D), F32(D), F32(D)), .out = OF(as, T, D)}
+
 #define ROPE(T, H, E, half, ...)                                                                                       \
     {OP_rope, .params.rope = {__VA_ARGS__}, IN(F32(T, H, E), ANGLES(T, half)), .out = F32(T, H, E)}
 #define ORDER(to, T, W, E) {OP_rope_order, .params.rope_order = {to, E}, IN(F32(T, W)), .out = F32(T, W)}
@@ -147,6 +151,14 @@
 #define BIAS(T, N)                                                                                                     \
     {OP_bias, IN(F32(T, N), F32(N)), .out = F32(T, N)}, {OP_bias_db, IN(F32(T, N)), .out = F32(N)},                   \
         {OP_bias_db, IN(F32(T, N), F32(N)), .out = F32(N)}
+#define GATED(as, ...) GATED_FILL(normal, as, __VA_ARGS__)
+#define GATED_FILL(how, as, ...)                                                                                       \
+    {OP_gated, .params.gated = {false, DT_##as}, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)),         \
+     .out = OF(as, __VA_ARGS__)},                                                                                      \
+    {OP_gated, .params.gated = {true, DT_##as}, IN(FILL(how, f32, __VA_ARGS__), FILL(how, f32, __VA_ARGS__)),          \
+     .out = OF(as, __VA_ARGS__)},                                                                                      \
+    {OP_gated, .params.gated = {false, DT_##as}, IN(FILL(how, f32, __VA_ARGS__)), .out = OF(as, __VA_ARGS__)},         \
+    {OP_gated, .params.gated = {true, DT_##as}, IN(FILL(how, f32, __VA_ARGS__)), .out = OF(as, __VA_ARGS__)}
 #define PATCH(...)          .params.patch = {__VA_ARGS__}
 
 #define LOSS(O, V, how)                                                                                                \
@@ -224,6 +236,10 @@ const Case cases[] = {
     CAST(normal, a8, 1, 32),
     CAST(normal, a8, 7, 576),
     CAST(edge, a8, 9, 96),
+    CAST(normal, a8, 7, 1536),
+    CAST(edge, a8, 9, 544),
+    CAST(tiny, a8, 5, 512),
+    CAST(odd, a8, 9, 544),
     CAST(big, a8, 5, 64),
     CAST(tiny, a8, 5, 64),
     CAST(odd, a8, 9, 96),
@@ -440,6 +456,17 @@ const Case cases[] = {
     {OP_rms_norm, EPS, IN(F32(3, 4, 16), OF(bf16, 16)), .out = F32(3, 4, 16)},
     {OP_rms_norm, EPS, IN(FILL(edge, f32, 9, 24), F32(24)), .out = F32(9, 24)},
 
+    NORM_TO(normal, bf16, 7, 576),
+    NORM_TO(normal, bf16, 3, 33),
+    NORM_TO(normal, a8, 7, 576),
+    NORM_TO(normal, a8, 1, 32),
+    NORM_TO(edge, bf16, 5, 48),
+    NORM_TO(edge, a8, 9, 96),
+    NORM_TO(odd, a8, 9, 96),
+    NORM_TO(normal, f16, 3, 32),
+    {OP_rms_norm, .params.norm = {1e-5f, 1, DT_a8}, IN(SLICE(5, 64), OF(bf16, 64)), .out = OF(a8, 5, 64)},
+    {OP_rms_norm, .params.norm = {1e-5f, 1, DT_bf16}, IN(SLICE(5, 64), OF(f16, 64)), .out = OF(bf16, 5, 64)},
+
     LAYER_NORM(1, 16),
     LAYER_NORM(7, 33),
     {OP_layer_norm, EPS, IN(SLICE(5, 40), OF(bf16, 40), F32(40)), .out = F32(5, 40)},
@@ -562,6 +589,18 @@ const Case cases[] = {
     BIAS(7, 48),
     {OP_bias, IN(SLICE(5, 33), OF(bf16, 33)), .out = F32(5, 33)},
     {OP_bias, IN(FILL(edge, f32, 3, 2, 16), FILL(edge, f32, 16)), .out = F32(3, 2, 16)},
+    GATED(f32, 5, 33),
+    GATED(bf16, 5, 33),
+    GATED(bf16, 3, 64),
+    GATED(a8, 7, 96),
+    GATED(a8, 7, 1536),
+    GATED_FILL(edge, f32, 3, 95),
+    GATED_FILL(edge, bf16, 3, 95),
+    GATED_FILL(edge, a8, 3, 96),
+    GATED_FILL(odd, a8, 5, 96),
+    {OP_gated, .params.gated = {.to = DT_f16}, IN(F32(5, 33), F32(5, 33)), .out = OF(f16, 5, 33)},
+    {OP_gated, .params.gated = {.to = DT_a8}, IN(SLICE(5, 64), SLICE(5, 64)), .out = OF(a8, 5, 64)},
+    {OP_gated, .params.gated = {.to = DT_a8}, IN(F32(3, 2, 64), F32(3, 2, 64)), .out = OF(a8, 3, 2, 64)},
     UNARY(silu, normal, 5, 33),
     UNARY(silu, big, 64, 16),
     UNARY(silu, edge, 3, 95),
@@ -631,6 +670,7 @@ int case_n_in(const Case *c) {
 
 int case_in_place(const Case *c) {
     const OpInfo *op = &op_info[c->op];
+    if (op->flags & OPF_INPLACE && c->out.dtype != c->in[0].dtype) return -1; /* no memory of its size */
     return op->flags & OPF_INPLACE ? 0 : op->flags & OPF_SUMS && case_n_in(c) > op->min_in ? case_n_in(c) - 1 : -1;
 }
 
@@ -657,7 +697,8 @@ const char *case_name(const Case *c, char *out) {
     for (int i = 0; i < MIN(case_n_in(c), 3); i++) n += put_shape(&c->in[i], text + n, sizeof text - (size_t)n);
     if (c->op == OP_attention_kv || c->op == OP_kv_store)
         n += snprintf(text + n, sizeof text - (size_t)n, " kv %s", dtype_info[c->kv_dtype].name);
-    if (c->op == OP_cast) n += snprintf(text + n, sizeof text - (size_t)n, " to %s", dtype_info[c->out.dtype].name);
+    if (c->out.dtype != DT_f32)
+        n += snprintf(text + n, sizeof text - (size_t)n, " to %s", dtype_info[c->out.dtype].name);
     snprintf(out, 160, "%.159s", text);
     return out;
 }

@@ -55,7 +55,7 @@ extern const size_t n_cases;
 const char *case_name(const Case *c, char *out);
 int shape_ndim(const Shape *s);
 int case_n_in(const Case *c);
-int case_in_place(const Case *c);         /* node_in_place of such a node */
+int case_in_place(const Case *c);         /* node_in_place of such a node, where the plan may use it */
 bool case_is_state(const Case *c, int i); /* the op writes to input i beside its output */
 
 #endif

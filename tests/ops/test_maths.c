@@ -546,11 +546,70 @@ static void test_formulas(void **state) {
     for (size_t i = 0; i < COUNT_OF(formulas); i++)
         for (const Case *c = cases; c < cases + n_cases; c += every) {
             char name[160];
-            if (c->op != formulas[i].op || c->in[0].fill == FILL_edge || c->in[0].fill == FILL_odd || c->bench)
+            if (c->op != formulas[i].op || c->out.dtype != DT_f32 || c->in[0].fill == FILL_edge ||
+                c->in[0].fill == FILL_odd || c->bench)
                 continue;
             double off = formula_error(c, formulas[i].k, formulas[i].f);
             if (off > 1) fail_msg("%s: %g times its bound off", case_name(c, name), off);
         }
+}
+
+/* What the ops that a case's op stands for make one after the other, of dtype f32 still. */
+static Instance before_cast(const Case *c) {
+    Case f32 = *c;
+    Instance x;
+    f32.out.dtype = DT_f32, f32.params.norm.to = DT_f32;
+    if (c->op == OP_gated) f32.op = c->params.gated.gelu ? OP_gelu : OP_silu, f32.params = (OpParams){0};
+    instance_make(&x, &f32, SEED, false);
+    const Kernel *k = c->op == OP_rms_norm ? &ref_rms_norm : c->op == OP_layer_norm ? &ref_layer_norm : NULL;
+    instance_run(&x, k ? k : c->params.gated.gelu ? &ref_gelu : &ref_silu, 0);
+    x.c = c;
+    if (k || case_n_in(c) == 1) return x;
+    OpArgs mul = {.n_in = 2, .in = {x.a.out, x.a.in[1]}, .out = x.a.out};
+    ref_mul.run(&mul, 0, tensor_rows(&mul.out), NULL);
+    return x;
+}
+
+static bool is_its_parts(const Case *c, const Kernel *k) {
+    Instance one, parts = before_cast(c);
+    instance_make(&one, c, SEED, false);
+    instance_run(&one, k, 0);
+    const int64_t n = c->out.ne[shape_ndim(&c->out) - 1];
+    const size_t bytes = (size_t)dtype_row_bytes(c->out.dtype, n);
+    bool same = true;
+    void *row = mem_alloc(bytes, 1);
+    for (int64_t r = 0; r < tensor_rows(&one.a.out); r++) {
+        dtype_info[c->out.dtype].encode(tensor_row(&parts.a.out, r), row, n);
+        same = same && memcmp(row, tensor_row(&one.a.out, r), bytes) == 0;
+    }
+    free(row);
+    instance_release(&one);
+    instance_release(&parts);
+    return same;
+}
+
+static void gated_otherwise(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
+    OpArgs b = *a;
+    b.params.gated.gelu = !b.params.gated.gelu;
+    ref_gated.run(&b, u0, u1, scratch);
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    int checked = 0;
+    Kernel otherwise = ref_gated;
+    otherwise.run = gated_otherwise;
+    for (const Case *c = cases; c < cases + n_cases; c++) {
+        char name[160];
+        const bool norm = c->op == OP_rms_norm || c->op == OP_layer_norm;
+        if (c->op != OP_gated && !(norm && c->out.dtype != DT_f32)) continue;
+        const Kernel *k = c->op == OP_gated ? &ref_gated : c->op == OP_rms_norm ? &ref_rms_norm : &ref_layer_norm;
+        if (!is_its_parts(c, k)) fail_msg("%s: not what its parts make", case_name(c, name));
+        if (c->op == OP_gated && c->in[0].fill == FILL_normal && is_its_parts(c, &otherwise))
+            fail_msg("%s: gelu is silu", case_name(c, name));
+        checked++;
+    }
+    assert_true(checked > 20);
 }
 
 static void off_by_little(const OpArgs *a, int64_t u0, int64_t u1, void *scratch) {
@@ -606,6 +665,7 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_matmul_bound_refuses),
         cmocka_unit_test(test_formulas),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_formulas_refuse),
         cmocka_unit_test(test_cache_is_attention),
         cmocka_unit_test(test_route_edges),

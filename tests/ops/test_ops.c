@@ -42,6 +42,7 @@ static const unsigned token_inputs[OP_COUNT] = {
     [OP_add] = 3,
     [OP_mul] = 3,
     [OP_silu] = 1,
+    [OP_gated] = 3,
     [OP_bias] = 1,
     [OP_gelu] = 1,
     [OP_layer_norm] = 1,
