@@ -44,9 +44,12 @@ void packed_free(Packed *p) {
 }
 
 int64_t packed_most(const Model *m) {
-    size_t most = 0;
-    for (size_t i = 0; i < m->n; i++) most = MAX(most, room(&m->weights[i]));
-    return (int64_t)align_up(most, HUGE_PAGE);
+    size_t most = 0, all = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        most = MAX(most, room(&m->weights[i]));
+        all += room(&m->weights[i]);
+    }
+    return (int64_t)align_up(m->file.in_memory ? all : most, HUGE_PAGE);
 }
 
 bool packed_reserve(Packed *p) {

@@ -12,7 +12,7 @@ typedef struct Packed Packed;
 /* NULL where the weights are in no mapped file, whose pages could be given back. Borrows the model. */
 Packed *packed_new(const Model *m);
 void packed_free(Packed *p);
-/* Bytes of the largest weight. */
+/* Bytes that are held twice at most: the largest weight, or all of them where the file is in memory alone. */
 int64_t packed_most(const Model *m);
 /* Address space for all of them, which takes memory as it is used; false where there is none. */
 bool packed_reserve(Packed *p);

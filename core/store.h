@@ -25,6 +25,7 @@ typedef struct TensorFile {
     const char *const *files; /* the files that hold the tensors */
     size_t n_files;
     bool zeros;           /* all values are 0 until they are drawn, and take no memory */
+    bool in_memory;       /* the files are in memory alone: their pages cannot be given back */
     int64_t mapped_bytes; /* of all files: tensors, headers and metadata */
     Arena arena;          /* names and values */
     void *mappings;       /* owned by the format's close */

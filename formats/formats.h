@@ -42,7 +42,8 @@ extern const char tok_default_split[];
 typedef struct Mapping {
     const char *bytes;
     size_t n;
-    bool builtin; /* nothing to unmap */
+    bool builtin;   /* nothing to unmap */
+    bool in_memory; /* no file on a disk stands behind it */
 } Mapping;
 bool map_file(const char *path, Mapping *m, Err *e);
 /* The same of a model's path, which may also be the name of a builtin one, whose bytes are in the library, or of a

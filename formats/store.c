@@ -37,6 +37,7 @@ bool store_map(TensorFile *f, const char *path, Mapping *m, Err *e) {
     f->files = all->names;
     f->n_files = all->n;
     f->mapped_bytes += (int64_t)m->n;
+    f->in_memory = f->in_memory || m->in_memory;
     return true;
 }
 

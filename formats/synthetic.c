@@ -202,7 +202,7 @@ static bool map_made(const Maker *k, int fd, Mapping *m, Err *e) {
     const off_t n = lseek(fd, 0, SEEK_CUR);
     void *p = n > 0 ? mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (p == MAP_FAILED) return err_set(e, ERR_FIT, "memory: the weights cannot be mapped: %s", strerror(errno));
-    *m = (Mapping){.bytes = p, .n = (size_t)n};
+    *m = (Mapping){.bytes = p, .n = (size_t)n, .in_memory = true};
     return true;
 }
 

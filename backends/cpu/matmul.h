@@ -10,7 +10,7 @@
 #include "backends/cpu/unpack.h"
 #include "core/op.h"
 
-enum { SMALL_T = 4, GROUPS = 3, PACKED_AHEAD = 2048 };
+enum { SMALL_T = 4, GROUPS = 3, PACKED_AHEAD = 4096 };
 
 /* Tokens and groups of 16 columns in a register tile of f32 sums, of a8 sums. */
 #if defined __AVX512F__

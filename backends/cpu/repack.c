@@ -13,6 +13,9 @@ static const Field narrow[DT_COUNT] = {
     [DT_iq4_nl] = {0, 2}, [DT_mxfp4] = {0, 1}, [DT_q3_k] = {108, 2}, [DT_q6_k] = {208, 2},
 };
 
+/* Where a block's 32 fifth bits stand, 0: it has none. */
+static const int64_t fifth_at[DT_COUNT] = {[DT_q5_0] = offsetof(BlockQ5_0, qh), [DT_q5_1] = offsetof(BlockQ5_1, qh)};
+
 bool repack_fits(const OpArgs *a) {
     const Tensor *x = &a->in[0], *w = &a->in[1];
     const int64_t N = w->ne[w->ndim - 2], K = w->ne[w->ndim - 1];
@@ -41,6 +44,23 @@ static void put(const char *const row[ROWS], int64_t off, int64_t bytes, char *g
     }
 }
 
+/* Bits 4j + i to 8i + j. */
+static uint32_t turn_bits(uint32_t x) {
+    uint32_t y = 0;
+    for (int j = 0; j < 8; j++) y |= ((x >> 4 * j & 15) * 0x00204081u & 0x01010101u) << j; /* four bits to four bytes */
+    return y;
+}
+
+static void turn_fifths(char *group, int64_t off) {
+    for (int r = 0; r < ROWS; r++) {
+        uint32_t x;
+        char *at = group + off * ROWS + 4 * r;
+        memcpy(&x, at, 4);
+        x = turn_bits(x);
+        memcpy(at, &x, 4);
+    }
+}
+
 static void put_group(Dtype t, const char *const row[ROWS], int64_t row_bytes, char *group) {
     const Field f = narrow[t];
     const int64_t block = MAX(dtype_info[t].block_bytes, 4);
@@ -50,6 +70,7 @@ static void put_group(Dtype t, const char *const row[ROWS], int64_t row_bytes, c
             n = t == DT_f16 || (f.bytes && i == f.at) ? f.bytes : 4;
             put(row, b + i, n, group);
         }
+        if (fifth_at[t]) turn_fifths(group, b + fifth_at[t]);
     }
 }
 

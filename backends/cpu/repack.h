@@ -3,7 +3,8 @@
  *
  * A group of 16 rows keeps its place and size. Inside, what stands `off` bytes behind the begin of each row stands
  * 16 * off bytes behind the begin of the group, row by row: dwords, or where a block has a field of 1 or 2 bytes
- * (a scale; an f16), such fields. A last group of fewer rows repeats the last row. */
+ * (a scale; an f16), such fields. Bit 4j + i of the fifth bits of q5_0 and q5_1 becomes bit 8i + j, a shift away from
+ * where it belongs. A last group of fewer rows repeats the last row. */
 #ifndef CPU_REPACK_H
 #define CPU_REPACK_H
 

@@ -318,10 +318,12 @@ INLINE void load_q4_1_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     split_q4_1(head[5], tail, &out[1]);
 }
 
-/* Four bits in a row of qh, spread by a product that adds no two of them, become bit 4 of four elements. */
-INLINE void join_fifth(I16 qh, I16 q[8]) {
+/* Bit 4j + i of qh, packed bit 8i + j, becomes bit 4 of byte i of q[j]: four in a row spread by a product that adds no
+ * two of them. */
+INLINE void join_fifth(bool packed, I16 qh, I16 q[8]) {
     UNROLL for (int j = 0; j < 8; j++) {
-        I16 bits = i_mul(i_and(i_shr(qh, 4 * j), i_set1(15)), i_set1(0x02040810));
+        I16 bits = packed ? (j < 4 ? i_shl(qh, 4 - j) : i_shr(qh, j - 4))
+                          : i_mul(i_and(i_shr(qh, 4 * j), i_set1(15)), i_set1(0x02040810));
         q[j] = i_or(q[j], i_and(bits, i_set1(0x10101010)));
     }
 }
@@ -331,7 +333,7 @@ INLINE void load_q5_0(const Rows *row, int64_t b, RowBlock *out) {
     I16 q[4];
     dwords4(row, off + (int64_t)offsetof(BlockQ5_0, q), q);
     split_nibbles(q, out->q);
-    join_fifth(dwords1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
+    join_fifth(row->packed, dwords1(row, off + (int64_t)offsetof(BlockQ5_0, qh)), out->q);
     out->d[0] = v_from_f16(halves(row, off));
 }
 
@@ -344,8 +346,8 @@ INLINE void load_q5_0_pair(const Rows *row, int64_t b, RowBlock out[2]) {
     UNROLL for (int j = 0; j < 4; j++) q[j] = i_or(i_shr16(w[j + 1]), i_shl16(w[j + 2]));
     split_nibbles(q, out[0].q);
     split_nibbles(tail, out[1].q);
-    join_fifth(i_or(i_shr16(w[0]), i_shl16(w[1])), out[0].q);
-    join_fifth(w[6], out[1].q);
+    join_fifth(false, i_or(i_shr16(w[0]), i_shl16(w[1])), out[0].q);
+    join_fifth(false, w[6], out[1].q);
     out[0].d[0] = v_from_f16(i_low16(w[0]));
     out[1].d[0] = v_from_f16(i_low16(i_shr16(w[5])));
 }
@@ -356,7 +358,7 @@ INLINE void load_q5_1(const Rows *row, int64_t b, RowBlock *out) {
     dwords4(row, off, w);
     dwords4(row, off + 8, w + 4);
     split_q4_1(w[0], w + 4, out);
-    join_fifth(w[1], out->q);
+    join_fifth(row->packed, w[1], out->q);
 }
 
 INLINE void load_iq4_nl(const Rows *row, int64_t b, RowBlock *out) {
