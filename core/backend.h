@@ -47,7 +47,7 @@ struct Backend {
     void (*run)(Backend *b, const ExecOp *ops, size_t n, const RunMemory *m);
     /* Bytes of input 1 of op, a weight, laid out as the op reads it fastest; 0: it is that already, or the op reads no
      * other layout. pack: lays w out in to->data, zero-filled memory of so many bytes, and makes *to the tensor to read
-     * in its place. settle: returns when nothing of earlier runs is being read. */
+     * in its place; first the backend has to settle. settle: returns when nothing of earlier runs is being read. */
     int64_t (*packed_bytes)(Backend *b, const ExecOp *op);
     void (*pack)(Backend *b, const Tensor *w, Tensor *to);
     void (*settle)(Backend *b);

@@ -82,6 +82,7 @@ bool packed_weight(Packed *p, Backend *b, ExecOp *op, int64_t *spent) {
     const size_t i = find(p->m, w), bytes = (size_t)b->packed_bytes(b, op);
     if (i == p->m->n) return true;
     if (pthread_mutex_trylock(&p->lock)) return false;
+    b->settle(b); /* a helper that is late would read an op that changes, and memory of another run */
     if (!p->at[i] && p->used + bytes <= p->bytes) {
         to.data = p->block + p->used;
         p->used += align_up(bytes, ALIGN);
@@ -90,10 +91,7 @@ bool packed_weight(Packed *p, Backend *b, ExecOp *op, int64_t *spent) {
         p->at[i] = to.data;
         *spent = (int64_t)bytes;
     }
-    if (p->at[i]) {
-        b->settle(b);
-        w->data = p->at[i], w->parts = NULL, w->packed = true;
-    }
+    if (p->at[i]) w->data = p->at[i], w->parts = NULL, w->packed = true;
     pthread_mutex_unlock(&p->lock);
     return true;
 }
