@@ -221,11 +221,8 @@ typedef struct Rows {
 
 /* The 16 rows from n0 on, a multiple of 16. */
 INLINE void rows_open(bool packed, const char *w, int64_t stride, int64_t n0, int64_t n_rows, Rows *out) {
-    out->packed = packed;
-    if (packed)
-        out->group = w + n0 * stride;
-    else
-        rows_at(w, stride, n0, n_rows, out->row);
+    *out = (Rows){.packed = packed, .group = w + n0 * stride};
+    if (!packed) rows_at(w, stride, n0, n_rows, out->row);
 }
 
 /* What stands `off` bytes behind the begin of each row: a byte, 2 bytes, 4, and 4 or 8 times 4. */
